@@ -1,0 +1,10 @@
+"""The native base: one class that owns buffers, random streams, logging and the border, so that an environment is only its rules.
+
+native.pyx     `Native`, the base class: reset, step, bind, log, close
+native.pxd     its C face, what an environment's `.pyx` cimports
+random.pxd     one random stream an environment
+buffers.py     the flat buffers and their check
+drawing.py     rectangles and tiles into an RGB array, for `render`
+freshness.py   refuses an extension older than its source
+compile_settings.py  how the sources are compiled, release and debug
+"""

@@ -1,0 +1,98 @@
+"""One place for how Cython sources are compiled: setup.py, `puffer_min.course.build` and the tests all read it.
+
+Two builds come from one source. *release* removes every check; *debug* (PUFFER_DEBUG=1) puts them back:
+bounds, wraparound, None and overflow checks, and the `require(...)` assertions of `native.pxd`.
+`cdivision` is on in both, because it changes results and not only checks. Floating-point contraction is off in both,
+so that a trajectory is the same to the last bit in either build and on any machine.
+
+PUFFER_SANITIZE=1 (with PUFFER_DEBUG=1) adds AddressSanitizer and UBSan; PUFFER_MARCH=x86-64-v2 (or another name the
+compiler knows) replaces the default `native` when the build must run on other machines than the one that compiles it.
+"""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RELEASE = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "nonecheck": False,
+    "overflowcheck": False,
+    "cdivision": True,
+}
+DEBUG = RELEASE | {
+    "boundscheck": True,
+    "wraparound": True,
+    "initializedcheck": True,
+    "nonecheck": True,
+    "overflowcheck": True,
+}
+
+
+def is_debug() -> bool:
+    """Whether this process builds or loads the debug build (PUFFER_DEBUG=1)."""
+    return os.environ.get("PUFFER_DEBUG", "") not in ("", "0")
+
+
+def is_sanitized() -> bool:
+    """Whether the build carries AddressSanitizer and UBSan (PUFFER_SANITIZE=1)."""
+    return os.environ.get("PUFFER_SANITIZE", "") not in ("", "0")
+
+
+def build_name() -> str:
+    """`release`, `debug` or `sanitize`: the folder under build/ and the name of the manifest."""
+    if is_sanitized():
+        return "sanitize"
+    return "debug" if is_debug() else "release"
+
+
+def directives(debug: bool | None = None) -> dict:
+    """Cython compiler directives of the build; `debug=None` asks the environment variable."""
+    return dict(DEBUG if (is_debug() if debug is None else debug) else RELEASE)
+
+
+def compile_args(debug: bool | None = None) -> list[str]:
+    """Arguments for the C compiler. They belong to the Extension, not to the command line of build_ext."""
+    debug = is_debug() if debug is None else debug
+    shared = ["-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION"]
+    if not debug:
+        return ["-O3", f"-m{_tune_flag()}={os.environ.get('PUFFER_MARCH', 'native')}", *shared]
+    checks = ["-O1", "-g", "-fno-omit-frame-pointer", "-DPUFFER_DEBUG=1"]
+    return checks + shared + (_sanitizers() if is_sanitized() else [])
+
+
+def link_args() -> list[str]:
+    """Arguments for the linker."""
+    return _sanitizers() if is_sanitized() else []
+
+
+def source_hash(module: str) -> str:
+    """Hash of what an extension is compiled from: its own `.pyx` and `.pxd` and the `.pxd` files of the base.
+
+    `setup.py` writes them to `.manifest-<build>.json`, and a module whose hash has changed is refused when it is used. Hashes,
+    not time stamps: a checkout, a copy or an unpacked wheel changes the times and not the sources.
+    """
+    source = ROOT / (module.replace(".", "/") + ".pyx")
+    files = {source, *(ROOT / "envs" / "core").glob("*.pxd")} | {p for p in [source.with_suffix(".pxd")] if p.exists()}
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def manifest_path() -> Path:
+    """Where the hashes of the build in use are kept."""
+    return ROOT / "envs" / f".manifest-{build_name()}.json"
+
+
+def _tune_flag() -> str:
+    return "arch" if platform.machine() in ("x86_64", "AMD64") else "cpu"
+
+
+def _sanitizers() -> list[str]:
+    return ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]

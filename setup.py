@@ -1,0 +1,54 @@
+"""Compiles every `.pyx` of `envs` and `puffer_min`; everything else about the project is in pyproject.toml.
+
+    python setup.py build_ext --inplace                  release, beside the sources
+    PUFFER_DEBUG=1 python setup.py build_ext             debug, under build/debug
+
+`make build` does both. A new environment needs no line here: the folder is the list.
+"""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+settings = runpy.run_path(str(ROOT / "envs/core/compile_settings.py"))
+BUILD = settings["build_name"]()
+SOURCES = sorted(p.relative_to(ROOT) for folder in ("envs/core", "envs", "puffer_min") for p in (ROOT / folder).glob("*.pyx"))
+
+
+class BuildExtensions(build_ext):
+    """build_ext that keeps the debug build apart and writes the manifest from which a stale build is recognised."""
+
+    def finalize_options(self):
+        if BUILD != "release":
+            self.build_lib = f"build/{BUILD}"
+        super().finalize_options()
+
+    def run(self):
+        super().run()
+        path = settings["manifest_path"]()
+        if not self.inplace and BUILD == "release":             # a wheel carries its own
+            path = Path(self.build_lib) / path.relative_to(ROOT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({e.name: settings["source_hash"](e.name) for e in self.extensions}, indent=1) + "\n")
+
+
+extensions = [
+    Extension(
+        ".".join(source.with_suffix("").parts),
+        [str(source)],
+        include_dirs=[numpy.get_include()],
+        extra_compile_args=settings["compile_args"](),
+        extra_link_args=settings["link_args"](),
+    )
+    for source in SOURCES
+]
+setup(
+    ext_modules=cythonize(extensions, compiler_directives=settings["directives"](), build_dir=f"build/cython-{BUILD}"),
+    cmdclass={"build_ext": BuildExtensions},
+)
