@@ -3,10 +3,13 @@
     python setup.py build_ext --inplace                  release, beside the sources
     PUFFER_DEBUG=1 python setup.py build_ext             debug, under build/debug
 
-`make build` does both. A new environment needs no line here: the folder is the list.
+    PUFFER_ONLY=envs/mine.pyx python setup.py build_ext --inplace     one source alone
+
+A new environment needs no line here: the folder is the list.
 """
 
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -19,6 +22,8 @@ ROOT = Path(__file__).resolve().parent
 settings = runpy.run_path(str(ROOT / "envs/core/compile_settings.py"))
 BUILD = settings["build_name"]()
 SOURCES = sorted(p.relative_to(ROOT) for folder in ("envs/core", "envs", "puffer_min") for p in (ROOT / folder).glob("*.pyx"))
+if os.environ.get("PUFFER_ONLY"):
+    SOURCES = [Path(name) for name in os.environ["PUFFER_ONLY"].split(",")]
 
 
 class BuildExtensions(build_ext):
@@ -35,7 +40,9 @@ class BuildExtensions(build_ext):
         if not self.inplace and BUILD == "release":             # a wheel carries its own
             path = Path(self.build_lib) / path.relative_to(ROOT)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({e.name: settings["source_hash"](e.name) for e in self.extensions}, indent=1) + "\n")
+        built = json.loads(path.read_text()) if path.exists() else {}
+        built |= {extension.name: settings["source_hash"](extension.name) for extension in self.extensions}
+        path.write_text(json.dumps(built, indent=1) + "\n")
 
 
 extensions = [
