@@ -1,7 +1,8 @@
 """One place for how Cython sources are compiled: setup.py, `puffer_min.course.build` and the tests all read it.
 
 Two builds come from one source. *release* removes every check; *debug* (PUFFER_DEBUG=1) puts them back:
-bounds, wraparound, None and overflow checks, and the `require(...)` assertions of `native.pxd`.
+bounds, wraparound and overflow checks, and the `require(...)` assertions of `native.pxd`. None checks stay off: code that runs
+without the GIL holds no object but `self`, which is never None, and with them on Cython refuses `self.rows.rewards[i] += 1` there.
 `cdivision` is on in both, because it changes results and not only checks. Floating-point contraction is off in both,
 so that a trajectory is the same to the last bit in either build and on any machine.
 
@@ -29,7 +30,6 @@ DEBUG = RELEASE | {
     "boundscheck": True,
     "wraparound": True,
     "initializedcheck": True,
-    "nonecheck": True,
     "overflowcheck": True,
 }
 
