@@ -35,14 +35,14 @@ cdef enum:
     HEIGHT = 330
     ROWS = 6
     COLUMNS = 18
-    BRICKS = ROWS * COLUMNS
-    BRICK_WIDTH = WIDTH // COLUMNS
+    BRICKS = 108                    # ROWS * COLUMNS
+    BRICK_WIDTH = 32                # WIDTH / COLUMNS
     BRICK_HEIGHT = 12
     WALL_TOP = 50                   # the free strip above the bricks
-    WALL_BOTTOM = WALL_TOP + ROWS * BRICK_HEIGHT
+    WALL_BOTTOM = 122               # WALL_TOP + ROWS * BRICK_HEIGHT
     BALLS = 6                       # one and five spare
     SCALARS = 9
-    OBSERVATION = SCALARS + BRICKS
+    OBSERVATION = 117               # SCALARS + BRICKS
 
 cdef float PADDLE_WIDTH = 62, PADDLE_TOP = HEIGHT - 16, PADDLE_SPEED = 6, BALL_HALF = 3
 cdef float START_SPEED = 3, FASTER = 0.6, TOP_SPEED = START_SPEED + 4 * FASTER
