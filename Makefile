@@ -1,0 +1,38 @@
+# Everything starts here; `make` alone lists the commands. Works with GNU make 3.81, which macOS ships.
+
+PYTHON ?= $(shell for python in python3 python3.11 python3.13 python3.12 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
+SETUP = $(PYTHON) tools/bootstrap.py
+ROOT_FLAG = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: help lab test test-long build debug exercises release lock clean python
+
+help:                    ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+lab: python              ## set up and open JupyterLab at the table of contents (ARGS=--no-browser prints the URL)
+	@$(SETUP) jupyter lab $(ROOT_FLAG) $(ARGS) index.ipynb
+
+test: python             ## set up and run all tests, notebooks included (ARGS=tests/test_x.py runs some)
+	@$(SETUP) --debug python -m pytest $(ARGS)
+
+test-long: python        ## the tests that take minutes
+	@$(SETUP) --debug python -m pytest -m long $(ARGS)
+
+build: python            ## compile what has changed
+	@$(SETUP)
+
+debug: python            ## the same, and the debug build that PUFFER_DEBUG=1 loads
+	@$(SETUP) --debug
+
+exercises: python        ## write exercises/ from solutions/
+	@$(SETUP) python -m puffer_min.course.exercises
+
+lock: python             ## write requirements.lock from what .venv holds
+	@$(SETUP) python tools/lock.py
+
+clean:                   ## remove everything that was built; .venv too with ARGS=all
+	rm -rf build dist *.egg-info envs/*.so envs/core/*.so puffer_min/*.so envs/.manifest-*.json $(if $(filter all,$(ARGS)),.venv)
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "No Python was found: install Python 3.11 or newer, or name it with \`make lab PYTHON=/path/to/python3.11\`." >&2; exit 1; }
