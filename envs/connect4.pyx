@@ -1,0 +1,335 @@
+"""connect4: four in a row against a random, a greedy or a searching opponent, or against oneself.
+
+Rules         7 columns of 6 cells; stones fall to the lowest free cell of a column; four in a row, column or diagonal win. A coin
+              decides who starts. A stone put on a full column loses the game at once.
+Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else stops one, else plays at random; `"search"` looks
+              `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking further, so its
+              strength never depends on the clock) and breaks ties at random. All draw from the environment's own stream.
+Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
+Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
+Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
+Rewards       +1 won, -1 lost, 0 drawn.
+Log           episode_return, episode_length, score (1 won, 0.5 drawn, 0 lost).
+Source        stream 003; bit boards after J. Tromp, threats as in P. Pons, "Solving Connect 4". The bot of the stream
+              (`rand() % 6 + 1`) never played column 0 and lost every game to four stones there; a full column could win.
+
+A board is two 64-bit numbers. Bit 7 * column + row is a cell, row 0 at the bottom; the seventh bit of a column stays empty,
+so that shifted lines do not run over the edge:
+
+    5 12 19 26 33 40 47
+    ...                     four in a row: shift by 7, in a column: 1, on the diagonals: 6 and 8
+    0  7 14 21 28 35 42
+"""
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from envs.core import drawing
+
+cimport numpy as cnp
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.string cimport memset
+
+from envs.core.native cimport Native, require
+from envs.core.random cimport draw, draw_below
+
+cdef extern from * nogil:
+    int bits "__builtin_popcountll" (unsigned long long)
+    int lowest "__builtin_ctzll" (unsigned long long)
+
+cdef enum:
+    COLUMNS = 7
+    ROWS = 6
+    CELLS = 42
+    STRIDE = 7                      # bits a column takes
+    RANDOM = 0
+    GREEDY = 1
+    SEARCH = 2
+    WIN = 10000
+
+cdef uint64_t BOTTOM = 0x0040810204081          # row 0 of every column
+cdef uint64_t BOARD = 0x0FDFBF7EFDFBF           # the 42 cells
+cdef uint64_t CENTRE = <uint64_t> 0x3F << (3 * STRIDE)
+cdef int[COLUMNS] CENTRE_FIRST = [3, 2, 4, 1, 5, 0, 6]
+
+OPPONENTS = {"random": RANDOM, "greedy": GREEDY, "search": SEARCH}
+
+cdef struct Game:
+    uint64_t mine                   # stones of the agent (of the first agent, with two players)
+    uint64_t theirs
+    int second_to_move              # two players only
+
+
+cdef class Connect4(Native):
+    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1): see the module's docstring."""
+
+    cdef Game* games
+    cdef int opponent_kind
+    cdef readonly int depth, node_budget, players, observation_size
+    cdef readonly object opponent, masks_of_actions
+
+    keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
+    idle_action = None              # the game waits for a person
+    action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
+
+    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, **common):
+        if opponent not in OPPONENTS:
+            raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
+        if players not in (1, 2) or depth < 1 or node_budget < 1:
+            raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
+        self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
+        self.players, self.observation_size = players, CELLS + (players == 2)
+        self.prepare(num_envs, players, Box(0, 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
+        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.masks_of_actions = np.ones((self.num_agents, COLUMNS), bool)
+
+    # ------------------------------------------------------------------ the game
+
+    cdef void start(self, int i) noexcept nogil:
+        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        self.games[i] = Game(0, 0, 0)
+        memset(observation, 0, self.players * self.observation_size)
+        if self.players == 2:
+            observation[CELLS] = 1
+        elif draw(&self.streams[i]) >> 63:
+            self.place(i, False, self.answer(i, 0, 0))
+
+    cdef void reset_range(self, int first, int last) noexcept nogil:
+        cdef int i
+        for i in range(first, last):
+            self.start(i)
+
+    cdef void step_range(self, int first, int last) noexcept nogil:
+        cdef int32_t* actions = <int32_t*> self.rows.actions
+        cdef Game* game
+        cdef int i
+        for i in range(first, last):
+            game = &self.games[i]
+            if self.players == 1:
+                if not self.play(i, True, actions[i]):
+                    self.play(i, False, self.answer(i, game.theirs, game.mine))
+            elif not self.play(i, not game.second_to_move, actions[2 * i + game.second_to_move]):
+                self.pass_turn(i, game)
+
+    cdef bint play(self, int i, bint first, int column) noexcept nogil:
+        """One stone of the first or the second side; True if it ended the game."""
+        cdef Game* game = &self.games[i]
+        cdef uint64_t stones
+        if not free_cell(game.mine | game.theirs, column):
+            return self.finish(i, -1 if first else 1)
+        self.place(i, first, column)
+        stones = game.mine if first else game.theirs
+        if has_four(stones):
+            return self.finish(i, 1 if first else -1)
+        if (game.mine | game.theirs) == BOARD:
+            return self.finish(i, 0)
+        return False
+
+    cdef void place(self, int i, bint first, int column) noexcept nogil:
+        """Drop a stone into a free column, on the board and in the observations."""
+        cdef Game* game = &self.games[i]
+        cdef uint64_t cell = free_cell(game.mine | game.theirs, column)
+        cdef int where = lowest(cell)
+        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        require(&self.fault, cell != 0, b"a stone on a full column")
+        if first:
+            game.mine |= cell
+        else:
+            game.theirs |= cell
+        where = (ROWS - 1 - where % STRIDE) * COLUMNS + where // STRIDE
+        observation[where] = 1 if first else 2
+        if self.players == 2:
+            observation[self.observation_size + where] = 2 if first else 1
+
+    cdef void pass_turn(self, int i, Game* game) noexcept nogil:
+        cdef uint8_t* turn = <uint8_t*> self.rows.observations + 2 * i * self.observation_size + CELLS
+        game.second_to_move = not game.second_to_move
+        turn[0] = not game.second_to_move
+        turn[self.observation_size] = game.second_to_move
+
+    cdef bint finish(self, int i, int result) noexcept nogil:
+        """The game is over: 1 won by the first side, -1 lost, 0 drawn."""
+        cdef int agent = i * self.players
+        self.rows.rewards[agent] = result
+        self.rows.terminals[agent] = 1
+        self.metrics[agent] = (result + 1) * 0.5
+        if self.players == 2:
+            self.rows.rewards[agent + 1] = -result
+            self.rows.terminals[agent + 1] = 1
+            self.metrics[agent + 1] = (1 - result) * 0.5
+        self.start(i)
+        return True
+
+    # ------------------------------------------------------------------ the opponent
+
+    cdef int answer(self, int i, uint64_t mine, uint64_t theirs) noexcept nogil:
+        """The column the opponent plays; `mine` are its own stones."""
+        cdef uint64_t moves = playable(mine | theirs), chosen = 0
+        if self.opponent_kind == SEARCH:
+            chosen = best_moves(mine, theirs, moves, self.depth, self.node_budget)
+        elif self.opponent_kind == GREEDY:
+            chosen = moves & winning_cells(mine, mine | theirs)
+            if not chosen:
+                chosen = moves & winning_cells(theirs, mine | theirs)
+        return pick(chosen if chosen else moves, &self.streams[i]) // STRIDE
+
+    # ------------------------------------------------------------------ Python face
+
+    def action_masks(self):
+        """Bool (num_agents, 7), True where the column is free; the same array each time."""
+        top = np.asarray(self.observations)[:, :COLUMNS]
+        return np.equal(top, 0, out=self.masks_of_actions)
+
+    def set_board(self, int index, rows):
+        """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's, `o` the opponent's, `.` empty."""
+        cells = [row.lower() for row in rows]
+        if len(cells) != ROWS or any(len(row) != COLUMNS or set(row) - set("xo.") for row in cells):
+            raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters out of 'x', 'o', '.'")
+        self.games[index] = Game(0, 0, 0)
+        np.asarray(self.observations)[index * self.players:(index + 1) * self.players, :CELLS] = 0
+        for column in range(COLUMNS):
+            stack = "".join(cells[row][column] for row in reversed(range(ROWS))).rstrip(".")
+            if "." in stack:
+                raise ValueError(f"column {column} of the board given has a gap; stones fall to the bottom")
+            for stone in stack:
+                self.place(index, stone == "x", column)
+
+    def opponent_moves(self, int index):
+        """Columns among which the opponent would choose if it were to move in game `index` (for tests and lessons)."""
+        cdef Game game = self.games[index]
+        cdef uint64_t moves = playable(game.mine | game.theirs)
+        cdef uint64_t chosen = moves
+        if self.opponent_kind == SEARCH:
+            chosen = best_moves(game.theirs, game.mine, moves, self.depth, self.node_budget)
+        elif self.opponent_kind == GREEDY:
+            chosen = moves & winning_cells(game.theirs, game.mine | game.theirs) or moves & winning_cells(game.mine, game.mine | game.theirs) or moves
+        return [column for column in range(COLUMNS) if chosen >> (column * STRIDE) & 0x3F]
+
+    def render(self, index=0):
+        """RGB array of game `index`: the agent's stones blue, the opponent's orange."""
+        cells = np.asarray(self.observations[index * self.players, :CELLS]).reshape(ROWS, COLUMNS)
+        ink, scale = drawing.INK, 48
+        image = drawing.canvas(ROWS * scale, COLUMNS * scale, ink["grid"])
+        for row in range(ROWS):
+            for column in range(COLUMNS):
+                colour = (ink["ground"], ink["agent"], ink["rival"])[cells[row, column]]
+                drawing.disc(image, (row + 0.5) * scale, (column + 0.5) * scale, 0.4 * scale, colour)
+        return image
+
+
+# ---------------------------------------------------------------------- bit boards
+
+cdef inline uint64_t playable(uint64_t stones) noexcept nogil:
+    """The lowest free cell of every column: adding the bottom row carries up to it."""
+    return (stones + BOTTOM) & BOARD
+
+
+cdef inline uint64_t free_cell(uint64_t stones, int column) noexcept nogil:
+    """The cell a stone in `column` falls to; 0 if the column is full."""
+    return playable(stones) & (<uint64_t> 0x3F << (column * STRIDE))
+
+
+cdef inline bint has_four(uint64_t stones) noexcept nogil:
+    cdef uint64_t pairs
+    cdef int shift
+    for shift in range(1, 9):
+        if shift == 1 or shift >= 6:
+            pairs = stones & (stones >> shift)
+            if pairs & (pairs >> (2 * shift)):
+                return True
+    return False
+
+
+cdef inline uint64_t threats(uint64_t stones, int shift) noexcept nogil:
+    """Cells that complete four with stones on a line of direction `shift`."""
+    cdef uint64_t above = (stones << shift) & (stones << (2 * shift))
+    cdef uint64_t below = (stones >> shift) & (stones >> (2 * shift))
+    return (above & ((stones << (3 * shift)) | (stones >> shift))) | (below & ((stones << shift) | (stones >> (3 * shift))))
+
+
+cdef inline uint64_t winning_cells(uint64_t stones, uint64_t taken) noexcept nogil:
+    """Free cells, reachable now or later, that would complete four."""
+    cdef uint64_t column = (stones << 1) & (stones << 2) & (stones << 3)
+    return (column | threats(stones, 6) | threats(stones, 7) | threats(stones, 8)) & (BOARD ^ taken)
+
+
+cdef inline int pick(uint64_t cells, uint64_t* stream) noexcept nogil:
+    """Index of one of the set bits, each equally likely."""
+    cdef int skip = draw_below(stream, bits(cells))
+    while skip:
+        cells &= cells - 1
+        skip -= 1
+    return lowest(cells)
+
+
+# ---------------------------------------------------------------------- search
+
+cdef inline int evaluate(uint64_t mine, uint64_t my_wins, uint64_t theirs, uint64_t their_wins) noexcept nogil:
+    """A guess for a position nobody wins at once: threats kept, then stones in the centre."""
+    return 16 * (bits(my_wins) - bits(their_wins)) + bits(mine & CENTRE) - bits(theirs & CENTRE)
+
+
+cdef int negamax(uint64_t mine, uint64_t theirs, int depth, int alpha, int beta, int* nodes_left) noexcept nogil:
+    """Value of a position for the side to move, `depth` plies deep: WIN less the plies to it, or a guess.
+
+    Winning cells answer the last two plies without playing them: a side that can win does; a side that faces two winning
+    cells, or can only play below one, has lost.
+    """
+    cdef uint64_t taken = mine | theirs, moves = playable(taken), my_wins, their_wins, forced, move
+    cdef int n, value
+    if not moves:
+        return 0
+    my_wins = winning_cells(mine, taken)
+    if my_wins & moves:
+        return WIN - 1
+    their_wins = winning_cells(theirs, taken)
+    nodes_left[0] -= 1
+    if depth < 2:
+        return evaluate(mine, my_wins, theirs, their_wins)
+    forced = moves & their_wins
+    if forced:
+        if forced & (forced - 1):
+            return 2 - WIN
+        moves = forced
+    moves &= ~(their_wins >> 1)
+    if not moves:
+        return 2 - WIN
+    if depth == 2 or nodes_left[0] < 0:
+        return evaluate(mine, my_wins, theirs, their_wins)
+    for n in range(COLUMNS):
+        move = moves & (<uint64_t> 0x3F << (CENTRE_FIRST[n] * STRIDE))
+        if move:
+            value = -further(negamax(theirs, mine | move, depth - 1, -nearer(beta), -nearer(alpha), nodes_left))
+            if value >= beta:
+                return value
+            if value > alpha:
+                alpha = value
+    return alpha
+
+
+cdef inline int further(int value) noexcept nogil:
+    """A win or a loss is one ply further away, seen from the move before."""
+    return value - 1 if value > WIN // 2 else (value + 1 if value < -WIN // 2 else value)
+
+
+cdef inline int nearer(int value) noexcept nogil:
+    """The opposite of `further`, for the bounds."""
+    return value + 1 if value > WIN // 2 else (value - 1 if value < -WIN // 2 else value)
+
+
+cdef uint64_t best_moves(uint64_t mine, uint64_t theirs, uint64_t moves, int depth, int node_budget) noexcept nogil:
+    """The cells of all moves of the best value."""
+    cdef uint64_t wins = moves & winning_cells(mine, mine | theirs), best = 0, move
+    cdef int n, value, best_value = -2 * WIN, nodes_left
+    if wins or depth < 2:
+        return wins if wins else moves
+    for n in range(COLUMNS):
+        move = moves & (<uint64_t> 0x3F << (CENTRE_FIRST[n] * STRIDE))
+        if move:
+            nodes_left = node_budget // COLUMNS
+            value = -further(negamax(theirs, mine | move, depth - 1, -2 * WIN, -best_value + 1, &nodes_left))
+            if value > best_value:
+                best_value, best = value, 0
+            if value == best_value:
+                best |= move
+    return best
