@@ -1,19 +1,21 @@
-"""snake: thousands of snakes on one large board, every one an agent.
+"""snake: thousands of snakes on one large board, each of them an agent.
 
-Rules         Each step every snake moves one cell, in the order of its index. On food it grows by one cell, and new food appears on
-              a random empty cell. It dies (`reward_death`) when it meets the wall, a body or a head, or when it has not eaten for
-              `starvation` steps, so that circling in safety does not pay. Its own tail is no obstacle: it moves away in the same
-              step. A dead snake leaves a corpse: every second of its cells can be eaten and does not come back. It starts anew,
-              one cell long, on a random empty cell in the same step: each life is an episode.
-Observation   (2 * vision + 1) ** 2 uint8, row by row: the window around the head. From good to bad, so that scaling keeps the order:
-              0 food, 1 corpse, 2 empty, 3 wall, 4 head, 5 to 8 body that leads up, down, left, right (towards its head).
-              The snake's own head is always in the centre; the body cell that points at it is its neck.
-Actions       Discrete(4): 0 up, 1 down, 2 left, 3 right. A turn back into the own neck is ignored: the snake goes straight on.
-Rewards       food 0.1, corpse 0.1, death -1 (settings `reward_food`, `reward_corpse`, `reward_death`).
-Settings      num_snakes on each board. Unless given, the board has 900 cells and 16 food a snake at 16:9: 16 snakes get 160 x 90,
-              4,096 get 2560 x 1440 with 65,536 food, the world of the stream. `max_length`: a longer snake eats without growing.
+Rules         Each step every snake moves one cell, in the order of its index. Food makes it one cell longer, and new food appears
+              on a random empty cell. It dies when it meets the wall, a body or a head, or when it has not eaten for `starvation`
+              steps, so that circling in safety does not pay. Its own tail is no obstacle: the tail moves on in the same step.
+              A dead snake leaves a corpse: every second of its cells can be eaten once. In the same step it starts anew, one cell
+              long, on a random empty cell. Each life is an episode.
+Observation   (2 * vision + 1) ** 2 uint8, row by row: the window around the head, 11 x 11. The codes go from good to bad, so that
+              they mean something to a network that only scales them: 0 food, 1 corpse, 2 empty, 3 wall, 4 head, 5 6 7 8 body that
+              leads up, down, left, right. The snake's own head is always in the centre; the body that leads to it is its neck.
+Actions       Discrete(4): 0 up, 1 down, 2 left, 3 right. A turn back into the own neck is ignored, the snake goes straight on.
+Rewards       `reward_food` 0.1, `reward_corpse` 0.1, `reward_death` -1.
+Settings      `num_snakes` on each of the num_envs boards. Unless `width`, `height` and `num_food` are given, there are 900 cells
+              and 16 food for each snake, at 16:9: 16 snakes have 160 x 90, and 4,096 have 2560 x 1440 with 65,536 food, the world
+              of the stream. For the classic game: num_snakes=1, width=20, height=15, num_food=1. A snake of `max_length` eats
+              without growing (the default, which is also the limit, keeps one cell of the board free).
 Log           episode_return, episode_length, score (length at death).
-Source        PufferLib's `snake` (stream 003); the body as a chain of directions on the board, heads and starvation are ours.
+Source        PufferLib's `snake` (stream 003). Bodies as a chain of directions, codes for heads, and starvation are ours.
 """
 
 import math
@@ -23,6 +25,7 @@ from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
 
+cimport cython
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memcpy, memset
 
@@ -33,28 +36,30 @@ cdef extern from * nogil:
     void prefetch "__builtin_prefetch"(const void*) noexcept
 
 cdef enum:
-    FOOD, CORPSE, EMPTY, WALL, HEAD, BODY       # edible < EMPTY < deadly; BODY + action is a body cell that leads that way
+    FOOD, CORPSE, EMPTY, WALL, HEAD, BODY       # edible < EMPTY < deadly; BODY + action is body that leads that way
 
 cdef enum:
-    UP, DOWN, LEFT, RIGHT                       # action ^ 1 is the opposite one
+    UP, DOWN, LEFT, RIGHT                       # action ^ 1 is the opposite action
 
 cdef enum:
+    CODES = BODY + RIGHT + 1
     TRIES = 64                                  # random cells looked at before the board is searched for a free one
-    AHEAD = 6                                   # snakes between a prefetch and its use
+    AHEAD = 8                                   # how many snakes before its turn a snake's cells are called into the cache
 
 cdef struct Snake:
     int head                    # index into `cells`
-    int tail                    # the last cell; the board's body codes lead from here to the head
+    int tail                    # the body codes on the board lead from here to the head
     int length
-    int heading                 # the last move
+    int heading                 # its last move
     int fed                     # step of this life on which it last ate
 
 
+@cython.final
 cdef class Snakes(Native):
     """snake(num_envs, seed=0, num_snakes=16, width=None, height=None, num_food=None, vision=5, max_length=None, starvation=256,
     leave_corpse=True, reward_food=0.1, reward_corpse=0.1, reward_death=-1.0): see the module's docstring."""
 
-    cdef uint8_t* cells         # num_envs boards, each with a border of `vision` wall cells: a window needs no test for the edge
+    cdef uint8_t* cells         # the boards, each with a border of `vision` wall cells, so that a window needs no test for the edge
     cdef Snake* snakes
     cdef readonly int num_snakes, width, height, num_food, vision, max_length, starvation
     cdef readonly bint leave_corpse
@@ -68,31 +73,37 @@ cdef class Snakes(Native):
     def __init__(self, int num_envs=1, *, seed=0, int num_snakes=16, width=None, height=None, num_food=None, int vision=5,
                  max_length=None, int starvation=256, bint leave_corpse=True, float reward_food=0.1, float reward_corpse=0.1,
                  float reward_death=-1.0, **common):
-        self.width = max(8, round(math.sqrt(num_snakes * 1600))) if width is None else width
-        self.height = max(8, num_snakes * 900 // self.width) if height is None else height
-        self.num_food = min(16 * num_snakes, self.width * self.height // 4) if num_food is None else num_food
-        self.num_snakes, self.vision, self.starvation, self.leave_corpse = num_snakes, vision, starvation, leave_corpse
+        width = round(math.sqrt(1600 * max(1, num_snakes))) if width is None else width
+        height = max(1, 900 * num_snakes // max(1, width)) if height is None else height
+        num_food = min(16 * num_snakes, width * height // 4) if num_food is None else num_food
+        for name, value in (("num_snakes", num_snakes), ("width", width), ("height", height), ("vision", vision), ("starvation", starvation)):
+            if value < 1:
+                raise ValueError(f"{name}={value} given, expected at least 1")
+        room = (width * height - num_food - 1) // num_snakes
+        if num_food < 0 or room < 1:
+            raise ValueError(f"num_food={num_food} and {num_snakes} snakes given for {width} x {height} = {width * height} cells, "
+                             f"expected less, so that a cell stays free; enlarge width or height")
+        max_length = room if max_length is None else max_length
+        if not 1 <= max_length <= room:
+            raise ValueError(f"max_length={max_length} given, expected 1 to {room}, so that {num_snakes} snakes always leave a cell free")
+        self.num_snakes, self.width, self.height, self.num_food = num_snakes, width, height, num_food
+        self.vision, self.max_length, self.starvation, self.leave_corpse = vision, max_length, starvation, leave_corpse
         self.reward_food, self.reward_corpse, self.reward_death = reward_food, reward_corpse, reward_death
-        self.stride = self.width + 2 * vision
-        self.board_size = self.stride * (self.height + 2 * vision)
+        size = (width + 2 * vision) * (height + 2 * vision)
+        if num_envs * size >= 2**31:
+            raise ValueError(f"{num_envs} boards of {width} x {height} cells given, expected less than 2**31 cells in all; make several batches")
+        self.stride, self.board_size = width + 2 * vision, size
         self.offsets = [-self.stride, self.stride, -1, 1]
-        room = (self.width * self.height - self.num_food - 1) // num_snakes
-        self.max_length = room if max_length is None else max_length
         window = 2 * vision + 1
-        self.prepare(num_envs, num_snakes, Box(0, BODY + RIGHT, (window * window,), np.uint8), Discrete(4), seed, common, metric_names=("score",))
+        self.prepare(num_envs, num_snakes, Box(0, CODES - 1, (window * window,), np.uint8), Discrete(4), seed, common, metric_names=("score",))
         self.snakes = <Snake*> self.claim(self.num_agents * sizeof(Snake))
-        self.cells = <uint8_t*> self.claim(<size_t> num_envs * self.board_size)
-
-    @property
-    def idle_action(self):
-        """Straight on: the heading of the first snake, which a person steers."""
-        return self.snakes[0].heading
+        self.cells = <uint8_t*> self.claim(num_envs * self.board_size)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int env, row, i
         cdef uint8_t* board
         for env in range(first, last):
-            board = self.cells + <size_t> env * self.board_size
+            board = self.cells + env * self.board_size
             memset(board, WALL, self.board_size)
             for row in range(self.vision, self.vision + self.height):
                 memset(board + row * self.stride + self.vision, EMPTY, self.width)
@@ -103,93 +114,138 @@ cdef class Snakes(Native):
             self.observe(env)
 
     cdef void step_range(self, int first, int last) noexcept nogil:
-        cdef int env, i, end
+        cdef int32_t* actions = <int32_t*> self.rows.actions
+        cdef int env, i, end = last * self.num_snakes
+        cdef Snake* coming
         for env in range(first, last):
-            end = (env + 1) * self.num_snakes
-            for i in range(env * self.num_snakes, end):
-                if i + AHEAD < end:
-                    prefetch(&self.cells[self.snakes[i + AHEAD].head])
-                    prefetch(&self.cells[self.snakes[i + AHEAD].tail])
-                self.move(env, i)
+            for i in range(env * self.num_snakes, (env + 1) * self.num_snakes):
+                if i + AHEAD < end:                     # a big board is not in the fast caches: ask for the cells in time
+                    coming = &self.snakes[i + AHEAD]
+                    prefetch(self.cells + coming.tail)
+                    prefetch(self.cells + coming.head)
+                    prefetch(self.cells + coming.head + self.offsets[actions[i + AHEAD]])
+                self.move(env, i, actions[i])
             self.observe(env)
 
-    cdef void move(self, int env, int i) noexcept nogil:
+    cdef void move(self, int env, int i, int action) noexcept nogil:
         cdef Snake* snake = &self.snakes[i]
         cdef uint8_t* cells = self.cells
-        cdef int action = (<int32_t*> self.rows.actions)[i]
-        cdef int heading = snake.heading if (action ^ 1) == snake.heading and snake.length > 1 else action
-        cdef int target = snake.head + self.offsets[heading], tail = snake.tail
+        cdef int heading = snake.heading if action == snake.heading ^ 1 and snake.length > 1 else action
+        cdef int target = snake.head + self.offsets[heading], tail = snake.tail, steps = self.lengths[i] + 1
         cdef uint8_t met = cells[target]
-        if (met > EMPTY and target != tail) or (met >= EMPTY and self.lengths[i] - snake.fed >= self.starvation):
+        require(&self.fault, cells[snake.head] == HEAD, b"a snake's head is not where the snake is")
+        if (met > EMPTY and target != tail) or (met >= EMPTY and steps - snake.fed >= self.starvation):
             self.die(env, i)
             return
-        cells[snake.head] = BODY + heading
+        cells[snake.head] = <uint8_t> (BODY + heading)
         if met < EMPTY and snake.length < self.max_length:
             snake.length += 1
-        else:
+        else:                                           # one cell shorter behind, which for a snake of one cell is its old head
             snake.tail = tail + self.offsets[cells[tail] - BODY]
             cells[tail] = EMPTY
         cells[target] = HEAD
         snake.head = target
         snake.heading = heading
         if met < EMPTY:
-            snake.fed = self.lengths[i] + 1
+            snake.fed = steps
             self.rows.rewards[i] = self.reward_food if met == FOOD else self.reward_corpse
             if met == FOOD:
                 cells[self.free_cell(env)] = FOOD
 
     cdef void die(self, int env, int i) noexcept nogil:
-        """Log the life, turn the body into a corpse and start the next life."""
+        """End the life of snake i, turn its body into a corpse and start its next life."""
         cdef Snake* snake = &self.snakes[i]
         cdef uint8_t* cells = self.cells
-        cdef int cell = snake.tail, rank, link
+        cdef int cell = snake.tail, behind, link
         self.rows.rewards[i] = self.reward_death
         self.rows.terminals[i] = 1
         self.metrics[i] = snake.length
-        for rank in range(snake.length - 1, -1, -1):        # 0 is the head
+        for behind in range(snake.length - 1, 0, -1):   # cells between this one and the head
+            require(&self.fault, BODY <= cells[cell] < CODES, b"a body is broken")
             link = cells[cell] - BODY
-            cells[cell] = CORPSE if rank % 2 == 1 and self.leave_corpse else EMPTY
-            if rank > 0:
-                cell += self.offsets[link]
-        require(&self.fault, cell == snake.head, b"the chain of a body does not end at its head")
+            cells[cell] = CORPSE if self.leave_corpse and behind % 2 == 1 else EMPTY
+            cell += self.offsets[link]
+        require(&self.fault, cell == snake.head, b"a body does not lead to its head")
+        cells[cell] = EMPTY
         self.spawn(env, i)
-        snake.fed = 0
 
     cdef void spawn(self, int env, int i) noexcept nogil:
-        """Snake i, one cell long, on a free cell, its face to the farther of the upper and lower wall."""
+        """Snake i, one cell long, on a free cell, facing the upper or lower wall, whichever is farther."""
         cdef int cell = self.free_cell(env)
         cdef int row = (cell - env * self.board_size) // self.stride - self.vision
         self.cells[cell] = HEAD
-        self.snakes[i] = Snake(cell, cell, 1, UP if row * 2 >= self.height else DOWN, 0)
+        self.snakes[i] = Snake(cell, cell, 1, UP if 2 * row >= self.height else DOWN, 0)
 
     cdef int free_cell(self, int env) noexcept nogil:
-        """A random empty cell. On a crowded board the next one that is empty or corpse; the bound on `max_length` leaves one."""
-        cdef int count = self.width * self.height, start = env * self.board_size + self.vision * (self.stride + 1), k, tries, cell
+        """A random empty cell; on a crowded board the next one that is empty or a corpse (`max_length` makes sure of one)."""
+        cdef int count = self.width * self.height, corner = env * self.board_size + self.vision * (self.stride + 1)
+        cdef int tries, k = 0, cell = 0
         for tries in range(TRIES):
             k = draw_below(&self.streams[env], count)
-            cell = start + k // self.width * self.stride + k % self.width
+            cell = corner + k // self.width * self.stride + k % self.width
             if self.cells[cell] == EMPTY:
                 return cell
         while self.cells[cell] != EMPTY and self.cells[cell] != CORPSE:
             k = (k + 1) % count
-            cell = start + k // self.width * self.stride + k % self.width
+            cell = corner + k // self.width * self.stride + k % self.width
         return cell
 
     cdef void observe(self, int env) noexcept nogil:
-        """Copy the window round each head, a row at a time."""
+        """Copy the window around each head, a row at a time."""
         cdef int window = 2 * self.vision + 1, corner = self.vision * (self.stride + 1), stride = self.stride
-        cdef int i, row, last = (env + 1) * self.num_snakes
+        cdef int i, row
         cdef uint8_t* out
         cdef uint8_t* cell
-        for i in range(env * self.num_snakes, last):
-            out = <uint8_t*> self.rows.observations + <size_t> i * window * window
+        for i in range(env * self.num_snakes, (env + 1) * self.num_snakes):
+            out = <uint8_t*> self.rows.observations + <size_t> i * (window * window)
             cell = self.cells + (self.snakes[i].head - corner)
-            if window == 11:                                # a constant size is two moves, not a call
-                for row in range(11):
-                    memcpy(out + row * 11, cell + row * stride, 11)
+            if window == 11:
+                for row in range(10):                   # one load and one store: the 5 bytes too many are the next row's
+                    memcpy(out + row * 11, cell + row * stride, 16)
+                memcpy(out + 110, cell + 10 * stride, 11)
             else:
                 for row in range(window):
                     memcpy(out + row * window, cell + row * stride, window)
 
+    @property
+    def idle_action(self):
+        """Straight on: the heading of the first snake, the one that a person steers."""
+        self.require_ready()
+        return self.snakes[0].heading
+
+    def board(self, index=0):
+        """Board `index` as an array (height, width) uint8 of the codes of the observation: a copy, without the border."""
+        self.require_ready()
+        if not 0 <= index < self.num_envs:
+            raise IndexError(f"board {index} given, expected 0 to {self.num_envs - 1}")
+        v = self.vision
+        whole = np.asarray(<uint8_t[:self.board_size]> (self.cells + <int> index * self.board_size)).reshape(-1, self.stride)
+        return whole[v:-v, v:-v].copy()
+
+    def body(self, agent=0):
+        """The cells of a snake as a list of (row, column), from its head to its tail."""
+        self.require_ready()
+        if not 0 <= agent < self.num_agents:
+            raise IndexError(f"agent {agent} given, expected 0 to {self.num_agents - 1}")
+        cdef Snake* snake = &self.snakes[<int> agent]
+        cdef int cell = snake.tail, start = <int> agent // self.num_snakes * self.board_size, k
+        places = []
+        for k in range(snake.length):
+            places.append(((cell - start) // self.stride - self.vision, (cell - start) % self.stride - self.vision))
+            if cell != snake.head:
+                cell += self.offsets[self.cells[cell] - BODY]
+        return places[::-1]
+
     def render(self, index=0):
-        return None
+        """RGB array of board `index`, of a large board the 96 x 54 cells around its first snake: that snake blue with a white head,
+        the others orange, food yellow, corpses green, 10 to 24 pixels a cell."""
+        cells = np.pad(self.board(index), 1, constant_values=WALL)
+        head, *rest = self.body(index * self.num_snakes)
+        for row, column in rest:
+            cells[row + 1, column + 1] = CODES
+        cells[head[0] + 1, head[1] + 1] = CODES + 1
+        top, left = (max(0, min(at + 1 - view // 2, size - view)) for at, view, size in zip(head, (54, 96), cells.shape))
+        cells = cells[top:top + 54, left:left + 96]
+        ink = drawing.INK
+        colours = [ink["food"], ink["goal"], ink["ground"], ink["wall"], (255, 160, 90)] + [ink["rival"]] * 4 + [ink["agent"], ink["text"]]
+        return drawing.tiles(cells, colours, scale=min(24, 960 // cells.shape[1]))
