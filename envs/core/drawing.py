@@ -57,3 +57,28 @@ def line(image: np.ndarray, row0: float, column0: float, row1: float, column1: f
                 image[int(row), int(column)] = colour
         else:
             disc(image, row, column, thickness / 2, colour)
+
+
+_GLYPHS = {
+    "0": "111 101 101 101 111",
+    "1": "010 110 010 010 111",
+    "2": "111 001 111 100 111",
+    "3": "111 001 111 001 111",
+    "4": "101 101 111 001 001",
+    "5": "111 100 111 001 111",
+    "6": "111 100 111 101 111",
+    "7": "111 001 010 010 010",
+    "8": "111 101 111 101 111",
+    "9": "111 101 111 001 111",
+    "A": "010 101 111 101 101",
+}
+"""Digits on 3 x 5 cells, row by row."""
+
+
+def glyph(image: np.ndarray, row: float, column: float, character: str, colour, scale: int = 2) -> None:
+    """Write one digit (or A) centred on (row, column), `scale` pixels a cell."""
+    rows = _GLYPHS[character].split()
+    for r, cells in enumerate(rows):
+        for c, cell in enumerate(cells):
+            if cell == "1":
+                rectangle(image, row + (r - 2.5) * scale, column + (c - 1.5) * scale, scale, scale, colour)

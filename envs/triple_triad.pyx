@@ -1,0 +1,253 @@
+"""triple_triad: a 3 x 3 card game against a random or a greedy opponent, or against oneself.
+
+Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at random. In turn a
+              side selects a card and places it on a free cell; the card turns over every neighbouring card of the other side
+              whose facing number is smaller. When nine cards lie on the board the side that owns more of the ten (its last
+              card in hand counts) has won. A coin decides who starts (and so places five cards).
+Wasted steps  A no-op, a card already played or already selected, a cell that is taken or chosen with no card selected: nothing
+              happens, and it costs 0.02. A game in which a side has taken `patience` steps is lost for it, so that
+              stalling is never better than playing on and losing.
+Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over most, ties at random.
+Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
+Observation   114 uint8: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
+              cells they own, 54-73 my hand and 74-93 theirs (0 once played), 94-98 the card I have selected, 99-113 which of the
+              15 actions does something now. With two players one more: 1 if it is my move.
+Actions       Discrete(15): 0 no-op, 1-5 select a card, 6-14 place it on a cell (row by row).
+Rewards       +1 won, -1 lost, 0 drawn, at the end; -0.02 for a wasted step. Selecting costs nothing.
+Log           episode_return, episode_length, score (cards owned at the end: 5 at the start, at most 10), wins.
+Source        stream 003: a policy that was punished for losing but not for stalling learned to stall, first with no-ops and,
+              once these cost something, by selecting cards again and again; taxing every selection taxes playing, too.
+"""
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+from envs.core import drawing
+
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from envs.core.native cimport Native, require
+from envs.core.random cimport draw, draw_below
+
+cdef enum:
+    CELLS = 9
+    CARDS = 5
+    NOOP = 0
+    SELECT = 1                      # actions 1 to 5
+    PLACE = 6                       # actions 6 to 14
+    ACTIONS = 15
+    BOARD_AT = 0                    # where the parts of the observation begin
+    MINE_AT = 36
+    THEIRS_AT = 45
+    HAND_AT = 54
+    THEIR_HAND_AT = 74
+    SELECTED_AT = 94
+    LEGAL_AT = 99
+    OBSERVATION = 114
+    FREE = 2                        # owner of an empty cell; 0 and 1 are the sides
+
+cdef float WASTED = -0.02
+cdef int[36] NEIGHBOUR = [-1, 1, 3, -1,  -1, 2, 4, 0,  -1, -1, 5, 1,        # up, right, down, left of each cell
+                          0, 4, 6, -1,   1, 5, 7, 3,   2, -1, 8, 4,
+                          3, 7, -1, -1,  4, 8, -1, 6,  5, -1, -1, 7]
+
+cdef struct Table:
+    uint8_t[36] board               # numbers of the card on each cell
+    uint8_t[9] owner
+    uint8_t[40] hands               # side, card, number; 0 once played
+    uint8_t[2] selected             # 0 none, else card + 1
+    int[2] steps                    # taken by each side
+    int placed
+    int turn
+    int first_score                 # cards that side 0 owns
+
+
+cdef class TripleTriad(Native):
+    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40): see the module's docstring."""
+
+    cdef Table* tables
+    cdef bint greedy
+    cdef readonly int players, patience, observation_size
+    cdef readonly object opponent
+
+    keys = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "q": 6, "w": 7, "e": 8, "a": 9, "s": 10, "d": 11, "z": 12, "x": 13, "c": 14}
+    idle_action = None              # the game waits for a person
+    action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top", "top right", "left", "centre", "right",
+                    "bottom left", "bottom", "bottom right")
+
+    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, **common):
+        if opponent not in ("random", "greedy"):
+            raise ValueError(f"opponent={opponent!r} given, expected 'random' or 'greedy'")
+        if players not in (1, 2) or patience < 2 * CARDS:
+            raise ValueError(f"players={players}, patience={patience} given, expected 1 or 2 and at least {2 * CARDS}")
+        self.opponent, self.greedy, self.players, self.patience = opponent, opponent == "greedy", players, patience
+        self.observation_size = OBSERVATION + (players == 2)
+        high = np.full(self.observation_size, 1, np.uint8)
+        high[BOARD_AT:MINE_AT] = high[HAND_AT:SELECTED_AT] = 10
+        self.prepare(num_envs, players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common, metric_names=("score", "wins"))
+        self.tables = <Table*> self.claim(num_envs * sizeof(Table))
+
+    # ------------------------------------------------------------------ the game
+
+    cdef void start(self, int i) noexcept nogil:
+        """Deal, and let the opponent begin if the coin says so."""
+        cdef Table* table = &self.tables[i]
+        cdef uint64_t random
+        cdef int n
+        memset(table, 0, sizeof(Table))
+        memset(table.owner, FREE, CELLS)
+        table.first_score = CARDS
+        for n in range(8 * CARDS):
+            if n % 4 == 0:
+                random = draw(&self.streams[i])
+            table.hands[n] = <uint8_t> (1 + ((random & 0xFFFF) * 10 >> 16))
+            random >>= 16
+        if self.players == 1 and draw(&self.streams[i]) >> 63:
+            self.answer(i, table)
+
+    cdef void reset_range(self, int first, int last) noexcept nogil:
+        cdef int i
+        for i in range(first, last):
+            self.start(i)
+            self.observe(i)
+
+    cdef void step_range(self, int first, int last) noexcept nogil:
+        cdef int32_t* actions = <int32_t*> self.rows.actions
+        cdef Table* table
+        cdef int i, side
+        cdef bint over
+        for i in range(first, last):
+            table = &self.tables[i]
+            side = table.turn if self.players == 2 else 0
+            over = self.act(i, table, side, actions[i * self.players + side])
+            if not over and self.players == 1 and table.turn == 1:
+                over = self.answer(i, table)
+            if over:
+                self.start(i)
+            self.observe(i)
+
+    cdef bint act(self, int i, Table* table, int side, int action) noexcept nogil:
+        """One step of the side to move; True if it ended the game."""
+        table.steps[side] += 1
+        if PLACE <= action and table.selected[side] and table.owner[action - PLACE] == FREE:
+            return self.place(i, table, side, table.selected[side] - 1, action - PLACE)
+        if SELECT <= action < PLACE and table.selected[side] != action and table.hands[20 * side + 4 * (action - SELECT)]:
+            table.selected[side] = <uint8_t> action
+        else:
+            self.rows.rewards[i * self.players + side] += WASTED
+        if table.steps[side] >= self.patience:
+            return self.finish(i, table, -1 if side == 0 else 1)
+        return False
+
+    cdef bint place(self, int i, Table* table, int side, int card, int cell) noexcept nogil:
+        """Put a card on a free cell and turn its weaker neighbours; True if it was the ninth."""
+        cdef uint8_t* numbers = &table.hands[20 * side + 4 * card]
+        cdef int direction, other, turned = 0
+        require(&self.fault, table.owner[cell] == FREE and numbers[0] != 0, b"a card placed twice or on a taken cell")
+        for direction in range(4):
+            other = NEIGHBOUR[4 * cell + direction]
+            if other >= 0 and table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + (direction ^ 2)]:
+                table.owner[other] = <uint8_t> side
+                turned += 1
+        memcpy(&table.board[4 * cell], numbers, 4)
+        memset(numbers, 0, 4)
+        table.owner[cell] = <uint8_t> side
+        table.selected[side] = 0
+        table.first_score += turned if side == 0 else -turned
+        table.placed += 1
+        table.turn = 1 - side
+        if table.placed < CELLS:
+            return False
+        return self.finish(i, table, (table.first_score > CARDS) - (table.first_score < CARDS))
+
+    cdef bint finish(self, int i, Table* table, int result) noexcept nogil:
+        """The game is over: 1 won by side 0, -1 lost, 0 drawn. The next one is dealt by the caller."""
+        cdef int side, agent
+        for side in range(self.players):
+            agent = i * self.players + side
+            self.rows.rewards[agent] += result if side == 0 else -result
+            self.rows.terminals[agent] = 1
+            self.metrics[2 * agent] = table.first_score if side == 0 else 2 * CARDS - table.first_score
+            self.metrics[2 * agent + 1] = result == 1 if side == 0 else result == -1
+        return True
+
+    cdef bint answer(self, int i, Table* table) noexcept nogil:
+        """The opponent selects and places in one go; True if that ended the game."""
+        cdef int card, cell, direction, other, turned, most = -1, ties = 0, best_card = 0, best_cell = 0
+        for cell in range(CELLS):
+            if table.owner[cell] != FREE:
+                continue
+            for card in range(CARDS):
+                if table.hands[20 + 4 * card] == 0:
+                    continue
+                turned = 0
+                if self.greedy:
+                    for direction in range(4):
+                        other = NEIGHBOUR[4 * cell + direction]
+                        if other >= 0 and table.owner[other] == 0:
+                            turned += table.hands[20 + 4 * card + direction] > table.board[4 * other + (direction ^ 2)]
+                if turned > most:
+                    most, ties = turned, 0
+                if turned == most:
+                    ties += 1
+                    if ties == 1 or draw_below(&self.streams[i], ties) == 0:
+                        best_card, best_cell = card, cell
+        return self.place(i, table, 1, best_card, best_cell)
+
+    # ------------------------------------------------------------------ observation
+
+    cdef void observe(self, int i) noexcept nogil:
+        cdef int side
+        for side in range(self.players):
+            self.observe_side(&self.tables[i], side, <uint8_t*> self.rows.observations + (i * self.players + side) * self.observation_size)
+
+    cdef void observe_side(self, Table* table, int side, uint8_t* observation) noexcept nogil:
+        cdef int n
+        cdef bint holding = table.selected[side] != 0
+        memcpy(observation + BOARD_AT, table.board, 36)
+        for n in range(CELLS):
+            observation[MINE_AT + n] = table.owner[n] == side
+            observation[THEIRS_AT + n] = table.owner[n] == 1 - side
+            observation[LEGAL_AT + PLACE + n] = holding and table.owner[n] == FREE
+        memcpy(observation + HAND_AT, &table.hands[20 * side], 20)
+        memcpy(observation + THEIR_HAND_AT, &table.hands[20 * (1 - side)], 20)
+        observation[LEGAL_AT + NOOP] = 0
+        for n in range(CARDS):
+            observation[SELECTED_AT + n] = table.selected[side] == n + 1
+            observation[LEGAL_AT + SELECT + n] = table.selected[side] != n + 1 and table.hands[20 * side + 4 * n] != 0
+        if self.players == 2:
+            observation[OBSERVATION] = table.turn == side
+
+    def action_masks(self):
+        """Bool (num_agents, 15), True where the action does something: a view of the observation."""
+        return np.asarray(self.observations)[:, LEGAL_AT:LEGAL_AT + ACTIONS].view(bool)
+
+    def render(self, index=0):
+        """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right; the selected card is framed."""
+        cdef Table table = self.tables[index]
+        ink, size, gap = drawing.INK, 56, 8
+        image = drawing.canvas(CARDS * (size + gap) + gap, 5 * (size + gap) + 4 * gap)
+        for side, left, colour in ((0, gap, ink["agent"]), (1, 4 * (size + gap) + 4 * gap, ink["rival"])):
+            for card in range(CARDS):
+                numbers = [table.hands[20 * side + 4 * card + n] for n in range(4)]
+                top = gap + card * (size + gap)
+                if table.selected[side] == card + 1:
+                    drawing.rectangle(image, top - 4, left - 4, size + 8, size + 8, ink["food"])
+                if numbers[0]:
+                    draw_card(image, top, left, size, colour, numbers)
+        for cell in range(CELLS):
+            top, left = gap + size + (cell // 3) * (size + gap), 3 * gap + size + (cell % 3) * (size + gap)
+            if table.owner[cell] == FREE:
+                drawing.rectangle(image, top, left, size, size, ink["grid"])
+            else:
+                colour = ink["agent"] if table.owner[cell] == 0 else ink["rival"]
+                draw_card(image, top, left, size, colour, [table.board[4 * cell + n] for n in range(4)])
+        return image
+
+
+def draw_card(image, top, left, size, colour, numbers):
+    """A card with its four numbers at the edges; 10 is written A, as on the table."""
+    drawing.rectangle(image, top, left, size, size, colour)
+    for number, row, column in zip(numbers, (0.18, 0.5, 0.82, 0.5), (0.5, 0.82, 0.5, 0.18)):
+        drawing.glyph(image, top + row * size, left + column * size, "A" if number == 10 else str(number), drawing.INK["ground"], scale=2)

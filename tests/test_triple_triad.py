@@ -1,0 +1,143 @@
+"""triple_triad: every step against a plain Python table; stalling never pays; self-play is fair."""
+
+import numpy as np
+import pytest
+
+import envs
+
+SIDES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
+OPPOSITE = {"up": "down", "down": "up", "left": "right", "right": "left"}
+
+
+class Table:
+    """The board as a person would write it, read from an observation."""
+
+    def __init__(self, observation):
+        self.cards = {}                                 # (row, column) -> (owner, {side: number})
+        for cell in range(9):
+            owner = "me" if observation[36 + cell] else "them" if observation[45 + cell] else None
+            if owner:
+                self.cards[divmod(cell, 3)] = (owner, dict(zip(SIDES, map(int, observation[4 * cell:4 * cell + 4]))))
+        self.hands = {who: [dict(zip(SIDES, map(int, observation[at + 4 * n:at + 4 * n + 4]))) for n in range(5)] for who, at in (("me", 54), ("them", 74))}
+
+    def place(self, who, hand, cell):
+        numbers = self.hands[who][hand]
+        row, column = divmod(cell, 3)
+        assert (row, column) not in self.cards
+        self.cards[row, column] = (who, numbers)
+        self.hands[who][hand] = dict.fromkeys(SIDES, 0)
+        for side, (down, across) in SIDES.items():
+            other = self.cards.get((row + down, column + across))
+            if other and other[0] != who and numbers[side] > other[1][OPPOSITE[side]]:
+                self.cards[row + down, column + across] = (who, other[1])
+
+    def owned(self, who):
+        return sum(owner == who for owner, _ in self.cards.values()) + sum(any(card.values()) for card in self.hands[who])
+
+    def same(self, other):
+        return self.cards == other.cards and self.hands == other.hands
+
+
+def legal_actions(env, rng):
+    masks = env.action_masks()
+    return (rng.random(masks.shape) * masks).argmax(1).astype(np.int32)
+
+
+@pytest.mark.parametrize("opponent", ["random", "greedy"])
+def test_every_placement_agrees_with_a_plain_table(opponent):
+    env = envs.make("triple_triad", 1, seed=2, opponent=opponent, report_interval=0)
+    observations, _ = env.reset()
+    rng, placements, games = np.random.default_rng(0), 0, 0
+    for _ in range(1500):
+        before, selected = Table(observations[0]), observations[0, 94:99].copy()
+        action = legal_actions(env, rng)
+        _, rewards, terminals, _, _ = env.step(action)
+        if action[0] >= 6:
+            placements += 1
+            before.place("me", int(selected.argmax()), int(action[0]) - 6)
+            answers = [before] if len(before.cards) == 9 else [
+                answer for hand in range(5) if any(before.hands["them"][hand].values()) for cell in range(9)
+                if divmod(cell, 3) not in before.cards and (answer := after_answer(before, hand, cell))]
+            if terminals[0]:
+                results = {np.sign(answer.owned("me") - 5) for answer in answers}
+                assert rewards[0] in results
+                games += 1
+            else:
+                now = Table(observations[0])
+                assert any(now.same(answer) for answer in answers)
+                if opponent == "greedy":
+                    assert now.owned("them") == max(answer.owned("them") for answer in answers)
+    assert placements > 500 and games > 100
+
+
+def after_answer(table, hand, cell):
+    copy = Table.__new__(Table)
+    copy.cards, copy.hands = dict(table.cards), {who: list(cards) for who, cards in table.hands.items()}
+    copy.place("them", hand, cell)
+    return copy
+
+
+def test_the_observation_says_which_actions_do_something():
+    env = envs.make("triple_triad", 64, seed=1)
+    observations, _ = env.reset()
+    rng = np.random.default_rng(3)
+    for _ in range(300):
+        masks = env.action_masks().copy()
+        actions = rng.integers(0, 15, 64, dtype=np.int32)
+        _, rewards, terminals, _, _ = env.step(actions)
+        wasted = rewards - np.where(terminals, np.round(rewards), 0) < -0.01
+        assert np.array_equal(wasted, ~masks[np.arange(64), actions])
+
+
+def test_stalling_is_worse_than_playing_at_random_and_losing_to_greedy():
+    """The streams' policy learned to stall, because losing was punished and stalling was not."""
+    returns = {}
+    for name in ("no-op", "reselect", "play"):
+        env = envs.make("triple_triad", 256, seed=4, opponent="greedy", report_interval=0)
+        env.reset()
+        rng = np.random.default_rng(5)
+        for step in range(200):
+            action = {"no-op": np.zeros(256, np.int32), "reselect": np.full(256, 1 + step % 2, np.int32)}.get(name)
+            env.step(legal_actions(env, rng) if action is None else action)
+        returns[name] = env.log()["episode_return"]
+    assert returns["play"] > returns["reselect"] >= returns["no-op"] and returns["reselect"] <= -1
+
+
+def test_greedy_is_stronger_than_random():
+    def wins(opponent):
+        env = envs.make("triple_triad", 512, seed=6, opponent=opponent, report_interval=0)
+        env.reset()
+        rng = np.random.default_rng(7)
+        for _ in range(200):
+            env.step(legal_actions(env, rng))
+        return env.log()["wins"]
+
+    assert wins("greedy") < 0.15 < 0.3 < wins("random")
+
+
+def test_cards_are_dealt_evenly():
+    env = envs.make("triple_triad", 4000, seed=8, players=2)
+    observations, _ = env.reset()
+    hands = observations[::2, 54:94]
+    counts = np.bincount(hands.ravel(), minlength=11)
+    assert counts[0] == 0 and counts[1:].min() > 0.95 * counts[1:].mean()
+    assert abs(hands[:, :20].mean() - hands[:, 20:].mean()) < 0.05
+
+
+def test_two_players_see_the_same_table_from_both_sides():
+    env = envs.make("triple_triad", 32, seed=9, players=2)
+    observations, _ = env.reset()
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        _, rewards, terminals, _, _ = env.step(legal_actions(env, rng))
+        first, second = observations[::2], observations[1::2]
+        assert np.array_equal(first[:, 36:45], second[:, 45:54]) and np.array_equal(first[:, 54:74], second[:, 74:94])
+        assert np.array_equal(first[:, 114] + second[:, 114], np.ones(32))
+        assert np.array_equal(terminals[::2], terminals[1::2])
+    assert abs(env.log().get("score", 5) - 5) < 1e-9, "the ten cards are shared out"
+
+
+@pytest.mark.parametrize("wrong", [{"opponent": "gredy"}, {"players": 0}, {"patience": 3}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        envs.make("triple_triad", **wrong)
