@@ -1,0 +1,264 @@
+"""`make_vec`: any number of environments behind one object that has the face of one environment.
+
+    vec = make_vec("snake", num_envs=4)                             # native: one object steps them all
+    vec = make_vec(MyEnv, num_envs=8, size=5)                       # a PufferEnv class, or anything that makes one
+    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)
+
+Two layers. A *batch* (`make_batch`) is environments [first, first + n) over given buffers: a native object as it is, or a
+`PythonBatch`, whose environments write into rows of the same buffers. A *vectorizer* drives batches: `Serial` drives one,
+here and now. Nothing is copied on the way: the learner reads the rows that the environments write.
+
+Environment i is seeded from (seed, i) alone, so the trajectories do not depend on how the environments are split.
+"""
+
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+from gymnasium.vector.utils import batch_space
+
+import envs
+from envs.core.buffers import Buffers
+from puffer_min.env import PufferEnv, take_actions, whole_seed
+from puffer_min.episode_log import EpisodeLog
+from puffer_min.gymnasium_env import GymnasiumEnv
+
+BACKENDS = ("serial",)
+
+
+class Batch(NamedTuple):
+    """What `recv` gives: the results of a step for the agents `rows` of the vectorizer, as views, in the order of the contract."""
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    terminals: np.ndarray
+    truncations: np.ndarray
+    masks: np.ndarray
+    final_observations: np.ndarray | None
+    infos: list
+    rows: slice
+
+
+def make_vec(make_env, num_envs=1, num_workers=1, backend="serial", seed=0, batch_envs=None, **settings):
+    """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send; attributes of an environment.
+
+    make_env     the name of a native environment, or a callable: a native class, or one that returns a `PufferEnv` or a flat
+                 `gymnasium.Env` when called with `settings`.
+    num_workers  how many environments are stepped at a time; 1 for the serial backend.
+    backend      "serial": in this process, one after the other.
+    seed         whole number >= 0, used at the first reset.
+    batch_envs   environments that one `recv` returns; None for all of them.
+    settings     passed on to each environment.
+
+    Raises ValueError for an unknown name, backend or division, TypeError for a callable that makes something else.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r} is not available yet, use backend=\"serial\"")
+    if num_workers != 1:
+        raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend steps in this process")
+    if batch_envs not in (None, num_envs):
+        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, leave it out")
+    return Serial(make_batch(make_env, num_envs, seed=seed, **settings))
+
+
+def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **settings):
+    """Environments [first_env, first_env + num_envs) of a larger batch as one object, writing into `buffers` if given."""
+    if num_envs < 1:
+        raise ValueError(f"num_envs={num_envs} given, expected at least 1")
+    if isinstance(make_env, str):
+        make_env = envs.load(make_env)
+    if not callable(make_env):
+        raise TypeError(f"make_env: given {make_env!r}, expected the name of an environment or a callable that makes one; there are {', '.join(envs.names())}")
+    if getattr(make_env, "native", False):
+        return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, **settings)
+    return PythonBatch(make_env, num_envs, first_env=first_env, buffers=buffers, seed=seed, **settings)
+
+
+def seed_of(seed, index):
+    """The seed of environment `index` of a batch: below 2**31 (many simulators take no more), distinct for every index.
+
+    Multiples of 2**31 / golden ratio are spread as evenly as can be: seeds that differ by less than 9,600 share no
+    environment seed in the first 100,000 environments. Environment 0 has the seed itself.
+    """
+    return (seed + index * 1_327_217_885) % 2**31
+
+
+class PythonBatch:
+    """`num_envs` Python environments, each bound to its rows of common buffers; the face of a native batch."""
+
+    native = False
+
+    def __init__(self, make_env, num_envs, *, first_env=0, buffers=None, seed=0, report_interval=128, **settings):
+        self.environments = [_adapt(make_env(**settings), make_env) for _ in range(num_envs)]
+        self.driver = driver = self.environments[0]
+        for env in self.environments:
+            for name in ("single_observation_space", "single_action_space", "metric_names", "truncates"):
+                if getattr(env, name) != getattr(driver, name):
+                    raise ValueError(f"environments differ in {name}: {getattr(driver, name)} and {getattr(env, name)}, expected one kind of environment")
+        self.single_observation_space, self.single_action_space = driver.single_observation_space, driver.single_action_space
+        self.metric_names, self.truncates = driver.metric_names, driver.truncates
+        self.keys, self.idle_action, self.action_names = driver.keys, driver.idle_action, driver.action_names
+        self.first_env, self.seed, self.report_interval = first_env, whole_seed(seed), report_interval
+        self.num_envs = sum(env.num_envs for env in self.environments)
+        ends = np.cumsum([env.num_agents for env in self.environments]).tolist()
+        self.slices = [slice(end - env.num_agents, end) for end, env in zip(ends, self.environments)]
+        self.num_agents, self.agents_per_env = ends[-1], driver.agents_per_env
+        self.observation_space = batch_space(self.single_observation_space, self.num_agents)
+        self.action_space = batch_space(self.single_action_space, self.num_agents)
+        self.episodes = EpisodeLog(self.num_agents, self.metric_names)
+        self.buffers, self.fresh = None, True
+        self.bind(buffers or Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
+
+    def bind(self, buffers):
+        """Write into `buffers` from now on; each environment gets its rows, and their contents move along."""
+        buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
+        for env, rows in zip(self.environments, self.slices):
+            env.join(buffers.rows(rows.start, rows.stop), self.episodes, rows)
+        self.buffers = buffers
+        self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
+        self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
+        self.final_observations = buffers.final_observations
+        self.steps = [(env.step, env.actions) for env in self.environments]
+
+    def reset(self, seed=None):
+        """Reset every environment, with a seed each to its own; returns (observations, infos)."""
+        self._require_open()
+        if seed is not None:
+            self.seed = whole_seed(seed)
+        seeded, self.fresh = self.fresh or seed is not None, False
+        self.rewards[:], self.terminals[:], self.truncations[:], self.masks[:] = 0, False, False, True
+        self.episodes.clear()
+        infos = []
+        for i, env in enumerate(self.environments):
+            observations = env.observations
+            infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
+            if env.observations is not observations:
+                raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: self.observations[:] = ...")
+        return self.observations, infos
+
+    def step(self, actions):
+        """Step every environment once; returns (observations, rewards, terminals, truncations, infos)."""
+        self._require_open()
+        take_actions(actions, self.actions, self.single_action_space)
+        self.rewards.fill(0)
+        self.terminals.fill(False)
+        self.truncations.fill(False)
+        infos = []
+        for step, own_actions in self.steps:
+            own_infos = step(own_actions)[4]
+            if own_infos:
+                infos.extend(own_infos)
+        infos += self.episodes.add(self.buffers, self.report_interval)
+        return self.observations, self.rewards, self.terminals, self.truncations, infos
+
+    def log(self):
+        """Mean over the episodes that ended since the last call, or {}."""
+        return self.episodes.report()
+
+    def get_state(self):
+        """Everything that decides the future of the batch, as a picklable dict."""
+        self._require_open()
+        return {"environments": [env.get_state() for env in self.environments], "log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
+
+    def set_state(self, state):
+        """Go on from what `get_state` gave; the batch must have been made with the same arguments."""
+        self._require_open()
+        if len(state["environments"]) != len(self.environments):
+            raise ValueError(f"state of {len(state['environments'])} environments given, expected {len(self.environments)}")
+        for env, saved in zip(self.environments, state["environments"]):
+            env.set_state(saved)
+        self.episodes.set_state(state["log"])
+        self.seed, self.fresh = state["seed"], state["fresh"]
+
+    def render(self, index=0):
+        """RGB array of environment `index` of the batch."""
+        self._require_open()
+        if not 0 <= index < self.num_envs:
+            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}")
+        for env in self.environments:
+            if index < env.num_envs:
+                return env.render(index)
+            index -= env.num_envs
+
+    def close(self):
+        """Close every environment and let go of the buffers. Closing twice is harmless; stepping afterwards is an error."""
+        for env in self.environments:
+            env.close()
+        self.buffers = self.observations = self.actions = self.rewards = self.terminals = None
+        self.truncations = self.masks = self.final_observations = None
+        self.steps = []
+
+    def _require_open(self):
+        if self.buffers is None:
+            raise RuntimeError("this batch is closed; make a new one with make_vec(...)")
+
+
+def _adapt(env, make_env):
+    """What `make_env` made as a `PufferEnv`; TypeError if it is neither that nor a Gymnasium environment."""
+    if isinstance(env, PufferEnv):
+        return env
+    if isinstance(env, gymnasium.Env):
+        return GymnasiumEnv(env)
+    if getattr(env, "native", False):
+        raise TypeError(f"make_env made a native {type(env).__name__}, which steps a whole batch itself; "
+                        f"give its name or its class: make_vec(\"{type(env).__module__.removeprefix('envs.')}\", num_envs=...)")
+    raise TypeError(f"make_env made {type(env).__name__}, expected a PufferEnv or a gymnasium.Env")
+
+
+class Serial:
+    """The serial vectorizer: one batch, stepped in this process. All other attributes are those of the batch."""
+
+    backend, num_workers = "serial", 1
+    plan = "serial: every environment is stepped in this process, one after the other"
+
+    def __init__(self, batch):
+        self.batch = batch
+        self.batch_envs = batch.num_envs
+        self._results = None            # of the last async_reset or send, until recv takes them
+
+    def __getattr__(self, name):
+        if name == "batch":             # before __init__, as in unpickling
+            raise AttributeError(name)
+        return getattr(self.batch, name)
+
+    def reset(self, seed=None):
+        """Reset every environment; returns (observations, infos)."""
+        self._results = None
+        return self.batch.reset(seed)
+
+    def step(self, actions):
+        """Step every environment once; returns (observations, rewards, terminals, truncations, infos)."""
+        if self._results is not None:
+            raise RuntimeError("step() after send() or async_reset(): call recv() first")
+        return self.batch.step(actions)
+
+    def async_reset(self, seed=None):
+        """Begin a reset; `recv` gives its result."""
+        self._results = self.batch.reset(seed)[1]
+
+    def send(self, actions):
+        """Begin a step of the agents that the last `recv` returned; `recv` gives its result."""
+        if self._results is not None:
+            raise RuntimeError("send() twice: call recv() in between")
+        self._results = self.batch.step(actions)[4]
+
+    def recv(self):
+        """The next `Batch`, as soon as it is there."""
+        if self._results is None:
+            raise RuntimeError("recv() without a step on its way: call async_reset() or send(actions) first")
+        infos, self._results = self._results, None
+        b = self.batch
+        return Batch(b.observations, b.rewards, b.terminals, b.truncations, b.masks, b.final_observations, infos, slice(0, b.num_agents))
+
+    def close(self):
+        """Close the batch. Closing twice is harmless; stepping afterwards is an error."""
+        self.batch.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __repr__(self):
+        return f"Serial({self.batch!r})"
