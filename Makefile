@@ -28,6 +28,10 @@ debug: python            ## the same, and the debug build that PUFFER_DEBUG=1 lo
 exercises: python        ## write exercises/ from solutions/
 	@$(SETUP) python -m puffer_min.course.exercises
 
+release: python          ## a level for nbgrader (LEVEL=3)
+	@case "$(LEVEL)" in [1-9]|10) ;; *) echo "LEVEL=$(LEVEL) given, expected a level from 1 to 10: make release LEVEL=3" >&2; exit 2;; esac
+	@$(SETUP) python -m puffer_min.course.exercises release --level $(LEVEL) $(ARGS)
+
 lock: python             ## write requirements.lock from what .venv holds
 	@$(SETUP) python tools/lock.py
 
