@@ -1,0 +1,71 @@
+"""Every native environment, small enough to test: the tests of the contract run over `envs.names()`, so that a new one is tested at once.
+
+The tables hold only what differs from the default; an environment without an entry is tested as `envs.make(name)` makes it.
+"""
+
+import numpy as np
+from gymnasium import spaces
+
+import envs
+
+SMALL = {
+    "pong": {"points_to_win": 2},
+    "snake": {"num_snakes": 8, "width": 24, "height": 14, "num_food": 30, "starvation": 60},
+}
+"""Settings that make a large environment small, or its episodes short."""
+
+VARIANTS = {
+    "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30}],
+    "squared": [{"size": 5}],
+}
+"""Further settings whose trajectories are kept in tests/golden."""
+
+BLANK_AT_FIRST = {"connect4"}
+"""Environments whose first observation is rightly all zeros: an empty board."""
+
+STEPS = {}
+"""How many random steps it takes until episodes have ended, where 400 are not enough."""
+
+
+def names() -> list[str]:
+    """The names of all native environments."""
+    return envs.names()
+
+
+def steps(name: str) -> int:
+    """Random steps after which some episodes of `name` have ended."""
+    return STEPS.get(name, 400)
+
+
+def make(name: str, num_envs: int = 3, seed: int = 0, **settings):
+    """`num_envs` small environments `name`."""
+    return envs.make(name, num_envs, seed=seed, **(SMALL.get(name, {}) | settings))
+
+
+def random_actions(env, random: np.random.RandomState) -> np.ndarray:
+    """One random action for each agent, in the dtype that the environment takes. RandomState: its stream never changes between NumPy versions."""
+    space = env.single_action_space
+    if isinstance(space, spaces.Box):
+        low, high = np.maximum(space.low, -3), np.minimum(space.high, 3)
+        return random.uniform(low, high, env.actions.shape).astype(np.float32)
+    counts = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n
+    return (random.random_sample(env.actions.shape) * counts).astype(np.int32)
+
+
+def play(env, num_steps: int, seed: int = 0):
+    """Step `env` with random actions; yields copies of (observations, rewards, terminals, truncations) after every step, and infos."""
+    random = np.random.RandomState(seed)
+    for _ in range(num_steps):
+        *arrays, infos = env.step(random_actions(env, random))
+        yield *(array.copy() for array in arrays), infos
+
+
+def trajectory(env, num_steps: int, seed: int = 0) -> list[np.ndarray]:
+    """Observations, rewards, terminals and truncations of `num_steps` random steps, each stacked along a new first axis."""
+    columns = zip(*(rows[:4] for rows in play(env, num_steps, seed)))
+    return [np.stack(column) for column in columns]
+
+
+def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    """Whether two trajectories are equal to the last bit."""
+    return all(a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
