@@ -55,6 +55,7 @@ def test_every_link_leads_to_a_file_and_a_heading(path):
         name, _, anchor = unquote(link).partition("#")
         target = (path.parent / name).resolve() if name else path
         assert target.exists(), f"{path.name} links to {link}, which does not exist."
+        assert target.is_file() or path.suffix == ".md", f"{path.name} links to the folder {link}, which JupyterLab cannot open."
         if anchor and target.suffix == ".ipynb":
             assert anchor in anchors(target), f"{path.name} links to {link}, and {target.name} has no such heading."
 
