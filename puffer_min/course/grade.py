@@ -1,0 +1,224 @@
+"""Grades a folder of filled-in exercise notebooks without nbgrader.
+
+    python -m puffer_min.course.grade DIR        every .ipynb under DIR; writes DIR/grades.csv and DIR/grades.json
+
+What is run is the course's own notebook with the student's answers put into it: set-up cells and tests, the hidden ones included, come
+from solutions/, so a changed, moved or deleted test cell changes nothing. Cells the student added run where they stand in the
+submission. Each notebook gets a kernel in a process of its own; an answer that hangs or kills it costs its own exercise, and what had
+run well is repeated for the rest. The answers are programs and run as you: grade submissions from people you know, or in a container.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+
+from puffer_min.course.exercises import solutions_of
+from puffer_min.course.session import Session
+from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, read, replace_region, role
+
+CELL_SECONDS = 120.0
+NOTEBOOK_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """One exercise of one submission. `note` is empty for full points, otherwise one sentence."""
+
+    submission: str
+    notebook: str
+    exercise: str
+    points: float
+    max_points: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One cell to run; `kind` is "setup", "answer", "test" or "added"; `exercise` is its exercise's id, "" where it has none."""
+
+    kind: str
+    source: str
+    exercise: str = ""
+    points: float = 0.0
+
+
+def matching(notebook, courses):
+    """The `Solutions` that share the most exercises with a submitted notebook, or None; file names do not matter."""
+    present = {grade_id(cell) for cell in notebook.cells}
+    shared = [(sum(exercise.id in present for exercise in course.exercises), course) for course in courses]
+    count, course = max(shared, key=lambda pair: pair[0], default=(0, None))
+    return course if count else None
+
+
+def answers_in(notebook, solutions):
+    """{exercise id: the student's cell}; of two copies the last counts, as in nbgrader."""
+    names = {exercise.id for exercise in solutions.exercises}
+    return {grade_id(cell): cell.source for cell in notebook.cells if grade_id(cell) in names}
+
+
+def assemble(notebook, solutions):
+    """The steps that grade a submission: the course's cells in the course's order, answers and added cells from the student."""
+    known = {grade_id(cell) for cell in solutions.notebook.cells if role(cell)}
+    answers, added, after = answers_in(notebook, solutions), defaultdict(list), ""
+    for cell in notebook.cells:
+        if grade_id(cell) in known:
+            after = grade_id(cell)
+        elif cell.cell_type == "code" and cell.source.strip():
+            added[after].append(Step("added", cell.source))
+    steps, owner = list(added[""]), {index: exercise.id for exercise in solutions.exercises for index in exercise.cells}
+    for index, cell in enumerate(solutions.notebook.cells):
+        kind, name = role(cell), grade_id(cell)
+        if cell.cell_type == "code" and kind == "locked":
+            steps.append(Step("setup", cell.source))
+        elif kind == "solution" and name in answers:
+            steps.append(Step("answer", answers[name], owner[index]))
+        elif kind == "grade":
+            steps.append(Step("test", cell.source, owner[index], float(cell.metadata.nbgrader.points)))
+        if kind:
+            steps += added[name]
+    return steps
+
+
+def run_steps(steps, session, cell_timeout, notebook_timeout):
+    """Runs the steps in order; after a dead kernel, the cells that had run well are repeated in a new one.
+
+    Returns ({exercise: points}, {exercise: [sentences]}). Raises SolutionsError when one of the course's own set-up cells fails.
+    """
+    points, notes = defaultdict(float), defaultdict(list)
+    deadline = time.monotonic() + notebook_timeout
+    for step in steps:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            if step.kind == "test":
+                notes[step.exercise].append(f"the notebook had already run for {notebook_timeout:.0f} s")
+            continue
+        run = session.run if step.kind == "test" else session.set_up
+        outcome = run(step.source, min(cell_timeout, left))
+        if outcome.ok:
+            points[step.exercise] += step.points
+        elif step.kind == "setup":
+            raise SolutionsError(f"a set-up cell of the course fails in this notebook: {outcome.sentence}")
+        else:
+            notes[step.exercise].append(outcome.sentence)
+        if outcome.status in ("timeout", "died"):
+            session.restore()
+    return points, notes
+
+
+def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS):
+    """Grades one submitted notebook: a `Grade` per exercise. Never raises for what a student handed in: the note says what is wrong."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:
+        return [Grade(name, "", "", 0.0, 0.0, f"not a notebook that can be read ({type(error).__name__})")]
+    solutions = matching(notebook, courses)
+    if solutions is None:
+        return [Grade(name, "", "", 0.0, 0.0, "holds no exercise of this course: hand in a notebook from exercises/ with its cells kept")]
+    try:
+        with Session(Path(path).parent, setup_timeout=cell_timeout) as session:
+            points, notes = run_steps(assemble(notebook, solutions), session, cell_timeout, notebook_timeout)
+    except SolutionsError as error:
+        points, notes = {}, {exercise.id: [str(error)] for exercise in solutions.exercises}
+    answers = answers_in(notebook, solutions)
+    return [grade_exercise(name, solutions, exercise, answers, points, notes) for exercise in solutions.exercises]
+
+
+def grade_exercise(name, solutions, exercise, answers, points, notes):
+    """The `Grade` of one exercise from what its steps earned and said."""
+    cells = solutions.notebook.cells
+    worth = float(sum(cells[test].metadata.nbgrader.points for test in exercise.tests))
+    earned = points.get(exercise.id, 0.0)
+    note = "; ".join(dict.fromkeys(notes.get(exercise.id, [])))
+    if earned == worth:
+        note = ""
+    elif exercise.id not in answers:
+        note = f"the answer's cell is missing (grade id '{exercise.id}')"
+    elif answers[exercise.id].strip() == replace_region(exercise.source, exercise.stub).strip():
+        note = "not attempted"
+    return Grade(name, solutions.name, exercise.id, earned, worth, note)
+
+
+def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS, jobs=1, report=None):
+    """Grades every notebook under `folder`, in the order of their paths; calls report(grades of one notebook) as each is done.
+
+    jobs: notebooks graded at once; checks that measure speed are fair only with 1. Raises SolutionsError when there is nothing to grade.
+    """
+    folder = Path(folder)
+    paths = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
+    if not paths:
+        raise SolutionsError(f"there is no notebook under {folder}: give the folder that holds the filled-in exercises.")
+    courses = [read(path) for path in solutions_of(root)]
+    if not courses:
+        raise SolutionsError(f"there are no solutions under {root}: run this from a clone of the course's repository.")
+
+    def grade_one(path):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        return grade_notebook(path, courses, name, cell_timeout, notebook_timeout)
+
+    everything = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for grades in pool.map(grade_one, paths):
+            everything += grades
+            if report:
+                report(grades)
+    return everything
+
+
+def write_grades(grades, folder):
+    """Writes grades.csv and grades.json into `folder` and returns the two paths."""
+    table, record = Path(folder) / "grades.csv", Path(folder) / "grades.json"
+    rows = [asdict(grade) for grade in grades]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(Grade.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(rows)
+    submissions = [{"submission": name, "points": points, "max_points": worth, "exercises": [row for row in rows if row["submission"] == name]}
+                   for name, (points, worth) in totals(grades).items()]
+    record.write_text(json.dumps({"submissions": submissions}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return table, record
+
+
+def totals(grades):
+    """{submission: (points, max_points)} in the order graded."""
+    sums = {}
+    for grade in grades:
+        points, worth = sums.get(grade.submission, (0.0, 0.0))
+        sums[grade.submission] = (points + grade.points, worth + grade.max_points)
+    return sums
+
+
+def print_grades(grades):
+    """The rows of one submission and its total."""
+    print(grades[0].submission)
+    for grade in grades:
+        print(f"  {grade.exercise or '-':24} {grade.points:5g} / {grade.max_points:<5g} {grade.note}")
+    (points, worth), = totals(grades).values()
+    print(f"  {'total':24} {points:5g} / {worth:<5g}", flush=True)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m puffer_min.course.grade", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="folder of submitted notebooks, for example one subfolder a student")
+    parser.add_argument("--timeout", type=float, default=CELL_SECONDS, help="seconds allowed to a cell")
+    parser.add_argument("--notebook-timeout", type=float, default=NOTEBOOK_SECONDS, help="seconds allowed to a notebook")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks graded at once; more than one disturbs checks of speed")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds solutions/")
+    options = parser.parse_args(arguments)
+    try:
+        grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout, options.jobs, print_grades)
+    except (SolutionsError, ChildProcessError) as error:
+        sys.exit(str(error))
+    table, record = write_grades(grades, options.folder)
+    print(f"The grades of {len(totals(grades))} notebooks are in {table} and {record}.")
+
+
+if __name__ == "__main__":
+    main()
