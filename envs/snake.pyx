@@ -240,11 +240,11 @@ cdef class Snakes(Native):
         """RGB array of board `index`, of a large board the 96 x 54 cells around its first snake: that snake blue with a white head,
         the others orange, food yellow, corpses green, 10 to 24 pixels a cell."""
         cells = np.pad(self.board(index), 1, constant_values=WALL)
-        head, *rest = self.body(index * self.num_snakes)
-        for row, column in rest:
-            cells[row + 1, column + 1] = CODES
-        cells[head[0] + 1, head[1] + 1] = CODES + 1
-        top, left = (max(0, min(at + 1 - view // 2, size - view)) for at, view, size in zip(head, (54, 96), cells.shape))
+        body = self.body(index * self.num_snakes)
+        for row, column in body:
+            cells[row + 1, column + 1] = CODES if (row, column) != body[0] else CODES + 1
+        centre = body[0] if body else (0, 0)                        # before the first reset there are no snakes
+        top, left = (max(0, min(at + 1 - view // 2, size - view)) for at, view, size in zip(centre, (54, 96), cells.shape))
         cells = cells[top:top + 54, left:left + 96]
         ink = drawing.INK
         colours = [ink["food"], ink["goal"], ink["ground"], ink["wall"], (255, 160, 90)] + [ink["rival"]] * 4 + [ink["agent"], ink["text"]]
