@@ -1,0 +1,206 @@
+"""`Player`: play an environment in the notebook, watch a policy play it, take over in mid-game.
+
+    player = Player(envs.make("snake"), policy)
+    player                                      # the last expression of a cell shows it
+
+The page's own timer asks for each step ("tick", with the key that is held). It leaves at most four questions unanswered, so
+nothing piles up when the kernel is slow, and asks nothing when the picture is not on the screen. Pictures travel as PNG
+in the binary part of the widget's messages; the page enlarges them with nearest neighbour. Without a page (nbclient,
+nbval, a plain script) the object is the same: `press` and `step` do what a person would do.
+
+The output also holds a plain PNG of the first picture: that is what readers of the saved notebook see where no kernel runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from matplotlib import colormaps
+from PIL import Image
+
+import envs
+from puffer_min.game import CONTROLLERS, Game
+
+SIDE = 440                      # pixels: small pictures are enlarged by a whole number up to this side
+SLOWEST, FASTEST = 2, 60        # frames a second
+SHADES = (np.asarray(colormaps["cividis"].colors) * 255).round().astype(np.uint8)
+
+
+def png(image: np.ndarray) -> bytes:
+    """An RGB array as PNG bytes, compressed lightly: a small game takes well under a millisecond."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
+    """Each pixel as a square of `factor` pixels."""
+    return image.repeat(factor, 0).repeat(factor, 1)
+
+
+def observation_grid(observation: np.ndarray) -> np.ndarray | None:
+    """The observation of one agent as a grid (rows, columns) if it is one: two axes, or planes (the first is taken), or a flat square of at least 3 x 3."""
+    if observation.ndim == 3:
+        observation = observation[..., 0] if observation.shape[2] <= observation.shape[0] else observation[0]
+    if observation.ndim == 1:
+        side = round(len(observation) ** 0.5)
+        return observation.reshape(side, side) if side >= 3 and side * side == len(observation) else None
+    return observation if observation.ndim == 2 else None
+
+
+def shade(grid: np.ndarray, low: float, high: float) -> np.ndarray:
+    """A grid of numbers from `low` to `high` as an RGB picture, dark to light in cividis."""
+    fraction = (np.asarray(grid, float) - low) / max(high - low, 1e-9)
+    return SHADES[(np.clip(np.nan_to_num(fraction), 0, 1) * (len(SHADES) - 1)).astype(int)]
+
+
+class Player(anywidget.AnyWidget):
+    """A playable picture of `env` in the notebook.
+
+    env         environment of `envs.make`, its name, or a `PufferEnv`; the player resets it and steps it from then on
+    policy      object with `act(observations) -> actions`, or a function of that kind; None: person or chance only
+    fps         steps a second, 2 to 60
+    agent       row of the agent to drive and to watch; its environment is drawn, the other agents follow the policy or chance
+    seed        of the first reset and of the random actions
+    scale       screen pixels for each pixel of `render()`; by default small pictures are enlarged to about 440 pixels
+    controller  "human", "policy" or "random"; by default the policy if there is one, else a person
+    show_observation  show beside the picture what the agent sees
+
+    Click the picture to play. Keys: those of the environment, and where it does not use them: space plays and pauses,
+    n steps once, r restarts, p passes the controls between person and policy. While paused a game key makes one step.
+    From Python: `press(key)`, `step(n)`, `restart()`, `readout`, `game`, and the attributes `fps`, `playing`,
+    `controller`, `show_observation`, which follow the page and may be set. An error raised by the environment or the policy is
+    shown under the picture and stops the play; from Python (`step`) it is raised.
+    """
+
+    _esm = Path(__file__).with_name("player.js")
+    _css = Path(__file__).with_name("player.css")
+
+    picture = traitlets.Bytes().tag(sync=True)
+    seen = traitlets.Bytes().tag(sync=True)             # the observation grid, one pixel a cell
+    readout = traitlets.Dict().tag(sync=True)
+    legend = traitlets.List().tag(sync=True)
+    drivers = traitlets.List().tag(sync=True)           # the controllers that there are
+    scale = traitlets.Int(1).tag(sync=True)
+    fps = traitlets.Int(10).tag(sync=True)
+    playing = traitlets.Bool(False).tag(sync=True)
+    controller = traitlets.Enum(CONTROLLERS).tag(sync=True)
+    show_observation = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, env, policy=None, *, fps: int = 10, agent: int = 0, seed: int = 0, scale: int | None = None,
+                 controller: str | None = None, show_observation: bool = False):
+        env = envs.make(env) if isinstance(env, str) else env
+        self.game = Game(env, policy, agent=agent, seed=seed, controller=controller)
+        self.lock = threading.RLock()                   # JupyterLab answers the page in another thread than the cells'
+        self.key, self.tick = None, 0
+        self.frame = self.game.frame()
+        game = self.game
+        super().__init__(
+            fps=fps, show_observation=show_observation, controller=game.controller,
+            scale=scale or max(1, SIDE // max(self.frame.shape[:2])),
+            legend=[[list(keys), words] for keys, words in game.legend()],
+            drivers=[name for name in CONTROLLERS if (name != "policy" or policy is not None) and (name != "human" or game.keys)])
+        self.look()
+        self.observe(self._take_over, "controller")
+        self.observe(self._look_again, "show_observation")
+        self.on_msg(self.answer)
+
+    # ------------------------------------------------------------------ from Python
+
+    def press(self, key: str) -> None:
+        """Press a key, by its browser name ("ArrowUp", "w", " "): the next step uses it. Raises ValueError for a key the game lacks."""
+        if key not in self.game.keys:
+            raise ValueError(f"key {key!r} given, expected one of {', '.join(map(repr, self.game.keys))}")
+        self.key = key
+
+    def step(self, count: int = 1) -> dict:
+        """Step `count` times; the pressed key counts for the first. Returns the read-out."""
+        with self.lock:
+            for _ in range(count):
+                self.game.step(self.key)
+                self.key = None
+            self.look()
+        return self.readout
+
+    def restart(self, seed: int | None = None) -> dict:
+        """A new game, from `seed` if one is given. Returns the read-out."""
+        with self.lock:
+            self.key = None
+            self.game.restart(seed)
+            self.look()
+        return self.readout
+
+    # ------------------------------------------------------------------ from the page
+
+    def answer(self, _, message: dict, buffers) -> None:
+        """One message of the page in, one read-out with a new tick number out, whatever happens in between."""
+        with self.lock:
+            self.tick = message.get("tick", self.tick)
+            try:
+                if message["kind"] == "restart":
+                    self.game.restart()
+                elif message["kind"] == "step" or self.playing:     # a tick that was on its way when the play stopped is let go
+                    self.game.step(message.get("key") or self.key)
+                    self.key = None
+                self.look()
+            except Exception as error:                  # the reader's own environment may fail in any way: say it in the widget
+                self.playing = False
+                self.readout = self.readout | {"tick": self.tick, "error": f"{type(error).__name__}: {error}"}
+
+    def _take_over(self, change) -> None:
+        with self.lock:
+            self.game.take_over(change.new)
+
+    def _look_again(self, change) -> None:
+        with self.lock:
+            self.look()
+
+    @traitlets.validate("fps")
+    def _limit_fps(self, proposal) -> int:
+        return min(max(proposal.value, SLOWEST), FASTEST)
+
+    def look(self) -> None:
+        """Send the picture and the numbers of this moment, in one message."""
+        self.frame = self.game.frame()
+        with self.hold_sync():
+            self.picture = png(self.frame)
+            self.seen = self.look_through_agent() if self.show_observation else b""
+            self.readout = self.numbers()
+
+    def look_through_agent(self) -> bytes:
+        game, space = self.game, self.game.env.single_observation_space
+        grid = observation_grid(np.asarray(game.observations[game.agent]))
+        if grid is None:
+            return b""
+        low, high = (float(bound) for bound in (np.min(space.low), np.max(space.high)))
+        if not np.isfinite([low, high]).all() or high - low > 255:
+            low, high = float(grid.min()), float(grid.max())
+        elif high == 255:                               # a byte's whole range says little about what the cells hold
+            high = max(float(grid.max()), 1.0)
+        return png(shade(grid, low, high))
+
+    def numbers(self) -> dict:
+        game = self.game
+        observation = np.ravel(game.observations[game.agent])
+        return {
+            "tick": self.tick, "step": game.steps, "reward": round(game.reward, 4), "return": round(game.episode_return, 4),
+            "length": game.episode_length, "episodes": game.episodes, "action": game.describe(game.action),
+            "ended": game.ended, "last_return": round(game.last_return, 4), "last_length": game.last_length,
+            "values": [round(float(value), 3) for value in observation[:16]] if self.show_observation and len(observation) <= 16 else [],
+            "error": "",
+        }
+
+    def __repr__(self) -> str:
+        env = self.game.env
+        return f"Player({type(env).__name__}, agent {self.game.agent} of {env.num_agents})"
+
+    def _repr_mimebundle_(self, **kwargs):
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        still = png(enlarge(self.frame, self.scale))
+        return data | {"image/png": base64.b64encode(still).decode()}, metadata
