@@ -32,10 +32,11 @@ class EpisodeLog:
 
     def add(self, buffers, report_interval=0):
         """Add the step in `buffers`; where a flag is up the episode is over. Returns infos: [report] at each report_interval-th call, else []."""
+        ends = buffers.terminals | buffers.truncations
         self.returns += buffers.rewards
-        self.lengths += buffers.masks
-        if np.count_nonzero(buffers.terminals) or np.count_nonzero(buffers.truncations):
-            ended = np.flatnonzero(buffers.terminals | buffers.truncations)
+        self.lengths += buffers.masks | ends            # a slot may empty on the step its episode ends
+        if np.count_nonzero(ends):
+            ended = np.flatnonzero(ends)
             self.episodes += len(ended)
             self.sums[0] += self.returns[ended].sum(dtype=float)
             self.sums[1] += self.lengths[ended].sum()
