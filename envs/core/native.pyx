@@ -316,7 +316,7 @@ cdef class Native:
         cdef int i, j, n = self.num_agents
         for i in range(n):
             returns[i] += rewards[i]
-            lengths[i] += masks[i]
+            lengths[i] += masks[i] | terminals[i] | truncations[i]      # a slot may empty on the step its episode ends
         for i in range(0, n - 7, 8):                    # eight flags at a time: most are down
             memcpy(&ended, terminals + i, 8)
             memcpy(&cut, truncations + i, 8)
