@@ -255,6 +255,17 @@ def test_failing_set_up_is_one_sentence(tmp_path, monkeypatch):
         list(examine(read(path)))
 
 
+def test_cython_answers_compile_under_the_strict_magic(tmp_path, monkeypatch):
+    source = "%%cython\ndef double(double number):\n    ### BEGIN SOLUTION\n    return 2 * number\n    ### END SOLUTION"
+    setup = "%load_ext puffer_min.course"
+    mistakes = [{"name": "squares", "source": "return number * number"}, {"name": "odd", "source": "return nunber +"}]
+    cython = DOUBLE | dict(solution=source, setup=setup, stub="return 0", mistakes=mistakes)
+    path = make_course(tmp_path, monkeypatch, toy_notebook(cython))
+    trials = list(examine(read(path)))
+    assert [bool(trial.problem) for trial in trials] == [False, False, False, True]
+    assert "mistake 'odd' is badly written: its own cell fails before any test runs (CompileError" in trials[3].problem
+
+
 def test_session_recovers_from_a_dead_kernel_with_its_set_up(tmp_path):
     with Session(tmp_path) as session:
         assert session.set_up("base = 40", 10).ok

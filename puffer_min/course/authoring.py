@@ -55,7 +55,8 @@ def tidy(mistakes):
 def header_text(part, level, number):
     """The header's Markdown, in the form `puffer_min.course.solutions` reads it back."""
     stars = "★" * part["difficulty"] + "☆" * (5 - part["difficulty"])
-    lines = [f"## Exercise {level}.{number}: {part['title']}", f"**Goal.** {part['goal']}", f"{stars} · {part['minutes']} minutes",
+    unit = "minute" if part["minutes"] == 1 else "minutes"
+    lines = [f"## Exercise {level}.{number}: {part['title']}", f"**Goal.** {part['goal']}", f"{stars} · {part['minutes']} {unit}",
              f"**Signature.** `{part['signature']}`", part["text"]]
     return "\n\n".join(filter(None, lines))
 

@@ -30,7 +30,7 @@ FEWEST, MOST = 3, 6
 WIDGETS = re.compile(r"\b(ipywidgets|anywidget|interact\(|interactive\(|Player\(|training_dashboard\()")
 HEADER = re.compile(r"^## Exercise (?P<level>\d+)\.(?P<number>\d+): (?P<title>.+)$", re.M)
 GOAL = re.compile(r"^\*\*Goal\.\*\* +(.+)$", re.M)
-EFFORT = re.compile(r"^(★{1,5})(☆{0,4}) · (\d+) minutes$", re.M)
+EFFORT = re.compile(r"^(★{1,5})(☆{0,4}) · (\d+) minutes?$", re.M)
 SIGNATURE = re.compile(r"^\*\*Signature\.\*\* +`.+`", re.M)
 
 
