@@ -67,6 +67,7 @@ cdef class Native:
             raise ValueError(f"num_envs={num_envs} with {agents_per_env} agents each: expected at least 1 of both")
         if len(metric_names) > MAX_METRICS:
             raise ValueError(f"{len(metric_names)} metric names given, expected at most {MAX_METRICS}")
+        require_fresh("envs.core.native")
         require_fresh(type(self).__module__)
         self.num_envs, self.agents_per_env, self.num_agents = num_envs, agents_per_env, num_envs * agents_per_env
         self.single_observation_space, self.single_action_space = observation_space, action_space
