@@ -42,7 +42,7 @@ cdef enum:
     UP, DOWN, LEFT, RIGHT                       # action ^ 1 is the opposite action
 
 cdef enum:
-    CODES = BODY + RIGHT + 1
+    CODES = 9                                   # BODY + RIGHT + 1, written out: Cython cannot fold it in the debug build
     TRIES = 64                                  # random cells looked at before the board is searched for a free one
     AHEAD = 8                                   # how many snakes before its turn a snake's cells are called into the cache
 
@@ -218,9 +218,9 @@ cdef class Snakes(Native):
         self.require_ready()
         if not 0 <= index < self.num_envs:
             raise IndexError(f"board {index} given, expected 0 to {self.num_envs - 1}")
+        cdef const char* whole = <const char*> (self.cells + <int> index * self.board_size)
         v = self.vision
-        whole = np.asarray(<uint8_t[:self.board_size]> (self.cells + <int> index * self.board_size)).reshape(-1, self.stride)
-        return whole[v:-v, v:-v].copy()
+        return np.frombuffer(whole[:self.board_size], np.uint8).reshape(-1, self.stride)[v:-v, v:-v].copy()
 
     def body(self, agent=0):
         """The cells of a snake as a list of (row, column), from its head to its tail."""

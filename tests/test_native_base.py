@@ -411,8 +411,9 @@ def test_rendering_changes_nothing(name):
 
 # ------------------------------------------------------------------ stale builds
 
-def test_an_extension_older_than_its_source_is_refused_with_the_command_that_mends_it(tmp_path):
-    """A copy of the package in which squared.pyx was edited and not compiled again."""
+@pytest.mark.parametrize("module", ["envs.squared", "envs.core.native"])
+def test_an_extension_older_than_its_source_is_refused_with_the_command_that_mends_it(module, tmp_path):
+    """A copy of the package in which a source was edited and not compiled again."""
     copy = tmp_path / "envs"
     shutil.copytree(ROOT / "envs" / "core", copy / "core", ignore=shutil.ignore_patterns("__pycache__"))
     for file in [ROOT / "envs" / "__init__.py", *(ROOT / "envs").glob("squared.*"), *(ROOT / "envs").glob(".manifest-*.json")]:
@@ -420,11 +421,11 @@ def test_an_extension_older_than_its_source_is_refused_with_the_command_that_men
     command = [sys.executable, "-c", "import envs; print(envs.__file__); envs.make('squared').reset()"]
     fresh = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path), "PATH": ""})
     assert fresh.returncode == 0 and str(tmp_path) in fresh.stdout, fresh.stderr
-    with (copy / "squared.pyx").open("a") as file:
+    with (tmp_path / (module.replace(".", "/") + ".pyx")).open("a") as file:
         file.write("# edited\n")
     stale = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path), "PATH": ""})
     assert stale.returncode != 0
-    assert "ImportError: envs.squared was compiled from an older source than the one on disk: run `make build`" in stale.stderr
+    assert f"ImportError: {module} was compiled from an older source than the one on disk: run `make build`" in stale.stderr
 
 
 def test_a_changed_base_makes_every_environment_stale(monkeypatch, tmp_path):
