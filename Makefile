@@ -3,7 +3,9 @@
 PYTHON ?= $(shell for python in python3 python3.11 python3.13 python3.12 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; exit; }; done; echo python3)
 SETUP = $(PYTHON) tools/bootstrap.py
-LAB_FLAGS = --ServerApp.log_level=WARN --LabApp.default_url=/lab/tree/index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
+# tools/jupyter quietens JupyterLab: no news, no grading menus (`make lab JUPYTER=` brings them back). Its workspace stays in .venv.
+JUPYTER = $(CURDIR)/tools/jupyter
+ROOT_FLAG = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help lab test test-long build debug exercises release lock clean python
 
@@ -11,7 +13,8 @@ help:                    ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 lab: python              ## set up and open JupyterLab at the table of contents (ARGS=--no-browser prints the URL)
-	@$(SETUP) jupyter lab $(LAB_FLAGS) $(ARGS)
+	@JUPYTER_CONFIG_PATH="$(JUPYTER)" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.venv/workspaces" \
+		$(SETUP) jupyter lab $(ROOT_FLAG) $(ARGS) index.ipynb
 
 test: python             ## set up and run all tests, notebooks included (ARGS=tests/test_x.py runs some)
 	@$(SETUP) --debug python -m pytest $(ARGS)

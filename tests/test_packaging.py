@@ -128,8 +128,8 @@ def third_party(paths) -> dict[str, set[Path]]:
 
 
 def test_everything_imported_is_named_in_pyproject():
-    for name, paths in third_party(tracked("*.py", "*.pyx", "*.ipynb")).items():
-        assert name in declared(), f"{name} is imported by {min(paths)} and not named in pyproject.toml."
+    missing = {name: min(paths) for name, paths in third_party(tracked("*.py", "*.pyx", "*.ipynb")).items() if name not in declared()}
+    assert not missing, " ".join(f"{name} is imported by {path} and not named in pyproject.toml." for name, path in missing.items())
 
 
 @pytest.mark.parametrize(("folder", "allowed"), [

@@ -31,13 +31,6 @@ STAMPS = VENV / "setup.json"
 LOCK = ROOT / "requirements.lock"
 OLDEST = (3, 11)
 COMPILERS = ("cc", "gcc", "clang")
-GRADERS = ("assignment_list", "course_list", "formgrader", "validate_assignment")
-# Settings of .venv's JupyterLab alone: no question about news on the first start, no menus of nbgrader's for a reader who studies alone.
-LAB_SETTINGS = {
-    "share/jupyter/lab/settings/overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}},
-    "etc/jupyter/labconfig/page_config.json": {"disabledExtensions": {"@jupyter/nbgrader": True}},
-    "etc/jupyter/jupyter_server_config.json": {"ServerApp": {"jpserver_extensions": {f"nbgrader.server_extensions.{name}": False for name in GRADERS}}},
-}
 
 
 class Missing(Exception):
@@ -180,7 +173,7 @@ def create_venv():
 
 
 def install_packages():
-    """requirements.lock into .venv, and LAB_SETTINGS beside it."""
+    """requirements.lock into .venv."""
     wanted = hash_of(LOCK)
     if read_stamps().get("packages") == wanted:
         return
@@ -188,9 +181,6 @@ def install_packages():
     write_stamp("packages", None)
     run_quietly([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement", str(LOCK)],
                 VENV / "install.log", f"Installing {count} packages into .venv")
-    for name, settings in LAB_SETTINGS.items():
-        (VENV / name).parent.mkdir(parents=True, exist_ok=True)
-        (VENV / name).write_text(json.dumps(settings, indent=1) + "\n")
     write_stamp("packages", wanted)
 
 
