@@ -1,0 +1,188 @@
+"""`training_dashboard()`: watch a training run in the notebook, and keep its curves in the saved file.
+
+    result = puffer_min.train("cartpole", dashboard=training_dashboard())
+
+While the learner runs, one output shows progress, speed, the shares of the stages and small curves, redrawn at most four
+times a second in under a hundredth of the time. When the run has reached its last step, when `close` is called, or when the
+cell ends in whatever way, that same output becomes a PNG with all curves: what readers of the saved notebook see.
+
+It is one output with one display id and a constant text, so nbval compares equal however long the training took.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import time
+from collections.abc import Mapping
+
+import ipywidgets
+import matplotlib as mpl
+from IPython import get_ipython
+from IPython.display import display, update_display
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from puffer_min.course.plots import COLOURS, blank, draw_shares, in_style, plain_ticks, stage_seconds
+
+TEXT = "training dashboard"
+REFRESH = 0.25                  # seconds between two redraws at the least
+SHARE = 0.01                    # of the wall time that redrawing may take
+NAMES = {"episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score", "sps": "steps/s"}
+NEEDED = ("step", "total_steps", "seconds", "sps")
+
+
+def short(value: float | None) -> str:
+    """A number in a few characters: 1.24M, 83.1k, 0.0031."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return EngFormatter(places=2, sep="")(value) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+class TrainingDashboard:
+    """Callable with one update dict at a time; see the module's docstring.
+
+    Keys of an update: step, total_steps, seconds (since the start), sps, and where there are any episode_return,
+    episode_length, score (None while no episode has ended), losses (dict of name -> number) and stages (dict of stage ->
+    seconds). `history` keeps all updates; `figure()` draws them at any time. Outside a notebook it only keeps them.
+    """
+
+    def __init__(self, title: str = "Training"):
+        self.title, self.history = title, []
+        self.panel = self.shell = self.display_id = None
+        self.next_draw = 0.0
+
+    def __call__(self, update: Mapping) -> None:
+        missing = [name for name in NEEDED if name not in update]
+        if missing:
+            raise ValueError(f"update: given {', '.join(update)}, expected also {', '.join(missing)}")
+        self.history.append(dict(update))
+        last = update["step"] >= update["total_steps"]
+        if self.panel is None and get_ipython() is not None:
+            self.open()
+        if self.panel is not None and time.monotonic() >= self.next_draw and not last:
+            start = time.monotonic()
+            self.panel.value = live_html(self.title, self.history)
+            self.next_draw = time.monotonic() + max(REFRESH, (time.monotonic() - start) / SHARE)
+        if last:
+            self.close()
+
+    def open(self) -> None:
+        """Show the live output in the cell that is running, and have it closed when the cell ends."""
+        self.shell, self.panel = get_ipython(), ipywidgets.HTML()
+        self.next_draw = 0.0
+        self.display_id = f"training-{id(self):x}-{len(self.history)}"
+        data = self.panel._repr_mimebundle_()
+        display(data | {"text/plain": TEXT}, raw=True, display_id=self.display_id)
+        self.shell.events.register("post_run_cell", self.close)
+
+    def close(self, *_) -> None:
+        """Turn the live output into the figure. Harmless when there is none; a later update opens a new one."""
+        if self.panel is None:
+            return
+        self.shell.events.unregister("post_run_cell", self.close)
+        picture = base64.b64encode(self.figure()._repr_png_()).decode()
+        update_display({"text/plain": TEXT, "image/png": picture}, raw=True, display_id=self.display_id)
+        self.panel.close()
+        self.panel = None
+
+    @in_style
+    def figure(self) -> Figure:
+        """The curves of all updates so far: episodes above, learning below, and the shares of the stages."""
+        if not self.history:
+            raise ValueError("the dashboard has seen no update yet; call it with one, or pass it to puffer_min.train(dashboard=…)")
+        mpl.rcParams.update({"font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8, "lines.linewidth": 1.4})
+        figure, axes = blank(2, 4, height=4.4, width=10.4)
+        curves = curves_of(self.history)
+        for place, (name, points) in zip(axes.flat, curves):
+            place.set_title(name)
+            place.plot(*zip(*points), color=COLOURS[0]) if points else place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
+            for axis, count in ((place.xaxis, 3), (place.yaxis, 5)):
+                axis.set_major_locator(MaxNLocator(count))
+                axis.set_major_formatter(plain_ticks)
+            place.set_xlabel("steps of all agents")
+            if name == NAMES["sps"]:
+                place.set_ylim(bottom=0)
+        for place in axes.flat[len(curves):7]:
+            place.set_axis_off()
+        stages = total_stages(self.history)
+        if stages:
+            draw_shares(axes.flat[7], stages)
+            axes.flat[7].set_title("where the time went")
+        else:
+            axes.flat[7].set_axis_off()
+        last = self.history[-1]
+        figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        return figure
+
+
+def training_dashboard(title: str = "Training") -> TrainingDashboard:
+    """A dashboard for `puffer_min.train(..., dashboard=training_dashboard())`; see `TrainingDashboard`."""
+    return TrainingDashboard(title)
+
+
+def curves_of(history: list[dict]) -> list[tuple[str, list]]:
+    """(name, [(step, value), …]) of up to seven curves: four of the episodes, three of the losses."""
+    finite = lambda value: value is not None and math.isfinite(value)                               # noqa: E731
+    rows = [(title, [(row["step"], row[key]) for row in history if finite(row.get(key))]) for key, title in NAMES.items()]
+    for name in chosen_losses(history):
+        rows.append((name.replace("_", " "), [(row["step"], row["losses"][name]) for row in history if finite((row.get("losses") or {}).get(name))]))
+    return rows
+
+
+def chosen_losses(history: list[dict]) -> list[str]:
+    """Three losses to draw: those of the policy, the value and the entropy where they go by these names, else the first."""
+    names = list(history[-1].get("losses") or {})
+    wanted = [next((name for name in names if part in name), None) for part in ("policy", "value", "entropy")]
+    wanted = [name for name in wanted if name]
+    return (wanted + [name for name in names if name not in wanted])[:3]
+
+
+def total_stages(history: list[dict]) -> dict[str, float]:
+    """Seconds of each stage, summed over the updates."""
+    total: dict[str, float] = {}
+    for row in history:
+        for name, seconds in (row.get("stages") or {}).items():
+            total[name] = total.get(name, 0.0) + seconds
+    return stage_seconds(total) if sum(total.values()) > 0 else {}
+
+
+# ---------------------------------------------------------------------- the live panel
+
+def live_html(title: str, history: list[dict]) -> str:
+    """Progress, numbers, stage shares and small curves as HTML; a millisecond's work."""
+    last = history[-1]
+    done = min(1.0, last["step"] / max(1, last["total_steps"]))
+    left = last["seconds"] * (1 - done) / done if done else math.inf
+    numbers = [("steps", f"{short(last['step'])} of {short(last['total_steps'])}"), ("seconds", f"{last['seconds']:.1f}"),
+               ("left", f"about {left:.0f} s"), ("steps/s", short(last["sps"]))]
+    numbers += [(NAMES[key].split(" (")[0], short(last.get(key))) for key in ("episode_return", "episode_length", "score")]
+    cells = " ".join(f'<span style="margin-right:16px;white-space:nowrap">{name} <b>{value}</b></span>' for name, value in numbers)
+    curves = "".join(sparkline(name, points[-4000:]) for name, points in curves_of(history) if name != NAMES["sps"])
+    return (f'<div style="font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums"><b>{html.escape(title)}</b>'
+            f'<div style="background:#E3E6EA;height:10px;width:100%;max-width:880px;margin:4px 0"><div style="background:{COLOURS[0]};height:10px;width:{done:.1%}"></div></div>'
+            f"<div>{cells}</div>{stage_bar(total_stages(history[-50:]))}<div>{curves}</div></div>")
+
+
+def sparkline(name: str, points: list, width: int = 200, height: int = 56) -> str:
+    """One small curve with its name and last value, as inline SVG."""
+    if len(points) < 2:
+        return ""
+    points = points[::max(1, len(points) // 150)] + points[-1:]
+    xs, ys = zip(*points)
+    spread_x, spread_y = (xs[-1] - xs[0]) or 1, (max(ys) - min(ys)) or 1
+    path = " ".join(f"{(x - xs[0]) / spread_x * (width - 8) + 4:.1f},{height - 4 - (y - min(ys)) / spread_y * (height - 8):.1f}" for x, y in points)
+    return (f'<span style="display:inline-block;margin:4px 14px 0 0;font-size:12px">{html.escape(name)} <b>{short(ys[-1])}</b><br>'
+            f'<svg width="{width}" height="{height}" style="background:#F6F7F9"><polyline points="{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/></svg></span>')
+
+
+def stage_bar(stages: Mapping[str, float]) -> str:
+    """The shares of the stages as one stacked bar with a legend."""
+    total = sum(stages.values())
+    if not total:
+        return ""
+    parts = [(name, seconds / total, colour) for (name, seconds), colour in zip(stages.items(), COLOURS * 3)]
+    bar = "".join(f'<div style="background:{colour};width:{share:.1%}"></div>' for _, share, colour in parts)
+    legend = "".join(f'<span style="margin-right:12px"><span style="color:{colour}">■</span> {html.escape(name)} {share:.0%}</span>' for name, share, colour in parts)
+    return f'<div style="display:flex;height:8px;max-width:880px;margin-top:4px">{bar}</div><div style="font-size:12px">{legend}</div>'

@@ -1,0 +1,278 @@
+"""The course's figures: one message each, labelled axes with units, one size, colours that colour-blind readers tell apart.
+
+    plot_learning_curve(result)                                  one run
+    plot_learning_curve({"PPO": [run0, run1, run2]})             several seeds: mean and band
+    plot_stages(result)                                          where the wall time went
+    plot_bars({"loop": 9e4, "native": 2e7}, unit="steps/s")      speeds, on a logarithmic axis
+    plot_returns({"random": returns0, "trained": returns1})      all episodes, and the mean with its confidence interval
+    plot_actions(actions, probabilities)                         how often each action came, beside how often it should
+    plot_observation(env.observations[0])                        what the agent sees, as a heat map
+
+Every function returns a matplotlib `Figure` of its own, outside pyplot: the last expression of a cell shows it once, and
+`figure.savefig("curve.png")` keeps it. A run is what `puffer_min.train` returns, or its history (a list of dicts).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter, NullLocator, PercentFormatter
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, the best separated first."""
+
+STYLE = {
+    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E6EA",
+    "axes.prop_cycle": mpl.cycler(color=COLOURS), "lines.linewidth": 1.8, "legend.frameon": False, "legend.fontsize": 9,
+    "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "image.cmap": "cividis",
+}
+WIDTH, HEIGHT, DPI = 6.4, 3.4, 110          # inches, inches, pixels an inch
+
+AXES = {
+    "step": "steps of all agents", "seconds": "seconds of wall time", "episode_return": "episode return", "sps": "steps/s",
+    "episode_length": "episode length (steps)", "score": "score",
+}
+STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
+
+
+@FuncFormatter
+def plain_ticks(value: float, _=None) -> str:
+    """Tick labels: 100k, 2M, 0.5, never 500m."""
+    return EngFormatter(sep="")(value) if abs(value) >= 1000 else f"{value:g}"
+
+
+class Plot(Figure):
+    """A figure that any notebook shows as PNG, whether or not pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=self.dpi)
+        return file.getvalue()
+
+
+def blank(rows: int = 1, columns: int = 1, height: float = HEIGHT, width: float = WIDTH, **options):
+    """A figure in the course's style and its axes; call it, and draw, inside `mpl.rc_context(STYLE)`."""
+    figure = Plot(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def in_style(draw):
+    """Decorator: draw in the course's style, whatever the notebook has set."""
+    def styled(*args, **kwargs):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+    styled.__name__, styled.__doc__, styled.__wrapped__ = draw.__name__, draw.__doc__, draw
+    return styled
+
+
+def history_of(run) -> list[dict]:
+    """The list of update dicts of a run; raises TypeError or ValueError if it is none or empty."""
+    history = getattr(run, "history", run)
+    if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
+        raise TypeError(f"run: given {type(run).__name__}, expected the result of puffer_min.train or its history, a list of dicts")
+    if not history:
+        raise ValueError("run: given an empty history, expected at least one update; train longer")
+    return list(history)
+
+
+def is_run(thing) -> bool:
+    return hasattr(thing, "history") or (isinstance(thing, Sequence) and len(thing) > 0 and isinstance(thing[0], Mapping))
+
+
+def series(run, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of a run as float arrays, without the updates at which no episode had ended (None or NaN)."""
+    rows = [(row[x], row[y]) for row in history_of(run) if row.get(x) is not None and row.get(y) is not None]
+    points = np.array(rows, float).reshape(-1, 2)
+    points = points[np.isfinite(points).all(1)]
+    if not len(points):
+        raise ValueError(f"run: no update holds both {x!r} and {y!r}; there are {', '.join(sorted(history_of(run)[0]))}")
+    return points[:, 0], points[:, 1]
+
+
+def confidence(values: np.ndarray, level: float = 0.95, resamples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval of the mean over axis 0: (low, high)."""
+    draws = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
+    tail = 50 * (1 - level)
+    return tuple(np.percentile(values[draws].mean(1), [tail, 100 - tail], axis=0))
+
+
+@in_style
+def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", title: str | None = None, goal: float | None = None,
+                        goal_name: str = "solved") -> Figure:
+    """How `y` grows with `x` while training: one line a run, or for several seeds their mean with a 95 % band.
+
+    runs   one run, a list of runs (seeds of one setting), or a dict of name -> run or list of runs
+    x      "step" or "seconds"; any number kept in the history will do
+    y      "episode_return", "episode_length", "score", "sps" or another number of the history
+    goal   a horizontal line at this height, labelled `goal_name`
+    The band is a bootstrap confidence interval of the mean over seeds, on the stretch of `x` that all seeds cover.
+    """
+    if is_run(runs) or not isinstance(runs, Mapping):
+        runs = {"": runs}
+    figure, axes = blank()
+    for (name, group), colour in zip(runs.items(), COLOURS * (1 + len(runs) // len(COLOURS))):
+        group = [group] if is_run(group) else list(group)
+        curves = [series(run, x, y) for run in group]
+        if len(curves) == 1:
+            axes.plot(*curves[0], color=colour, label=name or None)
+            continue
+        grid = np.linspace(max(xs[0] for xs, _ in curves), min(xs[-1] for xs, _ in curves), 200)
+        values = np.stack([np.interp(grid, xs, ys) for xs, ys in curves])
+        for xs, ys in curves if len(curves) <= 10 else ():
+            axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.7)
+        axes.fill_between(grid, *confidence(values), color=colour, alpha=0.22, linewidth=0)
+        axes.plot(grid, values.mean(0), color=colour, label=f"{name} ({len(curves)} seeds: mean, 95 % band)".strip())
+    if goal is not None:
+        axes.axhline(goal, color="#555555", linestyle="--", linewidth=1.2)
+        axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+                      color="#555555", fontsize=9)
+    axes.set_xlabel(AXES.get(x, x))
+    axes.set_ylabel(AXES.get(y, y))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(plain_ticks)
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(loc="outside lower center", ncols=2)
+    axes.set_title(title or f"{AXES.get(y, y).split(' (')[0].capitalize()} while training")
+    return figure
+
+
+def stage_seconds(stages) -> dict[str, float]:
+    """Stage -> seconds (or shares) of a run's last update or of a dict, in the order of the loop."""
+    if not isinstance(stages, Mapping):
+        stages = history_of(stages)[-1].get("stages") or {}
+    if not stages or sum(stages.values()) <= 0:
+        raise ValueError("stages: given none, expected seconds for each stage, such as {'environment': 1.2, 'learn': 3.4}")
+    return {name: float(stages[name]) for name in sorted(stages, key=lambda name: (STAGES.index(name) if name in STAGES else len(STAGES), name))}
+
+
+def draw_shares(axes, seconds: Mapping[str, float]) -> None:
+    """Horizontal bars: the share of each stage, with its number."""
+    total = sum(seconds.values())
+    shares = [value / total for value in seconds.values()]
+    bars = axes.barh(list(seconds), shares, color=COLOURS[0], height=0.65)
+    axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(shares) * 1.18)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_xlabel("share of wall time")
+
+
+@in_style
+def plot_stages(stages, *, title: str = "Where the time goes") -> Figure:
+    """Share of the wall time of each stage of the loop. `stages`: dict of stage -> seconds, or a run."""
+    figure, axes = blank(height=2.6)
+    draw_shares(axes, stage_seconds(stages))
+    axes.set_title(title)
+    return figure
+
+
+@in_style
+def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str | None = None, log: bool = True) -> Figure:
+    """Positive numbers side by side, on a logarithmic axis unless log=False; each bar says its value and its ratio to the first."""
+    values = {name: float(value) for name, value in values.items()}
+    if not values or min(values.values()) <= 0:
+        raise ValueError(f"values: given {values}, expected at least one number, all above 0")
+    figure, axes = blank(height=0.9 + 0.42 * len(values))
+    bars = axes.barh(list(values), list(values.values()), color=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1), height=0.65)
+    first = next(iter(values.values()))
+    short = EngFormatter(places=1, sep="")
+    ratio = lambda value: f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"      # noqa: E731
+    axes.bar_label(bars, [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())], padding=4, fontsize=9)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    low, high = min(values.values()), max(values.values())
+    if log:
+        axes.set_xscale("log")
+        low = 10.0 ** (np.ceil(np.log10(low)) - 1)                      # the shortest bar keeps some length
+        axes.set_xlim(low, high * (high / low) ** 0.3)
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_xlim(0, high * 1.25)
+    axes.xaxis.set_major_formatter(plain_ticks)
+    axes.set_xlabel(f"{unit}{' (logarithmic)' if log else ''}")
+    axes.set_title(title or f"{unit}, and the ratio to “{next(iter(values))}”")
+    return figure
+
+
+@in_style
+def plot_returns(groups, *, title: str = "Return of every episode", label: str = "episode return") -> Figure:
+    """Every episode's return as a dot, a row for each group, and the mean with its 95 % interval. `groups`: list, or dict of name -> list."""
+    groups = {name: np.asarray(values, float).ravel() for name, values in (groups if isinstance(groups, Mapping) else {"": groups}).items()}
+    empty = [name for name, values in groups.items() if not len(values)]
+    if empty or not groups:
+        raise ValueError(f"groups: {empty or 'nothing'} given without a return, expected at least one number in each group")
+    figure, axes = blank(height=1.2 + 0.6 * len(groups))
+    chance = np.random.default_rng(0)
+    for row, (name, values) in enumerate(groups.items()):
+        colour, mean = COLOURS[row % len(COLOURS)], values.mean()
+        axes.scatter(values, row + chance.uniform(-0.22, 0.22, len(values)), s=14, color=colour, alpha=max(0.15, 0.6 - len(values) / 500), linewidth=0)
+        low, high = confidence(values)
+        axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", color="black", markersize=6, capsize=4, zorder=3)
+        axes.annotate(f"{mean:.3g}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
+    axes.set_yticks(range(len(groups)), [f"{name}\n({len(values)} episodes)".strip() for name, values in groups.items()])
+    axes.set_ylim(len(groups) - 0.5, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"{label} (diamond: mean, 95 % interval)")
+    axes.set_title(title)
+    return figure
+
+
+@in_style
+def plot_actions(actions, probabilities, *, names: Sequence[str] = (), title: str = "Frequency of each action") -> Figure:
+    """How often each action was drawn, as bars, and how often it should be, as points with two standard deviations of chance.
+
+    actions        whole numbers, the drawn actions
+    probabilities  (number of actions,), what they were drawn from
+    """
+    actions, probabilities = np.asarray(actions).ravel(), np.asarray(probabilities, float).ravel()
+    if not len(actions) or actions.min() < 0 or actions.max() >= len(probabilities):
+        raise ValueError(f"actions: given {len(actions)} of them{f', up to {actions.max()}' if len(actions) else ''}, "
+                         f"expected at least one, from 0 to {len(probabilities) - 1}")
+    places = np.arange(len(probabilities))
+    frequency = np.bincount(actions, minlength=len(probabilities)) / len(actions)
+    chance = 2 * np.sqrt(probabilities * (1 - probabilities) / len(actions))
+    figure, axes = blank()
+    axes.bar(places, frequency, color=COLOURS[5], width=0.7, label=f"frequency in {len(actions):,} draws")
+    axes.errorbar(places, probabilities, yerr=chance, fmt="o", color=COLOURS[1], markersize=5, capsize=4, label="probability ± 2 standard deviations")
+    axes.set_xticks(places, names if len(names) == len(places) else places)
+    axes.grid(axis="x", visible=False)
+    axes.set_ylim(0, max(frequency.max(), (probabilities + chance).max()) * 1.25)
+    axes.set_xlabel("action")
+    axes.set_ylabel("fraction of draws")
+    axes.legend(loc="upper right", ncols=2)
+    axes.set_title(title)
+    return figure
+
+
+@in_style
+def plot_observation(observation, *, shape: tuple[int, int] | None = None, names: Sequence[str] = (), title: str = "What the agent sees") -> Figure:
+    """One agent's observation as a heat map. `shape`: rows and columns of a flat one; `names`: what the codes 0, 1, 2, … mean."""
+    grid = np.asarray(observation)
+    if grid.ndim == 1:
+        side = round(len(grid) ** 0.5)
+        shape = shape or ((side, side) if side * side == len(grid) else (1, len(grid)))
+    grid = grid.reshape(shape) if shape else grid
+    if grid.ndim != 2:
+        raise ValueError(f"observation: given shape {np.shape(observation)}, expected one agent's grid of two axes, or a flat one with shape=(rows, columns)")
+    coded = len(names) > 1
+    figure, axes = blank(height=3.6, width=4.6 if grid.shape[0] * 2 > grid.shape[1] else WIDTH)
+    colours = mpl.colormaps["cividis"].resampled(len(names)) if coded else "cividis"
+    image = axes.imshow(grid, cmap=colours, vmin=-0.5 if coded else None, vmax=len(names) - 0.5 if coded else None,
+                        aspect="equal" if grid.shape[0] > 1 else "auto")
+    bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]), ticks=range(len(names)) if coded else None, label="" if coded else f"value ({grid.dtype})")
+    if coded:
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} {names[int(value)]}"))
+    axes.grid(visible=False)
+    axes.set_xlabel("column")
+    axes.set_ylabel("row")
+    axes.set_title(title)
+    return figure
