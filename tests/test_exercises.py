@@ -55,7 +55,7 @@ def test_hidden_tests_go_and_the_visible_check_stays(course):
 
 def test_nothing_of_the_answers_leaks_into_the_exercises(course):
     text = exercises.notebook_text(exercises.generate(read(course)))
-    secrets = ("squares", "number * number", "total = number", "mistakes", "Adding needs no constant", "SOLUTION", "HIDDEN", "0.5")
+    secrets = ("squares", "number * number", "total = number", "mistakes", "Adding needs", "SOLUTION", "HIDDEN", "0.5")
     assert [secret for secret in secrets if secret in text] == []
 
 
@@ -185,7 +185,8 @@ def test_default_stub_names_the_exercise_and_default_points_are_the_difficulty()
 def test_regions_are_replaced_at_any_depth_and_hidden_ones_removed():
     source = "class A:\n    def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\nlast"
     assert replace_region(source, "x = 2\n\nreturn x") == "class A:\n    def f(self):\n        x = 2\n\n        return x\nlast"
-    assert without_hidden_tests("### BEGIN HIDDEN TESTS\na\n### END HIDDEN TESTS\nb\n### BEGIN HIDDEN TESTS\nc\n### END HIDDEN TESTS") == "b"
+    cell = "def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION"
+    source = f"class A:\n    {cell}\nlast"
     with pytest.raises(SolutionsError, match="inside another one"):
         regions("### BEGIN SOLUTION\n### BEGIN SOLUTION", ("BEGIN SOLUTION", "END SOLUTION"))
 

@@ -43,7 +43,7 @@ def generate(solutions):
 
 
 def student_cell(cell):
-    """The cell as a student gets it, changed in place: answer replaced by its stub, tests without their hidden part, locked as nbgrader does."""
+    """The cell as a student gets it, changed in place: a stub for the answer, tests without hidden part, locked as nbgrader does."""
     kind = role(cell)
     if kind == "solution":
         give_stub(cell)
@@ -116,9 +116,9 @@ def strangers(root):
 
 
 def release(level, root, course):
-    """Copies the level's solutions into nbgrader's source folder and runs `nbgrader generate_assignment` on it; returns the released notebook.
+    """Copies the level's solutions into nbgrader's source folder, runs `nbgrader generate_assignment`, returns the released notebook.
 
-    Raises SolutionsError when there is no such level, nbgrader is not installed, or nbgrader refuses (its own log is in the text).
+    Raises SolutionsError when there is no such level, nbgrader is not installed, or nbgrader refuses (the text holds its log).
     """
     found = [path for path in solutions_of(root) if path.name.startswith(f"{level:02d}_")]
     if not found:
@@ -160,7 +160,8 @@ def main(arguments=None):
     try:
         if options.action == "release":
             released = release(options.level, options.root, options.course or options.root / "classroom")
-            print(f"Level {options.level} is released to {released}; hand it out with `nbgrader release_assignment level{options.level:02d}`.")
+            step = f"nbgrader release_assignment level{options.level:02d}"
+            print(f"Level {options.level} is released to {released}; hand it out with `{step}`.")
         elif options.check:
             problems = [difference(path, exercises / path.name) for path in sources] + strangers(options.root)
             if any(problems):

@@ -173,15 +173,16 @@ def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=
 
 
 def write_grades(grades, folder):
-    """Writes grades.csv and grades.json into `folder` and returns the two paths."""
+    """Writes grades.csv and grades.json into `folder`, made if need be, and returns the two paths."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     table, record = Path(folder) / "grades.csv", Path(folder) / "grades.json"
     rows = [asdict(grade) for grade in grades]
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(Grade.__dataclass_fields__))
         writer.writeheader()
         writer.writerows(rows)
-    submissions = [{"submission": name, "points": points, "max_points": worth, "exercises": [row for row in rows if row["submission"] == name]}
-                   for name, (points, worth) in totals(grades).items()]
+    submissions = [{"submission": name, "points": points, "max_points": worth,
+                    "exercises": [row for row in rows if row["submission"] == name]} for name, (points, worth) in totals(grades).items()]
     record.write_text(json.dumps({"submissions": submissions}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return table, record
 
@@ -207,6 +208,7 @@ def print_grades(grades):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m puffer_min.course.grade", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="folder of submitted notebooks, for example one subfolder a student")
+    parser.add_argument("--out", type=Path, help="folder for grades.csv and grades.json (default: the same)")
     parser.add_argument("--timeout", type=float, default=CELL_SECONDS, help="seconds allowed to a cell")
     parser.add_argument("--notebook-timeout", type=float, default=NOTEBOOK_SECONDS, help="seconds allowed to a notebook")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks graded at once; more than one disturbs checks of speed")
@@ -216,7 +218,7 @@ def main(arguments=None):
         grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout, options.jobs, print_grades)
     except (SolutionsError, ChildProcessError) as error:
         sys.exit(str(error))
-    table, record = write_grades(grades, options.folder)
+    table, record = write_grades(grades, options.out or options.folder)
     print(f"The grades of {len(totals(grades))} notebooks are in {table} and {record}.")
 
 

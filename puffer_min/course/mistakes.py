@@ -15,7 +15,7 @@ from pathlib import Path
 
 from puffer_min.course.exercises import solutions_of
 from puffer_min.course.session import Session
-from puffer_min.course.solutions import ROOT, SolutionsError, read, replace_region, role
+from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, read, replace_region, role
 
 CELL_SECONDS = 60.0
 NOT_RUNNABLE = {"NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "TabError", "ImportError", "ModuleNotFoundError",
@@ -47,7 +47,7 @@ def examine(solutions, timeout=CELL_SECONDS):
                 session.restore()
                 outcome = session.set_up(cell.source, timeout)
                 if not outcome.ok:
-                    raise SolutionsError(f"{solutions.path.name}: set-up cell '{cell.metadata.nbgrader.grade_id}' fails: {outcome.sentence}")
+                    raise SolutionsError(f"{solutions.path.name}: set-up cell '{grade_id(cell)}' fails: {outcome.sentence}")
             elif role(cell) == "solution":
                 tests = [cells[test].source for test in current.tests]
                 yield from examine_exercise(session, current, tests, timeout)
@@ -80,7 +80,7 @@ def try_solution(session, exercise, tests, timeout):
     problem = f"exercise {exercise.id}: the true solution fails in {where}: {outcome.sentence}" if failed else ""
     rebound = [] if failed else session.rebound()
     if rebound:
-        problem = f"exercise {exercise.id}: its solution binds {', '.join(rebound)} anew, which the set-up defines for all exercises; rename it"
+        problem = f"exercise {exercise.id}: its solution binds {', '.join(rebound)} anew, which the set-up defines for all; rename it"
     return Trial(exercise.id, "the solution", outcome.sentence or "passes", problem, seconds)
 
 
@@ -94,7 +94,8 @@ def try_mistake(session, exercise, mistake, tests, timeout):
     failed, outcome, seconds = attempt(session, replace_region(exercise.source, mistake.source), tests, timeout)
     named = f"exercise {exercise.id}, mistake '{mistake.name}'"
     if not failed:
-        problem = f"{named} survives: every test passes it; sharpen `check` or add a hidden test" + (f" ({mistake.why})" if mistake.why else "")
+        reason = f" ({mistake.why})" if mistake.why else ""
+        problem = f"{named} survives: every test passes it; sharpen `check` or add a hidden test{reason}"
     elif failed == "answer":
         problem = f"{named} is badly written: its own cell fails before any test runs ({outcome.sentence})"
     elif outcome.status != "error":

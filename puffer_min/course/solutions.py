@@ -168,7 +168,7 @@ def notebook_problems(notebook, path):
     for index, cell in enumerate(notebook.cells):
         name = grade_id(cell)
         if cell.cell_type == "code" and not role(cell):
-            problems.append(f"code cell {index} is neither solution, test nor locked: mark set-up cells as read-only in nbgrader's toolbar.")
+            problems.append(f"code cell {index} is neither solution, test nor locked: mark set-up cells read-only in nbgrader's toolbar.")
         if role(cell) and (not name or name in seen):
             problems.append(f"cell {index} has the grade id '{name}', which is empty or taken: give it one of its own.")
         if name and marks(cell).get("schema_version") != 3:
@@ -245,7 +245,7 @@ def test_problems(cell):
         if "check(" not in without_hidden_tests(cell.source):
             problems.append(f"test cell '{name}' has no visible `check(...)`, so the student would see nothing.")
         if not re.search(r"import .*\bcheck\b", cell.source):
-            problems.append(f"test cell '{name}' does not import check itself (in a hidden region), so a student could put another in its place.")
+            problems.append(f"test cell '{name}' does not import check itself (in a hidden region), so a student's own would be asked.")
     except SolutionsError as error:
         problems.append(str(error))
     return problems
