@@ -176,7 +176,7 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment(tmp_path):
             "for name in envs.names():\n"
             "    env = envs.make(name, 2)\n"
             "    env.reset(seed=0)\n"
-            "    env.step(env.action_space.sample())\n"
+            "    env.step(env.action_space.sample().astype(env.actions.dtype))\n"
             "print(envs.__file__, len(envs.names()))")
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={**environment, "PYTHONPATH": str(site)})
     assert said.returncode == 0, said.stderr
