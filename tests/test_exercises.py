@@ -185,8 +185,8 @@ def test_default_stub_names_the_exercise_and_default_points_are_the_difficulty()
 def test_regions_are_replaced_at_any_depth_and_hidden_ones_removed():
     source = "class A:\n    def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION\nlast"
     assert replace_region(source, "x = 2\n\nreturn x") == "class A:\n    def f(self):\n        x = 2\n\n        return x\nlast"
-    cell = "def f(self):\n        ### BEGIN SOLUTION\n        return 1\n        ### END SOLUTION"
-    source = f"class A:\n    {cell}\nlast"
+    hidden = "### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
+    assert without_hidden_tests(f"{hidden.format('a')}\nb\n{hidden.format('c')}") == "b"
     with pytest.raises(SolutionsError, match="inside another one"):
         regions("### BEGIN SOLUTION\n### BEGIN SOLUTION", ("BEGIN SOLUTION", "END SOLUTION"))
 
