@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import copy
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+from puffer_min.gymnasium_env import GymnasiumEnv
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
@@ -35,7 +38,8 @@ def key_actions(env) -> dict:
 class Game:
     """Plays `env`, stepping the whole batch; agent `agent` is the one that is watched and, if a person plays, driven.
 
-    env         an environment of `envs.make`, or a `PufferEnv`; it is reset at once and belongs to the game from then on
+    env         an environment of `envs.make`, a `PufferEnv`, or a Gymnasium environment with render_mode="rgb_array"; it is reset
+                at once and belongs to the game from then on
     policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or a plain function of that
                 kind; `reset()` and `observe_ends(ends)` are called where it has them. None: there is none to take over.
     agent       row of the agent that is watched, 0 <= agent < env.num_agents; its environment is the one that is drawn
@@ -46,6 +50,8 @@ class Game:
     """
 
     def __init__(self, env, policy=None, *, agent: int = 0, seed: int = 0, controller: str | None = None):
+        if isinstance(env, gymnasium.Env):
+            env = GymnasiumEnv(env)
         missing = [name for name in ("num_agents", "single_action_space", "actions", "step", "render") if not hasattr(env, name)]
         if missing:
             raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: give an environment of envs.make(...) or a puffer_min.PufferEnv")
