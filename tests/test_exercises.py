@@ -256,15 +256,25 @@ def test_failing_set_up_is_one_sentence(tmp_path, monkeypatch):
         list(examine(read(path)))
 
 
-def test_cython_answers_compile_under_the_strict_magic(tmp_path, monkeypatch):
+def test_course_check_and_strict_cython_work_in_exercises(tmp_path, monkeypatch):
+    setup = """%load_ext puffer_min.course
+from puffer_min.course.check import register
+@register("double")
+def _(double, rng):
+    "on random integers"
+    number = int(rng.integers(3, 1000))
+    assert double(number) == 2 * number, f"double({number}) is wrong"
+"""
     source = "%%cython\ndef double(double number):\n    ### BEGIN SOLUTION\n    return 2 * number\n    ### END SOLUTION"
-    setup = "%load_ext puffer_min.course"
-    mistakes = [{"name": "squares", "source": "return number * number"}, {"name": "odd", "source": "return nunber +"}]
-    cython = DOUBLE | dict(solution=source, setup=setup, stub="return 0", mistakes=mistakes)
-    path = make_course(tmp_path, monkeypatch, toy_notebook(cython))
-    trials = list(examine(read(path)))
-    assert [bool(trial.problem) for trial in trials] == [False, False, False, True]
-    assert "mistake 'odd' is badly written: its own cell fails before any test runs (CompileError" in trials[3].problem
+    mistakes = [{"name": "squares", "source": "return number * number"}, {"name": "odd", "source": "return nunber +"},
+                {"name": "raises", "source": "import no_such_module"}]
+    cython = DOUBLE | dict(solution=source, setup=setup, stub="return 0", mistakes=mistakes, hidden='check("double", double, seed=7)')
+    path = make_course(tmp_path, monkeypatch, toy_notebook(cython, module="puffer_min.course"))
+    solution, stub, squares, odd, raises = examine(read(path))
+    assert (solution.problem, stub.problem, squares.problem) == ("", "", "")
+    assert squares.shown.startswith("double: double(") and squares.shown.endswith("is wrong")
+    assert "mistake 'odd' is badly written: its own cell fails before any test runs (CompileError" in odd.problem
+    assert "mistake 'raises' is badly written: it fails by ModuleNotFoundError, not by being wrong" in raises.problem
 
 
 def test_session_recovers_from_a_dead_kernel_with_its_set_up(tmp_path):

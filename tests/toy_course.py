@@ -38,13 +38,13 @@ NEGATE = dict(
     mistakes=[{"name": "returns it as it is", "source": "return number"}])
 
 
-def toy_notebook(*parts):
-    """The solutions notebook of level 5 with the given exercises (default: all three), its check taken from the module toy_checks."""
+def toy_notebook(*parts, module="toy_checks"):
+    """The solutions notebook of level 5 with the given exercises (default: all three), `check` taken from `module`."""
     exercises = [exercise(**part) for part in parts or (DOUBLE, MEAN, NEGATE)]
     notebook = solutions_notebook(level=5, title="Toys", introduction="Three small things.",
-                                  setup="import math\nfrom toy_checks import check", exercises=exercises)
+                                  setup=f"import math\nfrom {module} import check", exercises=exercises)
     for cell in notebook.cells:
-        cell.source = cell.source.replace("from puffer_min.course import check", "from toy_checks import check")
+        cell.source = cell.source.replace("from puffer_min.course import check", f"from {module} import check")
     return notebook
 
 

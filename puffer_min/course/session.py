@@ -52,7 +52,7 @@ class Outcome:
         """One line a reader can act on; empty when the cell passed."""
         if self.status == "error":
             first_line = self.message.strip().splitlines()[0] if self.message.strip() else ""
-            return first_line if self.error == "AssertionError" and first_line else f"{self.error}: {first_line}".rstrip(": ")
+            return first_line if self.error in ("AssertionError", "CheckFailed") and first_line else f"{self.error}: {first_line}".rstrip(": ")
         return {"ok": "", "timeout": f"the cell ran longer than {self.message} s and was stopped",
                 "died": "the cell killed its kernel (a crash in compiled code, an exit, or too much memory)"}[self.status]
 
