@@ -171,7 +171,7 @@ def shapes_and_dtypes(subject):
 
 
 def first_observation(subject):
-    """A reset writes every element of the observation, and not only zeros."""
+    """A reset writes every element of the first observation; only zeros are suspect."""
     env = subject.env
     marks = (85, 170) if env.observations.dtype.itemsize == 1 else (-54321, 12345)
     kept = []
@@ -183,7 +183,7 @@ def first_observation(subject):
         raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element {np.argwhere(unwritten)[0, 1]} first); "
                       "fill self.observations before reset returns")
     if not env.observations[env.masks].any():
-        raise Problem("the first observation after reset is all zeros; fill self.observations before reset returns")
+        raise Doubt("the first observation after reset is all zeros; if it is no empty board, fill self.observations before reset returns")
     return "reset writes all of it"
 
 

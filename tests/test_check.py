@@ -77,13 +77,8 @@ class FirstObservationLeftEmpty(Sound):
 
 
 class FirstObservationAllZeros(Sound):
-    def reset(self, seed=None):
-        observations, infos = super().reset(seed)
-        observations[:] = 0
-        return observations, infos
-
-    def restart(self):
-        pass
+    def start(self, agents):
+        self.position[agents] = 0
 
 
 class RaisesInTheMiddle(Sound):
@@ -273,7 +268,6 @@ MISTAKES = {
     WrongNumberOfAgents: "attributes",
     RewardsInDoublePrecision: "shapes and dtypes",
     FirstObservationLeftEmpty: "first observation",
-    FirstObservationAllZeros: "first observation",
     RaisesInTheMiddle: "play",
     ReturnsCopies: "same arrays",
     SwapsResults: "same arrays",
@@ -297,7 +291,7 @@ MISTAKES = {
     StaysOpen: "close",
     ClosesOnce: "close",
 }
-DOUBTS = {NotScaled: "scale", MostlyEmptySlots: "dead rows", CannotBeCopied: "saved state"}
+DOUBTS = {FirstObservationAllZeros: "first observation", NotScaled: "scale", MostlyEmptySlots: "dead rows", CannotBeCopied: "saved state"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
