@@ -1,0 +1,163 @@
+"""`python -m puffer_min bench`: how fast the environments are on this machine, and how fast the machine is.
+
+    python -m puffer_min bench squared snake
+    python -m puffer_min bench --all --seconds 1 --json bench.json
+
+One line an environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments behind a call. Beside it the bytes that an
+agent-step reads and writes in the buffers, and the best figure as a share of a bound measured in the same run: the speed at which
+NumPy copies blocks of the same size. A simulator near that bound is as fast as memory; one far from it computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+import envs
+from puffer_min.measure import Measurement, measure, quantity
+
+BATCHES = (1, 64, 1024, 4096)
+MAX_BYTES = 2**30               # a batch whose buffers are larger is left out
+
+
+# ---------------------------------------------------------------------- the machine
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Speed of the machine in the same minute, one thread: figures of two machines are compared through it.
+
+    python_adds     additions per second in a Python loop
+    copy_memory, copy_cache     bytes read and written per second by np.copyto, of 64 MiB and of 512 KiB
+    matmul          float32 operations per second, 512 x 512 x 512
+    """
+
+    python_adds: float
+    copy_memory: float
+    copy_cache: float
+    matmul: float
+    matmul_by: str
+
+    def __str__(self):
+        return (f"Yardstick, one thread: Python loop {quantity(self.python_adds)} additions/s; "
+                f"copy of 64 MiB {self.copy_memory / 1e9:.0f} GB/s, of 512 KiB {self.copy_cache / 1e9:.0f} GB/s (bytes read and written); "
+                f"float32 product 512 x 512 x 512 {self.matmul / 1e9:.0f} GFLOP/s ({self.matmul_by})")
+
+
+def yardstick(seconds: float = 1.0) -> Yardstick:
+    """Measure the machine in about `seconds` seconds."""
+    each = {"seconds": seconds / 4, "repeats": 5}
+    loop = 100_000
+
+    def adds():
+        total = 0
+        for i in range(loop):
+            total += i
+
+    multiply, by, restore = _matmul()
+    try:
+        flops = measure(multiply, per_call=2 * 512**3, **each).best
+    finally:
+        restore()
+    copies = [copy_speed(size, seconds / 4) for size in (64 * 2**20, 2**19)]
+    return Yardstick(measure(adds, per_call=loop, **each).best, *copies, flops, by)
+
+
+def copy_speed(size: int, seconds: float = 0.2) -> float:
+    """Bytes read and written per second when NumPy copies a block of `size` bytes again and again."""
+    source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+    return measure(lambda: np.copyto(target, source), per_call=2 * size, seconds=seconds).best
+
+
+def _matmul():
+    """A product of 512 x 512 float32 matrices, who computes it, and what puts the number of threads back."""
+    a = np.random.default_rng(0).standard_normal((512, 512), np.float32)
+    try:
+        import torch
+    except ImportError:
+        return (lambda: a @ a), "NumPy, its own number of threads", lambda: None
+    threads, matrix = torch.get_num_threads(), torch.from_numpy(a)
+    torch.set_num_threads(1)
+    return (lambda: torch.mm(matrix, matrix)), f"torch {torch.__version__}", lambda: torch.set_num_threads(threads)
+
+
+# ---------------------------------------------------------------------- the table
+
+@dataclass(frozen=True)
+class Speed:
+    """One environment at one batch size: the measurement, bytes of buffers per agent-step, share of the copying bound."""
+
+    num_envs: int
+    measurement: Measurement
+    bytes_per_step: int
+    share_of_copy: float
+
+
+def speeds(name: str, batches=BATCHES, seconds: float = 0.5) -> list[Speed]:
+    """Measure environment `name` with each number of environments behind a call; too large batches are left out."""
+    found = []
+    for num_envs in batches:
+        if found and found[0].bytes_per_step * found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_BYTES:
+            break
+        env = envs.make(name, num_envs=num_envs, seed=0)
+        try:
+            size = sum(array.nbytes for array in env.buffers if array is not None)
+            measurement = measure(env, seconds=seconds, name=name)
+            copied = copy_speed(max(size, 64), min(seconds, 0.1)) / 2 / (size / env.num_agents)     # rows copied per second
+            found.append(Speed(num_envs, measurement, round(size / env.num_agents), measurement.best / copied))
+        finally:
+            env.close()
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `python -m puffer_min bench`."""
+    parser.add_argument("environments", nargs="*", metavar="ENV", help="names of native environments")
+    parser.add_argument("--all", action="store_true", help="every native environment")
+    parser.add_argument("--seconds", type=float, default=0.5, help="clocked seconds for each figure (default: 0.5)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as JSON; - for standard output instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; returns 0, or 1 if an environment could not be measured."""
+    names = envs.names() if args.all else args.environments
+    if not names:
+        print(f"bench: name environments ({', '.join(envs.names())}) or say --all", file=sys.stderr)
+        return 2
+    show = (lambda *words: None) if args.json == "-" else print
+    machine = yardstick(max(args.seconds, 0.4))
+    show(f"{machine}\n\nagent-steps/s, one core, by environments behind a call")
+    show(_row("environment", "agents", "bytes", [f"{n:,}" for n in BATCHES], "of copying"))
+    results, broken = [], 0
+    for name in names:
+        try:
+            found = speeds(name, seconds=args.seconds)
+        except (ImportError, ValueError, TypeError) as error:
+            broken += 1
+            show(f"{name:<14} not measured: {error}")
+            continue
+        rates = [quantity(speed.measurement.best) for speed in found] + ["-"] * (len(BATCHES) - len(found))
+        show(_row(name, str(found[0].measurement.per_call // found[0].num_envs), str(found[0].bytes_per_step), rates,
+                  f"{max(speed.share_of_copy for speed in found):.2g}"))
+        results.append({"name": name, "rows": [{"num_envs": speed.num_envs, "bytes_per_step": speed.bytes_per_step,
+                                                "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]})
+    report = {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", "numpy": np.__version__,
+              "yardstick": asdict(machine), "environments": results}
+    if args.json == "-":
+        print(json.dumps(report, indent=1))
+    elif args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=1)
+        show(f"\nThe figures are in {args.json}.")
+    else:
+        show("\nThe table went to this terminal only; --json FILE keeps the figures.")
+    return 1 if broken else 0
+
+
+def _row(name: str, agents: str, size: str, rates: list[str], share: str) -> str:
+    return f"{name:<14}{agents:>7}{size:>8}" + "".join(f"{rate:>10}" for rate in rates) + f"{share:>12}"

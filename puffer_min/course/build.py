@@ -1,0 +1,300 @@
+"""`build`: a Cython source to a module, in the running process, never stale.
+
+    module = build("envs/squared.pyx")
+    module = build('''
+    def twice(int x):
+        return 2 * x
+    ''')
+
+How it stays fresh
+  * The module's name ends in a hash of everything it is made from: the source, the `.pxd` files it may cimport, the directives, the
+    compiler's arguments, and the versions of Python, NumPy and Cython. An edited source is another module; no kernel restarts.
+  * The shared object is kept under that hash in a cache folder (PUFFER_CACHE, else the user's), so that the same source costs
+    nothing the second time, in this process or another one.
+  * A second `build` of the same source loads a copy: the module's body runs again and shares nothing with the first.
+  * Files appear in the cache complete or not at all (written aside, then renamed), so several processes may build at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass, field
+from importlib.machinery import ExtensionFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from envs.core import compile_settings
+from envs.core.freshness import require_fresh
+from puffer_min.course.translate import CompileError, Translation, translate
+
+_LOADED: set[str] = set()                   # modules whose cached file this process has mapped already
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a module was made; `module.__build__` of every module from `build`.
+
+    path        the copy of the source that tracebacks and profiles name; it never changes
+    folder      where `.pxd` files beside the source are looked for
+    profile     the profiler's hook is compiled in: speeds of this module are not speeds
+    linetrace   the line profiler's hook too
+    cached      the shared object was there already
+    seconds     what `build` took
+    """
+
+    name: str
+    source: str
+    path: Path
+    folder: Path
+    debug: bool
+    profile: bool
+    linetrace: bool
+    directives: dict = field(hash=False)
+    functions: dict[int, str] = field(hash=False)       # line of the signature -> "f" or "Class.method"
+    released: frozenset[str]                            # those of them that run with the GIL released
+    cached: bool
+    seconds: float
+
+    @property
+    def label(self) -> str:
+        """`release`, `debug`, and `profiled` where the hook is in."""
+        return ("debug" if self.debug else "release") + (", profiled" if self.profile else "")
+
+
+def build(source, *, name: str | None = None, debug: bool | None = None, directives: dict | None = None, profile: bool = False,
+          linetrace: bool = False, annotate: bool = False, compile_args=(), link_args=(), progress: bool = False) -> ModuleType:
+    """Compile Cython and return the module.
+
+    source      a path (`Path`, or a string that ends in .pyx or .py; taken from the working directory or the project's root) or
+                the text of a source (a string with a line break).
+    name        the stem of the module's name; default: the file's, or `cell`.
+    debug       the debug build (bounds, wraparound, None and overflow checks); default: as PUFFER_DEBUG says.
+    directives  Cython directives on top of the project's, e.g. `{"boundscheck": True}`.
+    profile     compile cProfile's hook into every function (`profile_calls` needs it); `@cython.profile(False)` leaves one out.
+    linetrace   compile the line hook too (`profile_lines` needs it).
+    annotate    show the annotation as well (`annotate(module)` draws it later).
+    compile_args, link_args     more arguments for the C compiler and the linker, e.g. `["-fopenmp"]`.
+    progress    say in one line that the compiler runs, where it has to.
+
+    Raises CompileError (one sentence and the place) if Cython or the C compiler refuses, FileNotFoundError or ValueError for a
+    source that is none.
+    """
+    __tracebackhide__ = True                                    # IPython leaves these frames out of tracebacks
+    began = time.perf_counter()
+    text, given, stem = read_source(source, name)
+    debug = compile_settings.is_debug() if debug is None else debug
+    directives = settings(debug, directives, profile, linetrace)
+    arguments = _arguments(debug, profile or linetrace, compile_args)
+    links = [*compile_settings.link_args(), *link_args]
+    if "envs.core.native" in text:
+        require_fresh("envs.core.native")
+    module_name = f"{stem}_{_key(text, stem, given, directives, arguments, links)}"
+    path, library = _places(module_name, stem, given)
+    cached = library.exists()
+    if not cached:
+        if progress:
+            print(f"compiling {stem} …", file=sys.stderr)
+        write_whole(path, text.encode())
+        translation = translate(text, path, module_name, directives, _folder(given))
+        places = {function.first: (name, function.nogil) for name, function in translation.functions.items()}
+        write_whole(path.with_suffix(".json"), json.dumps(places).encode())
+        _compile(translation, module_name, library, arguments, links)
+    os.utime(library.parent)                                    # in use: `prune` leaves it
+    places = json.loads(path.with_suffix(".json").read_text())
+    functions = {int(line): name for line, (name, _) in places.items()}
+    releases = "with nogil" in text or "envs.core.native" in text               # the base steps its environments without the GIL
+    released = frozenset(name for name, nogil in places.values() if nogil and releases)
+    made = Build(module_name, text, path, _folder(given) or path.parent, debug, profile or linetrace, linetrace, directives,
+                 functions, released, cached, time.perf_counter() - began)
+    module = _load(module_name, library, made)
+    if annotate:
+        from puffer_min.course.annotate import annotate as draw
+        draw(module).display()
+    return module
+
+
+def made_by(thing) -> Build | None:
+    """The Build of a module, function, class or object that `build` made, None for any other."""
+    name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or type(thing).__module__
+    return getattr(sys.modules.get(name), "__build__", None) if isinstance(name, str) else None
+
+
+def read_source(source, name: str | None = None) -> tuple[str, Path | None, str]:
+    """Text, path (None for a text given as such) and stem of what a caller calls a source."""
+    if isinstance(source, str) and "\n" in source:
+        return source, None, _stem(name or "cell")
+    if not isinstance(source, (str, Path)) or Path(source).suffix not in (".pyx", ".py"):
+        raise ValueError(f"source: given {source!r}, expected a path that ends in .pyx or .py, or the text of a source (several lines)")
+    for path in (Path(source), compile_settings.ROOT / source):
+        if path.is_file():
+            return path.read_text(encoding="utf-8"), path.resolve(), _stem(name or path.stem)
+    raise FileNotFoundError(f"source: no file {str(source)!r} in {Path.cwd()} nor in the project's folder {compile_settings.ROOT}")
+
+
+def settings(debug: bool, directives: dict | None, profile: bool, linetrace: bool) -> dict:
+    """The directives of a build: the project's, then those of profiling, then the caller's."""
+    hooks = {"profile": True} if profile or linetrace else {}
+    return compile_settings.directives(debug) | hooks | ({"linetrace": True} if linetrace else {}) | (directives or {})
+
+
+def cache_folder() -> Path:
+    """Where built modules are kept: PUFFER_CACHE, else the user's cache folder, else a private folder for temporary files."""
+    if os.environ.get("PUFFER_CACHE"):
+        candidates = [Path(os.environ["PUFFER_CACHE"])]
+    else:
+        home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+        candidates = [Path(os.environ.get("XDG_CACHE_HOME") or home) / "ten-levels" / "build",
+                      Path(tempfile.gettempdir()) / f"ten-levels-{os.getuid()}"]
+    for folder in candidates:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
+            return folder
+    raise PermissionError(f"cannot write in {' nor in '.join(map(str, candidates))}: set PUFFER_CACHE to a folder of yours")
+
+
+def prune(days: float = 30) -> int:
+    """Delete built modules that nothing has used for `days` days; returns how many."""
+    old = [folder for folder in cache_folder().iterdir() if folder.is_dir() and folder.stat().st_mtime < time.time() - days * 86400]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(old)
+
+
+# ---------------------------------------------------------------------- names and arguments
+
+def _stem(name: str) -> str:
+    stem = re.sub(r"\W", "_", name)
+    return f"_{stem}" if stem[:1].isdigit() else stem
+
+
+def _folder(path: Path | None) -> Path | None:
+    return path.parent if path else None
+
+
+def _places(module_name: str, stem: str, given: Path | None) -> tuple[Path, Path]:
+    """Where the copy of the source and the shared object are kept."""
+    folder = cache_folder() / module_name
+    folder.mkdir(exist_ok=True)
+    return folder / f"{stem}{given.suffix if given else '.pyx'}", folder / f"{module_name}.so"
+
+
+def _arguments(debug: bool, hooks: bool, more) -> list[str]:
+    """Arguments for the C compiler. Release leaves out debugging information, which is a third of the compiler's time."""
+    tracing = ["-DCYTHON_TRACE_NOGIL=1", "-DCYTHON_TRACE=1"] if hooks else []
+    return [*compile_settings.compile_args(debug), *([] if debug else ["-g0"]), *tracing, *more]
+
+
+def _key(text: str, stem: str, given: Path | None, directives: dict, arguments: list[str], links: list[str]) -> str:
+    """Hash of everything the module is made from."""
+    import Cython
+
+    root = compile_settings.ROOT
+    near = [file for suffix in ("*.pxd", "*.pxi", "*.h") for file in given.parent.glob(suffix)] if given else []
+    tool = [Path(__file__), Path(__file__).with_name("translate.py")]
+    files = sorted({*(root / "envs").rglob("*.pxd"), *(root / "puffer_min").rglob("*.pxd"), *near, *tool})
+    facts = [text, stem, str(given), sorted(directives.items()), arguments, links, Cython.__version__, np.__version__,
+             sysconfig.get_config_var("EXT_SUFFIX"), [os.environ.get(name) for name in ("CC", "CFLAGS", "LDFLAGS")], _processor(),
+             [(str(file), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _processor() -> str:
+    """What -march=native depends on: a home folder may be shared by unlike machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that other processes see complete or not at all."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.replace(aside, path)
+
+
+# ---------------------------------------------------------------------- C to module
+
+def _compile(translation: Translation, module_name: str, library: Path, arguments: list[str], links: list[str]) -> None:
+    """Compile the C with the compiler Python was built with (or CC); `library` appears at the end, complete."""
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix=".work-") as work:
+        c_file, made = Path(work) / f"{module_name}.c", Path(work) / library.name
+        c_file.write_text(translation.c_code, encoding="utf-8")
+        includes = {sysconfig.get_path("include"), sysconfig.get_path("platinclude"), np.get_include()}
+        command = [*_compiler(), *(f"-I{folder}" for folder in sorted(includes)), *arguments, str(c_file), "-o", str(made), *links]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise CompileError(_refusal(done.stderr, done.returncode))
+        os.replace(made, library)
+
+
+def _compiler() -> list[str]:
+    """The command that makes a shared object for this Python, as Python's own build says it."""
+    command = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
+    there = [name for name in (command[0], "cc", "gcc", "clang") if shutil.which(name)]
+    named = shlex.split(os.environ.get("CC", "")) or (there or command)[:1]
+    if not shutil.which(named[0]):
+        raise CompileError(f"there is no C compiler {named[0]!r} on this machine: install one "
+                           "(Debian, Ubuntu: apt-get install gcc; macOS: xcode-select --install; conda: conda install c-compiler)")
+    flags = [word for name in ("CFLAGS", "CCSHARED") for word in shlex.split(sysconfig.get_config_var(name) or "")]
+    words = [*named, *command[1:], *flags, *shlex.split(os.environ.get("CFLAGS", "")), *shlex.split(os.environ.get("LDFLAGS", ""))]
+    foreign = {i for i, word in enumerate(words) if word == "-arch" and words[i + 1:i + 2] != [platform.machine()]}
+    return [word for i, word in enumerate(words) if i not in foreign and i - 1 not in foreign]      # a universal Python: this half only
+
+
+def _refusal(words: str, status: int) -> str:
+    """What the compiler said, as one sentence and its first lines."""
+    if "Python.h" in words:
+        return "the C compiler finds no Python.h: install Python's headers (Debian, Ubuntu: apt-get install python3-dev)"
+    lines = words.splitlines()
+    first = next((i for i, line in enumerate(lines) if "error" in line), 0)
+    sentence = re.sub(r"^\S*?:(\d+):\d+: (fatal )?error: ", r"line \1 of it: ", lines[first]) if lines else f"it ended with status {status}"
+    return f"the C compiler refused the C that Cython wrote; {sentence}\n" + "\n".join(lines[first:first + 12])
+
+
+def _load(module_name: str, library: Path, made: Build) -> ModuleType:
+    """Load the shared object; from the second time on a copy of it, so that the module's body runs afresh."""
+    __tracebackhide__ = True
+    copies = None
+    if module_name in _LOADED:
+        copies = tempfile.mkdtemp(prefix="build-")
+        library = Path(shutil.copy(library, copies))
+    _LOADED.add(module_name)
+    before = sys.modules.get(module_name)
+    try:
+        loader = ExtensionFileLoader(module_name, str(library))
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(module_name, loader))
+        module.__build__ = made
+        sys.modules[module_name] = module                       # a class of the module is pickled by this name
+        loader.exec_module(module)
+        return module
+    except BaseException:
+        if before is None:
+            sys.modules.pop(module_name, None)
+        else:
+            sys.modules[module_name] = before
+        raise
+    finally:
+        if copies:
+            shutil.rmtree(copies, ignore_errors=True)           # mapped already; the name is not needed any more

@@ -1,0 +1,243 @@
+"""`Ladder`: prediction, measurement, verdict, rung by rung through a chapter.
+
+    ladder = Ladder("gae")
+    ladder.measure("python loop", lambda: gae_loop(*rows))
+    ladder.predict("types", 30)                         # or ladder.slider("types", default=30)
+    ladder.measure("types", lambda: gae(*rows))         # times the rung before, and whether the prediction held
+    ladder.explain("types", "the index was a Python int")
+    ladder                                              # the table so far
+    ladder.plot()
+
+A ladder compares like with like: a rung that was measured under other conditions than the one before (a profiler compiled in, another
+number of environments behind a call, another unit) is refused, unless the rung says that this condition is what it changes:
+`ladder.measure("batch", env, changing="num_envs")`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import log10
+
+from puffer_min.course.bench import bench, html_table, text_table
+from puffer_min.measure import Conditions, Measurement, quantity, require_alike
+
+AS_PREDICTED = 1.25             # a factor this close, up or down, counts as predicted
+NO_GAIN = 1.1
+
+
+@dataclass
+class Rung:
+    """One row. predicted: times the rung before (None: no prediction); default: nobody touched the slider."""
+
+    name: str
+    predicted: float | None = None
+    default: bool = False
+    measurement: Measurement | None = None
+    times: float | None = None              # the rung before
+    expected: float | None = None           # units/s that the prediction meant
+    changing: tuple[str, ...] = ()
+    why: str = ""
+    slider: object = field(default=None, repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the prediction held, in words; "" while there is nothing to say."""
+        if self.predicted is None or self.times is None:
+            return ""
+        off = self.times / self.predicted
+        if 1 / AS_PREDICTED <= off <= AS_PREDICTED:
+            return "as predicted"
+        if 1 / NO_GAIN < self.times < NO_GAIN:
+            return "no gain"
+        return f"{off:.2g} times the predicted gain" if off > 1 else f"{1 / off:.2g} times less than predicted"
+
+    def __str__(self):
+        if self.measurement is None:
+            return f"{self.name}: {'nothing yet' if self.predicted is None else f'predicted {self.predicted:.3g} times the rung before'}"
+        times = "" if self.times is None else f", {self.times:.3g} times the rung before"
+        predicted = "" if self.predicted is None or self.times is None else f" (predicted {self.predicted:.3g}): {self.verdict}"
+        return f"{self.name}: {quantity(self.measurement.best)} {self.measurement.unit}/s{times}{predicted}"
+
+
+class Ladder:
+    """A table of rungs. `ladder[name]` is a Rung; `list(ladder)` all of them in order."""
+
+    def __init__(self, title: str = "ladder"):
+        self.title = title
+        self.rungs: dict[str, Rung] = {}
+
+    def __getitem__(self, name: str) -> Rung:
+        return self.rungs[name]
+
+    def __iter__(self):
+        return iter(self.rungs.values())
+
+    def __len__(self):
+        return len(self.rungs)
+
+    # ------------------------------------------------------------------ filling it
+
+    def predict(self, name: str, times: float) -> Rung:
+        """Predict that rung `name` will be `times` times as fast as the rung before.
+
+        Raises ValueError for a factor that is not positive, and once the rung has been measured: a prediction made afterwards is none.
+        """
+        self._require_factor(name, times)
+        rung = self.rungs.setdefault(name, Rung(name))
+        if rung.measurement is not None and rung.predicted != float(times):
+            raise ValueError(f"{name!r} has been measured, so it is too late to predict it; ladder.forget({name!r}) begins it again")
+        rung.predicted, rung.default = float(times), False
+        return rung
+
+    def slider(self, name: str, default: float = 2.0, low: float = 0.5, high: float = 100.0):
+        """A slider for the prediction of rung `name`; returns the widget. Untouched (a notebook run without a reader) it is `default`.
+
+        Moving it changes the prediction until the rung is measured, which locks it.
+        """
+        import ipywidgets
+
+        for bound in (default, low, high):
+            self._require_factor(name, bound)
+        if not low <= default <= high:
+            raise ValueError(f"slider: default={default} given, expected it between low={low} and high={high}")
+        rung = self.rungs.setdefault(name, Rung(name))
+        if rung.predicted is None:
+            rung.predicted, rung.default = float(default), True
+        widget = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.02, readout_format=".2g",
+                                           description=f"{name}: times", style={"description_width": "initial"}, layout={"width": "520px"},
+                                           disabled=rung.measurement is not None)
+
+        def moved(change):
+            if rung.measurement is None:
+                rung.predicted, rung.default = float(change["new"]), False
+
+        widget.observe(moved, names="value")
+        rung.slider = widget
+        return widget
+
+    def measure(self, name: str, thing, *, changing=(), **options) -> Rung:
+        """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is there already.
+
+        changing    the condition or conditions that this rung changes on purpose, e.g. "num_envs" (which stands for num_agents too).
+        Measuring again replaces the figure. Raises UnlikeConditions if the rung before was measured under other conditions.
+        """
+        changing = (changing,) if isinstance(changing, str) else tuple(changing)
+        known = Conditions.__dataclass_fields__
+        if unknown := [condition for condition in changing if condition not in known]:
+            raise ValueError(f"changing={unknown[0]!r} given, expected one of {', '.join(known)}")
+        changing += ("num_agents",) * ("num_envs" in changing)
+        found = thing if isinstance(thing, Measurement) else bench(thing, name=name, **options)
+        if not isinstance(found, Measurement):
+            raise TypeError(f"ladder: given {type(thing).__name__}, expected one thing to measure for each rung")
+        found = replace(found, name=name)
+        before, after = self._neighbours(name)
+        if before is not None:
+            require_alike(found, before.measurement, apart_from=changing)
+        if after is not None:
+            require_alike(after.measurement, found, apart_from=after.changing)
+        rung = self.rungs.setdefault(name, Rung(name))
+        rung.measurement, rung.changing = found, changing
+        self._compare()
+        if rung.slider is not None:
+            rung.slider.disabled = True
+        return rung
+
+    def explain(self, name: str, why: str) -> None:
+        """Note in the table why rung `name` came out as it did."""
+        self._existing(name).why = why
+
+    def forget(self, name: str) -> None:
+        """Take rung `name` out, with its prediction."""
+        self._existing(name)
+        del self.rungs[name]
+        self._compare()
+
+    # ------------------------------------------------------------------ showing it
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Rung, prediction, measurement, times the rung before, times the first, verdict, explanation."""
+        first = next((rung.measurement for rung in self if rung.measurement), None)
+        out = []
+        for rung in self:
+            predicted = "" if rung.predicted is None else f"{rung.predicted:.3g} x" + (" (default)" if rung.default else "")
+            rate = "" if rung.measurement is None else f"{quantity(rung.measurement.best)} {rung.measurement.unit}/s"
+            total = "" if rung.times is None else f"{rung.measurement.best / first.best:.3g} x"
+            verdict = rung.verdict + (f" (changes {rung.changing[0]})" if rung.changing else "")
+            out.append((rung.name, predicted, rate, "" if rung.times is None else f"{rung.times:.3g} x", total, verdict.strip(), rung.why))
+        return out
+
+    HEAD = ("rung", "predicted", "measured", "rung before", "first", "verdict", "why")
+
+    def __repr__(self):
+        rows = self.rows()
+        return f"{self._caption()}\n{text_table([self.HEAD, *rows])}" if rows else f"{self.title}: no rung yet"
+
+    def _repr_html_(self):
+        return html_table(self.HEAD, self.rows(), self._caption(), left=(0, 5, 6)) if self.rungs else repr(self)
+
+    def plot(self):
+        """The ladder as a figure: a bar a rung, a ring where the prediction was; logarithmic where a factor of 5 is passed."""
+        from puffer_min.course import plots
+
+        done = [rung for rung in self if rung.measurement]
+        if not done:
+            raise ValueError(f"{self.title}: nothing is measured yet, so there is nothing to plot")
+        return plots.in_style(_draw)(self.title, done)
+
+    # ------------------------------------------------------------------ private
+
+    def _caption(self) -> str:
+        last = next((rung.measurement for rung in reversed(self.rungs.values()) if rung.measurement), None)
+        if last is None:
+            return self.title
+        return f"{self.title} ({last.conditions}{'; relative only, no speeds' if last.conditions.profiled else ''})"
+
+    def _neighbours(self, name: str) -> tuple[Rung | None, Rung | None]:
+        """The measured rungs before and after `name`; a new rung comes last."""
+        names = list(self.rungs)
+        at = names.index(name) if name in names else len(names)
+        done = [rung.measurement is not None for rung in self]
+        before = next((self.rungs[names[i]] for i in range(at - 1, -1, -1) if done[i]), None)
+        return before, next((self.rungs[names[i]] for i in range(at + 1, len(names)) if done[i]), None)
+
+    def _compare(self) -> None:
+        """Set every rung's factor over the measured rung before it."""
+        before = None
+        for rung in self:
+            if rung.measurement is None:
+                continue
+            rung.times = None if before is None else rung.measurement.best / before.best
+            rung.expected = None if before is None or rung.predicted is None else rung.predicted * before.best
+            before = rung.measurement
+
+    def _existing(self, name: str) -> Rung:
+        if name not in self.rungs:
+            raise ValueError(f"no rung {name!r} in {self.title}: there is {', '.join(self.rungs) or 'none yet'}")
+        return self.rungs[name]
+
+    def _require_factor(self, name: str, times) -> None:
+        if not times > 0:
+            raise ValueError(f"{name}: predicted {times!r}, expected a factor above 0, times the rung before (2 is twice as fast)")
+
+
+def _draw(title: str, rungs: list[Rung]):
+    from puffer_min.course import plots
+
+    figure, axes = plots.blank()
+    rates = [rung.measurement.best for rung in rungs]
+    axes.bar(range(len(rungs)), rates, width=0.6, color=plots.COLOURS[0], label="measured")
+    guessed = [(i, rung.expected) for i, rung in enumerate(rungs) if rung.expected]
+    if guessed:
+        axes.scatter(*zip(*guessed), s=90, facecolors="none", edgecolors=plots.COLOURS[1], linewidths=2.2, zorder=3, label="predicted")
+    every = rates + [value for _, value in guessed]
+    if max(every) > 5 * min(every):
+        axes.set_yscale("log")
+        axes.set_ylim(min(every) / 2, max(every) * 2)
+    axes.yaxis.set_major_formatter(plots.plain_ticks)
+    axes.set_xticks(range(len(rungs)), [rung.name for rung in rungs], rotation=20 if len(rungs) > 4 else 0)
+    axes.grid(False, axis="x")
+    axes.set_xlabel("rung")
+    axes.set_ylabel(f"{rungs[0].measurement.unit} per second")
+    axes.set_title(title)
+    axes.legend(loc="upper left")
+    return figure
