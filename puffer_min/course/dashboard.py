@@ -151,7 +151,7 @@ def total_stages(history: list[dict]) -> dict[str, float]:
 # ---------------------------------------------------------------------- the live panel
 
 def live_html(title: str, history: list[dict]) -> str:
-    """Progress, numbers, stage shares and small curves as HTML; a millisecond's work."""
+    """Progress, numbers, stage shares and small curves as HTML; a few milliseconds of work."""
     last = history[-1]
     done = min(1.0, last["step"] / max(1, last["total_steps"]))
     left = last["seconds"] * (1 - done) / done if done else math.inf

@@ -107,7 +107,6 @@ class Player(anywidget.AnyWidget):
             legend=[[list(keys), words] for keys, words in game.legend()],
             drivers=[name for name in CONTROLLERS if (name != "policy" or policy is not None) and (name != "human" or game.keys)])
         self.look()
-        self.observe(self._take_over, "controller")
         self.observe(self._look_again, "show_observation")
         self.on_msg(self.answer)
 
@@ -153,9 +152,11 @@ class Player(anywidget.AnyWidget):
                 self.playing = False
                 self.readout = self.readout | {"tick": self.tick, "error": f"{type(error).__name__}: {error}"}
 
-    def _take_over(self, change) -> None:
+    @traitlets.validate("controller")
+    def _take_over(self, proposal) -> str:
         with self.lock:
-            self.game.take_over(change.new)
+            self.game.take_over(proposal.value)
+        return proposal.value
 
     def _look_again(self, change) -> None:
         with self.lock:

@@ -46,22 +46,6 @@ def plain_ticks(value: float, _=None) -> str:
     return EngFormatter(sep="")(value) if abs(value) >= 1000 else f"{value:g}"
 
 
-class Plot(Figure):
-    """A figure that any notebook shows as PNG, whether or not pyplot was imported."""
-
-    def _repr_png_(self) -> bytes:
-        file = io.BytesIO()
-        self.savefig(file, format="png", dpi=self.dpi)
-        return file.getvalue()
-
-
-def blank(rows: int = 1, columns: int = 1, height: float = HEIGHT, width: float = WIDTH, **options):
-    """A figure in the course's style and its axes; call it, and draw, inside `mpl.rc_context(STYLE)`."""
-    figure = Plot(figsize=(width, height), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    return figure, figure.subplots(rows, columns, **options)
-
-
 def in_style(draw):
     """Decorator: draw in the course's style, whatever the notebook has set."""
     def styled(*args, **kwargs):
@@ -71,6 +55,30 @@ def in_style(draw):
             return draw(*args, **kwargs)
     styled.__name__, styled.__doc__, styled.__wrapped__ = draw.__name__, draw.__doc__, draw
     return styled
+
+
+class Plot(Figure):
+    """A figure that any notebook shows as PNG, whether or not pyplot was imported, and that looks the same in all of them."""
+
+    @in_style
+    def draw(self, renderer):
+        super().draw(renderer)
+
+    @in_style
+    def savefig(self, *args, **kwargs):
+        super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=self.dpi)
+        return file.getvalue()
+
+
+def blank(rows: int = 1, columns: int = 1, height: float = HEIGHT, width: float = WIDTH, **options):
+    """A figure in the course's style and its axes; called by functions that are `in_style`."""
+    figure = Plot(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def history_of(run) -> list[dict]:
@@ -85,6 +93,14 @@ def history_of(run) -> list[dict]:
 
 def is_run(thing) -> bool:
     return hasattr(thing, "history") or (isinstance(thing, Sequence) and len(thing) > 0 and isinstance(thing[0], Mapping))
+
+
+def runs_of(group) -> list:
+    """One run or several as a list; raises TypeError or ValueError if there is none."""
+    if is_run(group) or not isinstance(group, Sequence) or isinstance(group, str) or len(group) == 0:
+        history_of(group)
+        return [group]
+    return list(group)
 
 
 def series(run, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
@@ -115,12 +131,10 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
     goal   a horizontal line at this height, labelled `goal_name`
     The band is a bootstrap confidence interval of the mean over seeds, on the stretch of `x` that all seeds cover.
     """
-    if is_run(runs) or not isinstance(runs, Mapping):
-        runs = {"": runs}
+    runs = runs if isinstance(runs, Mapping) else {"": runs}
     figure, axes = blank()
     for (name, group), colour in zip(runs.items(), COLOURS * (1 + len(runs) // len(COLOURS))):
-        group = [group] if is_run(group) else list(group)
-        curves = [series(run, x, y) for run in group]
+        curves = [series(run, x, y) for run in runs_of(group)]
         if len(curves) == 1:
             axes.plot(*curves[0], color=colour, label=name or None)
             continue

@@ -1,0 +1,182 @@
+"""Figures and the notebook's dashboard: the numbers drawn are the numbers given, and every axis says what it is."""
+
+import base64
+import io
+import math
+
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from PIL import Image
+
+from puffer_min.course import plots
+from puffer_min.course.dashboard import TEXT, live_html, training_dashboard
+
+STAGES = {"learn": 3.0, "environment": 1.0}
+
+
+def run(seed=0, updates=20, **changes):
+    """A made-up history of one run; its return is 10 times the update's number plus the seed, and unknown at the first."""
+    return [{"step": 1000 * i, "total_steps": 1000 * updates, "seconds": 0.5 * i, "sps": 2000.0, "episode_return": None if i == 1 else 10.0 * i + seed,
+             "episode_length": 5.0, "score": 0.1 * i, "losses": {"policy_loss": -0.01, "value_loss": 1 / i, "entropy": 1.0, "approx_kl": 0.1},
+             "stages": STAGES, **changes} for i in range(1, updates + 1)]
+
+
+class Result:
+    def __init__(self, history):
+        self.history = history
+
+
+FIGURES = {
+    "learning_curve": lambda: plots.plot_learning_curve(run()),
+    "learning_curve_of_seeds": lambda: plots.plot_learning_curve({"PPO": [run(s) for s in range(3)], "other": run(5)}, x="seconds", goal=100),
+    "stages": lambda: plots.plot_stages(run()),
+    "bars": lambda: plots.plot_bars({"loop": 9e4, "native": 2e7}),
+    "returns": lambda: plots.plot_returns({"random": [0, 1, 2], "trained": [5, 6]}),
+    "actions": lambda: plots.plot_actions([0, 1, 1, 2], [0.25, 0.5, 0.25], names=("left", "stay", "right")),
+    "observation": lambda: plots.plot_observation(np.arange(9, dtype=np.uint8)),
+    "coded_observation": lambda: plots.plot_observation(np.eye(4, dtype=np.uint8), names=("empty", "agent")),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_one_title_and_labelled_axes_and_shows_itself_as_png(name):
+    figure = FIGURES[name]()
+    assert isinstance(figure, Figure)
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") and axes.get_xlabel()
+    assert axes.get_ylabel() or all(label.get_text() for label in axes.get_yticklabels())
+    first, second = (Image.open(io.BytesIO(each._repr_png_())) for each in (figure, FIGURES[name]()))
+    assert first.size == second.size and first.tobytes() == second.tobytes()
+    assert first.width in (704, 506)                                    # 6.4 or 4.6 inches
+
+
+def test_a_figure_ignores_what_the_notebook_has_set():
+    import matplotlib as mpl
+    plain = FIGURES["bars"]()._repr_png_()
+    with mpl.rc_context({"axes.grid": False, "font.size": 30}):
+        assert FIGURES["bars"]()._repr_png_() == plain
+        assert mpl.rcParams["font.size"] == 30
+
+
+def lines(figure):
+    return [line for line in figure.axes[0].lines if len(line.get_xdata()) > 2]
+
+
+def test_updates_without_a_finished_episode_are_left_out_of_the_curve():
+    line, = lines(plots.plot_learning_curve(run()))
+    assert line.get_xdata().tolist() == [1000 * i for i in range(2, 21)]
+    assert line.get_ydata().tolist() == [10 * i for i in range(2, 21)]
+
+
+def test_a_result_and_its_history_draw_the_same_curve():
+    one, other = (lines(plots.plot_learning_curve(thing))[0].get_xydata() for thing in (run(), Result(run())))
+    assert (one == other).all()
+
+
+def test_several_seeds_are_drawn_as_their_mean_over_the_stretch_that_all_cover():
+    figure = plots.plot_learning_curve([run(seed, updates) for seed, updates in ((0, 20), (10, 20), (20, 15))])
+    mean = lines(figure)[-1]
+    assert mean.get_xdata()[[0, -1]].tolist() == [2000, 15000]
+    assert mean.get_ydata() == pytest.approx(mean.get_xdata() / 100 + 10)
+    low, high = figure.axes[0].collections[0].get_datalim(figure.axes[0].transData).intervaly
+    assert low >= 20 and high <= 170
+    assert "3 seeds: mean, 95 % band" in figure.legends[0].get_texts()[0].get_text()
+
+
+def test_the_confidence_interval_covers_the_mean_as_often_as_it_says():
+    chance = np.random.default_rng(0)
+    samples = chance.normal(3, 1, size=(30, 400))
+    low, high = plots.confidence(samples)
+    assert 0.90 <= np.mean((low <= 3) & (3 <= high)) <= 0.98
+
+
+def test_stage_shares_add_up_and_stand_in_the_order_of_the_loop():
+    axes = plots.plot_stages(STAGES).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["environment", "learn"]
+    assert [bar.get_width() for bar in axes.patches] == [0.25, 0.75]
+
+
+def test_bars_say_their_value_and_their_ratio_to_the_first():
+    figure = plots.plot_bars({"loop": 90_000, "native": 18_000_000, "slow": 45_000})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["90.0k", "18.0M  (200×)", "45.0k  (0.5×)"]
+    assert figure.axes[0].get_xscale() == "log" and "logarithmic" in figure.axes[0].get_xlabel()
+
+
+def test_action_bars_are_the_frequencies():
+    figure = plots.plot_actions([0, 1, 1, 3], [0.25] * 4)
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [0.25, 0.5, 0, 0.25]
+
+
+def test_an_observation_is_drawn_cell_by_cell():
+    observation = np.arange(12, dtype=np.uint8)
+    image = plots.plot_observation(observation, shape=(3, 4)).axes[0].images[0]
+    assert (image.get_array() == observation.reshape(3, 4)).all()
+
+
+@pytest.mark.parametrize("draw, sentence", [
+    (lambda: plots.plot_learning_curve([]), "given an empty history, expected at least one update"),
+    (lambda: plots.plot_learning_curve(3), "given int, expected the result of puffer_min.train"),
+    (lambda: plots.plot_learning_curve(run(episode_return=None)), "no update holds both 'step' and 'episode_return'"),
+    (lambda: plots.plot_stages({}), "stages: given none"),
+    (lambda: plots.plot_bars({"a": 0}), "expected at least one number, all above 0"),
+    (lambda: plots.plot_returns({"a": []}), "expected at least one number in each group"),
+    (lambda: plots.plot_actions([5], [0.5, 0.5]), "expected at least one, from 0 to 1"),
+    (lambda: plots.plot_observation(np.zeros((2, 2, 2))), "expected one agent's grid of two axes"),
+    (lambda: training_dashboard()({"step": 1}), "expected also total_steps, seconds, sps"),
+    (lambda: training_dashboard().figure(), "has seen no update yet"),
+])
+def test_bad_input_is_one_sentence(draw, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        draw()
+
+
+# ---------------------------------------------------------------------- the dashboard
+
+def test_outside_a_notebook_the_dashboard_keeps_the_history_and_prints_nothing(capsys):
+    dashboard = training_dashboard("cartpole")
+    for update in run():
+        dashboard(update)
+    assert capsys.readouterr() == ("", "")
+    assert dashboard.history == run()
+
+
+def test_the_final_figure_holds_every_curve_and_the_time_of_all_updates():
+    dashboard = training_dashboard()
+    for update in run():
+        dashboard(update)
+    axes = {place.get_title(loc="left"): place for place in dashboard.figure().axes}
+    assert set(axes) == {"episode return", "episode length (steps)", "score", "steps/s", "policy loss", "value loss", "entropy", "where the time went"}
+    assert axes["episode return"].lines[0].get_ydata()[-1] == 200
+    assert axes["value loss"].lines[0].get_ydata()[-1] == 1 / 20
+    assert [bar.get_width() for bar in axes["where the time went"].patches] == [0.25, 0.75]
+
+
+def test_the_live_panel_names_progress_and_survives_numbers_that_are_missing():
+    page = live_html("a <b> name", run(updates=4)[:2])
+    assert "width:50.0%" in page and "2.00k of 4.00k" in page and "a &lt;b&gt; name" in page
+    assert "<polyline" in page
+    first = run()[0] | {"losses": {"value_loss": math.nan}, "stages": {}}
+    assert "–" in live_html("first", [first])
+    assert "–" in live_html("bare", [{name: first[name] for name in ("step", "total_steps", "seconds", "sps")}])
+
+
+NOTEBOOK = ["from puffer_min.course import training_dashboard\n"
+            "update = lambda i: dict(step=i, total_steps=10, seconds=i / 10, sps=10.0, episode_return=float(i))",
+            "dashboard = training_dashboard()\nfor i in range(1, 11):\n    dashboard(update(i))",
+            "dashboard = training_dashboard()\nfor i in range(1, 4):\n    dashboard(update(i))",
+            "dashboard = training_dashboard()\ndashboard(update(1))\nraise KeyboardInterrupt"]
+
+
+def test_in_a_notebook_one_output_with_a_constant_text_is_left_however_the_training_ended():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in NOTEBOOK])
+    with pytest.raises(CellExecutionError, match="KeyboardInterrupt"):
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    for cell in notebook.cells[1:]:
+        output = cell.outputs[0]
+        assert [each.output_type for each in cell.outputs if each.output_type != "error"] == ["display_data"]
+        assert set(output.data) == {"text/plain", "image/png"} and output.data["text/plain"] == TEXT
+        assert Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).size == (1144, 484)
