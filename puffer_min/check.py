@@ -10,6 +10,7 @@
 import ast
 import importlib
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +73,10 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
         if isinstance(environment, type) or not hasattr(environment, "step"):
             make = _maker(environment, seed, settings)
             env = make(num_envs)
+        elif hasattr(environment, "native"):
+            env = environment
         else:
-            env = environment if getattr(environment, "native", None) is not None else adapt(environment, None)
+            env = adapt(environment, None)
     except Exception as error:
         return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))
     lines = [Line("construction", "ok", repr(env))]
@@ -132,21 +135,21 @@ def add_arguments(parser):
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment, may be repeated")
 
 
-def run(args):
-    """Print the report; exit status 1 if there is a problem, 2 if there is no such environment."""
+def run(args) -> int:
+    """Print the report; returns 0, 1 if there is a problem, 2 if there is no such environment."""
     try:
-        settings = dict(_setting(text) for text in args.set)
+        settings = dict(setting(text) for text in args.set)
         report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed, **settings)
     except (ValueError, ImportError) as error:
-        print(error)
-        raise SystemExit(2) from error
+        print(error, file=sys.stderr)
+        return 2
     print(report)
     print("Nothing was written to disk.")
-    if not report.ok:
-        raise SystemExit(1)
+    return 0 if report.ok else 1
 
 
-def _setting(text):
+def setting(text):
+    """(name, value) of "name=value"; the value is a Python literal, or else the text itself."""
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--set {text} given, expected NAME=VALUE")

@@ -18,8 +18,7 @@ import sys
 import time
 
 import envs
-from puffer_min.check import _setting as setting
-from puffer_min.check import load_environment
+from puffer_min.check import load_environment, setting
 from puffer_min.game import Game
 
 try:
