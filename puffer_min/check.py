@@ -76,7 +76,7 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
         elif hasattr(environment, "native"):
             env = environment
         else:
-            env = adapt(environment, None)
+            env = adapt(environment)
     except Exception as error:
         return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))
     lines = [Line("construction", "ok", repr(env))]
@@ -123,7 +123,7 @@ def _maker(environment, seed, settings):
     """A function of num_envs that makes the environment."""
     if getattr(environment, "native", False):
         return lambda num_envs: environment(num_envs, seed=seed, **settings)
-    return lambda num_envs: adapt(environment(**settings), environment)
+    return lambda num_envs: adapt(environment(**settings))
 
 
 def add_arguments(parser):

@@ -89,7 +89,7 @@ class PythonBatch:
     native = False
 
     def __init__(self, make_env, num_envs, *, first_env=0, buffers=None, seed=0, report_interval=128, **settings):
-        self.environments = [adapt(make_env(**settings), make_env) for _ in range(num_envs)]
+        self.environments = [adapt(make_env(**settings)) for _ in range(num_envs)]
         self.driver = driver = self.environments[0]
         for env in self.environments:
             for name in ("single_observation_space", "single_action_space", "metric_names", "truncates"):
@@ -193,7 +193,7 @@ class PythonBatch:
             raise RuntimeError("this batch is closed; make a new one with make_vec(...)")
 
 
-def adapt(env, make_env):
+def adapt(env):
     """What `make_env` made as a `PufferEnv`; TypeError if it is neither that nor a Gymnasium environment."""
     if isinstance(env, PufferEnv):
         return env
