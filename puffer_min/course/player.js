@@ -152,7 +152,10 @@ function view(model, clock, el) {
     const made = element("button", name, parent, label);
     made.type = "button";
     made.title = title;
-    made.addEventListener("click", action);
+    made.addEventListener("click", (event) => {
+      action();
+      if (event.detail) screen.focus({ preventScroll: true });  // by mouse: the next thing wanted is the game's keys
+    });
     return made;
   };
   const play = button("play", "", "play or pause (space)", () => clock.set("playing", !model.get("playing")));
@@ -182,11 +185,11 @@ function view(model, clock, el) {
     return [name, value];
   }));
   const legend = element("div", "keys", root);
-  model.get("legend").forEach(([keys, words], i) => {
-    if (i) legend.append(" · ");
-    keys.forEach((key) => { element("kbd", "", legend, SYMBOLS[key] || key); legend.append(" "); });
-    legend.append(words);
-  });
+  for (const [keys, words] of model.get("legend")) {
+    const row = element("span", "", legend);
+    for (const key of keys) element("kbd", "", row, SYMBOLS[key] || key).dataset.key = key;
+    row.append(` ${words}`);
+  }
   const error = element("div", "error", root);
   error.setAttribute("role", "alert");
 
@@ -250,6 +253,11 @@ function view(model, clock, el) {
       drawNotice();
     }
     shownEpisodes = now.episodes;
+    drawNotice();
+    drawEye();
+  }
+  function drawEye() {
+    const now = model.get("readout");
     eye.hidden = !model.get("show_observation");
     eyeValues.textContent = now.values.length ? now.values.map((value) => value.toFixed(3).padStart(8)).join("\n")
       : eyeCanvas.hidden ? "not a grid: nothing to draw" : "";
@@ -272,6 +280,7 @@ function view(model, clock, el) {
     eyeBox.checked = model.get("show_observation");
     for (const [name, made] of Object.entries(drivers)) made.setAttribute("aria-pressed", String(model.get("controller") === name));
     drawNotice();
+    drawEye();
   }
   const handlers = [
     ["picture", drawPicture], ["seen", drawPicture], ["readout", drawReadout],

@@ -140,13 +140,16 @@ class Player(anywidget.AnyWidget):
     def answer(self, _, message: dict, buffers) -> None:
         """One message of the page in, one read-out with a new tick number out, whatever happens in between."""
         with self.lock:
-            self.tick = message.get("tick", self.tick)
+            self.tick = message["tick"]
             try:
                 if message["kind"] == "restart":
                     self.game.restart()
-                elif message["kind"] == "step" or self.playing:     # a tick that was on its way when the play stopped is let go
-                    self.game.step(message.get("key") or self.key)
+                elif message["kind"] == "step" or self.playing:
+                    self.game.step(message["key"] or self.key)
                     self.key = None
+                else:                                   # a tick that was on its way when the play stopped
+                    self.readout = self.readout | {"tick": self.tick}
+                    return
                 self.look()
             except Exception as error:                  # the reader's own environment may fail in any way: say it in the widget
                 self.playing = False

@@ -1,13 +1,13 @@
 """JupyterLab in a real browser, used the way a student uses it: menus, mouse, keys.
 
-    with Lab(folder) as lab, lab.open("chapters/01_results.ipynb") as notebook:
+    with Lab(folder, browser_path) as lab, lab.open("chapters/01_results.ipynb") as notebook:
         notebook.run_all()
         notebook.move_slider(0)
         player = notebook.player(0)
         player.click(); player.press("ArrowUp"); player.field("step")
 
-The server listens on the loopback only, on a free port with a token of its own; the browser is the Chromium of the system
-($CHROMIUM, or `chromium`, `chromium-browser`, `google-chrome` on the PATH), driven by Playwright's Python client.
+The server listens on the loopback only, on a free port with a token of its own, and keeps its settings, its workspaces and the
+notebooks it trusts in a folder of its own. The browser is a Chromium of the system, driven by Playwright's Python client.
 """
 
 from __future__ import annotations
@@ -48,23 +48,6 @@ KERNEL = """() => { const panel = window.jupyterapp && window.jupyterapp.shell.c
   return session && session.kernel ? session.kernel.status : 'none'; }"""
 
 
-def chromium() -> str | None:
-    """Path of the browser, or None where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
-def lacking() -> str | None:
-    """What keeps the browser tests from running here, in a sentence; None when nothing does."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "the browser tests need Playwright's Python client: pip install playwright"
-    if chromium() is None:
-        return "the browser tests need Chromium: apt-get install chromium, or set CHROMIUM to the path of a browser"
-    return None
-
-
 def wait_for(condition, seconds: float, what: str):
     """The first true value of `condition()`; TimeoutError naming `what` after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -78,10 +61,10 @@ def wait_for(condition, seconds: float, what: str):
 
 
 class Lab:
-    """A JupyterLab server rooted at `folder`, and a browser."""
+    """A JupyterLab server rooted at `folder`, and the browser at `browser_path`."""
 
-    def __init__(self, folder, width=1300, height=1000):
-        self.folder = Path(folder).resolve()
+    def __init__(self, folder, browser_path, width=1300, height=1000):
+        self.folder, self.browser_path = Path(folder).resolve(), browser_path
         self.viewport = {"width": width, "height": height}
         self.token = secrets.token_hex(16)
         self.server = self.playwright = self.browser = None
@@ -128,7 +111,7 @@ class Lab:
     def start_browser(self):
         from playwright.sync_api import sync_playwright
         self.playwright = sync_playwright().start()
-        self.browser = self.playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        self.browser = self.playwright.chromium.launch(executable_path=self.browser_path, args=CHROMIUM_FLAGS)
 
     def __exit__(self, *exception):
         for stop in (self.browser and self.browser.close, self.playwright and self.playwright.stop):
@@ -182,8 +165,7 @@ class Notebook:
     def run_all(self, seconds=300) -> None:
         """Run > Run All Cells from the menu; raises with the first cell that failed."""
         self.wait_kernel()
-        self.page.locator("#jp-MainMenu .lm-MenuBar-item", has_text="Run").first.click()
-        self.page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
+        self.menu("Run", "Run All Cells")
 
         def finished():
             cells = self.cells()
@@ -194,6 +176,23 @@ class Notebook:
                 raise AssertionError("the kernel died")
             return all(cell["count"] is not None and not cell["pending"] for cell in cells if cell["source"].strip())
         wait_for(finished, seconds, "all cells to finish")
+
+    def run_cell(self, number: int, source: str | None = None) -> None:
+        """Run one code cell with Shift+Enter, after writing `source` into it; does not wait for its end."""
+        editor = self.page.locator(".jp-CodeCell").nth(number).locator(".cm-content")
+        editor.click()
+        if source is not None:
+            self.page.keyboard.press("Control+a")
+            self.page.keyboard.type(source)
+        self.page.keyboard.press("Shift+Enter")
+
+    def interrupt(self) -> None:
+        """Kernel > Interrupt Kernel from the menu."""
+        self.menu("Kernel", "Interrupt Kernel")
+
+    def menu(self, name: str, item: str) -> None:
+        self.page.locator("#jp-MainMenu .lm-MenuBar-item", has_text=name).first.click()
+        self.page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
 
     def sliders(self):
         """The ipywidgets sliders of the page, from top to bottom."""
@@ -260,6 +259,19 @@ class GamePicture:
     def pixels(self) -> str:
         """The picture as the browser shows it, as a data URL: equal strings are equal pictures."""
         return self.root.locator("canvas.picture").evaluate("(canvas) => canvas.toDataURL()")
+
+    def legend(self) -> dict[str, str]:
+        """Browser key name -> the words of its action, as printed under the picture."""
+        rows = self.root.locator(".keys span").evaluate_all("(rows) => rows.map((row) => "
+                                                            "[Array.from(row.querySelectorAll('kbd')).map((kbd) => kbd.dataset.key), row.lastChild.textContent.trim()])")
+        return {key: words for keys, words in rows for key in keys}
+
+    def set_speed(self, fps: int) -> None:
+        """Move the speed slider."""
+        self.root.locator(".speed input").evaluate("(slider, fps) => { slider.value = fps; slider.dispatchEvent(new Event('input')); }", fps)
+
+    def wait_field(self, name: str, value: str, seconds=20) -> None:
+        wait_for(lambda: self.field(name) == value, seconds, f"{name} {value!r} in the read-out (it says {self.field(name)!r})")
 
     def notice(self) -> str:
         """The line under the picture: who plays, what to press, how the last episode ended."""
