@@ -27,6 +27,7 @@ PLATFORMS = {
     'sys_platform == "linux"': {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
     'sys_platform == "darwin"': {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
 }
+BY_HAND = {"benchmarks"}
 OF_TORCH = re.compile(r"nvidia-|cuda-|triton")
 
 
@@ -38,11 +39,11 @@ def targets() -> list[tuple[str, dict[str, str]]]:
 
 
 def declared() -> dict[str, list[Requirement]]:
-    """Requirements in pyproject.toml by group: `dependencies`, `build`, and each extra."""
+    """Requirements in pyproject.toml by group, `build`, `dependencies` and each extra, but for those that are installed by hand."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = {"build": document["build-system"]["requires"], "dependencies": document["project"]["dependencies"],
               **document["project"]["optional-dependencies"]}
-    return {group: [Requirement(text) for text in texts] for group, texts in groups.items()}
+    return {group: [Requirement(text) for text in texts] for group, texts in groups.items() if group not in BY_HAND}
 
 
 def closure(variables: dict[str, str]) -> set[str]:
