@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import envs
-from puffer_min.course.player import Player, observation_grid
+from puffer_min.course.player import Player, observation_grid, png
 from puffer_min.env import PufferEnv
 from puffer_min.game import Game, key_actions
 
@@ -190,6 +190,8 @@ def test_a_flat_square_is_shown_as_a_grid_and_a_short_vector_as_numbers():
     assert len({tuple(pixel) for pixel in opened(player.seen).reshape(-1, 3)}) == 3        # empty, agent, target
     numbers = Player(Pair(), show_observation=True)
     assert numbers.seen == b"" and numbers.readout["values"] == [0.0, 0.0]
+    long = Player("breakout", show_observation=True)
+    assert len(long.readout["values"]) + long.readout["more"] == long.game.env.observations.shape[1]
     numbers.show_observation = False
     assert numbers.readout["values"] == []
 
@@ -198,6 +200,12 @@ def test_a_flat_square_is_shown_as_a_grid_and_a_short_vector_as_numbers():
 def test_the_grid_of_an_observation(shape, grid):
     found = observation_grid(np.zeros(shape))
     assert (found if found is None else found.shape) == grid
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (264, 264)])
+def test_the_png_holds_the_pixels(shape):
+    image = np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
+    assert (opened(png(image)) == image).all() and (opened(png(image[::-1])) == image[::-1]).all()
 
 
 # ---------------------------------------------------------------------- messages of the page

@@ -259,8 +259,8 @@ function view(model, clock, el) {
   function drawEye() {
     const now = model.get("readout");
     eye.hidden = !model.get("show_observation");
-    eyeValues.textContent = now.values.length ? now.values.map((value) => value.toFixed(3).padStart(8)).join("\n")
-      : eyeCanvas.hidden ? "not a grid: nothing to draw" : "";
+    eyeValues.textContent = now.values.map((value) => value.toFixed(3).padStart(8)).join("\n")
+      + (now.more ? `\n     … and ${now.more} more` : "");
   }
   function drawNotice() {
     const playing = model.get("playing"), focused = document.activeElement === screen;
@@ -268,7 +268,7 @@ function view(model, clock, el) {
     notice.textContent = clock.isLate() ? "waiting for the kernel: it is busy, or was restarted (then run the cell again)"
       : ending ? ending
       : !cover.hidden ? " "
-      : !playing ? (focused ? "paused: space goes on, n or a game key makes one step" : "paused: click the picture to go on")
+      : !playing ? (focused ? `paused: ${gameKeys.has(" ") ? "a click" : "space"} goes on, ${gameKeys.has("n") ? "" : "n or "}a game key makes one step` : "paused: click the picture to go on")
       : model.get("controller") !== "human" ? `played ${model.get("controller") === "policy" ? "by the policy" : "at random"}`
       : focused ? "you play" : "click the picture to give it your keys";
   }

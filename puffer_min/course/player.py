@@ -14,29 +14,33 @@ The output also holds a plain PNG of the first picture: that is what readers of 
 from __future__ import annotations
 
 import base64
-import io
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import anywidget
 import numpy as np
 import traitlets
 from matplotlib import colormaps
-from PIL import Image
 
 import envs
 from puffer_min.game import CONTROLLERS, Game
 
 SIDE = 440                      # pixels: small pictures are enlarged by a whole number up to this side
 SLOWEST, FASTEST = 2, 60        # frames a second
+VALUES = 16                     # numbers of an observation that is no grid
 SHADES = (np.asarray(colormaps["cividis"].colors) * 255).round().astype(np.uint8)
 
 
 def png(image: np.ndarray) -> bytes:
-    """An RGB array as PNG bytes, compressed lightly: a small game takes well under a millisecond."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    """An RGB array as PNG bytes: rows unfiltered, lightly compressed. On flat game pictures up to five times as fast as Pillow, which tries five filters."""
+    height, width, _ = image.shape
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)              # each row begins with its filter's number: 0, none
+    rows[:, 1:] = image.reshape(height, 3 * width)
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
+    parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks.items())
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
@@ -191,12 +195,12 @@ class Player(anywidget.AnyWidget):
 
     def numbers(self) -> dict:
         game = self.game
-        observation = np.ravel(game.observations[game.agent])
+        values = np.ravel(game.observations[game.agent]) if self.show_observation and not self.seen else np.empty(0)
         return {
             "tick": self.tick, "step": game.steps, "reward": round(game.reward, 4), "return": round(game.episode_return, 4),
             "length": game.episode_length, "episodes": game.episodes, "action": game.describe(game.action),
             "ended": game.ended, "last_return": round(game.last_return, 4), "last_length": game.last_length,
-            "values": [round(float(value), 3) for value in observation[:16]] if self.show_observation and len(observation) <= 16 else [],
+            "values": [round(float(value), 3) for value in values[:VALUES]], "more": max(0, len(values) - VALUES),
             "error": "",
         }
 
