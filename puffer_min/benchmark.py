@@ -98,7 +98,7 @@ class Speed:
     share_of_copy: float
 
 
-def speeds(name: str, batches=BATCHES, seconds: float = 0.5) -> list[Speed]:
+def speeds(name: str, batches, seconds: float) -> list[Speed]:
     """Measure environment `name` with each number of environments behind a call; too large batches are left out."""
     found = []
     for num_envs in batches:
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     results, broken = [], 0
     for name in names:
         try:
-            found = speeds(name, seconds=args.seconds)
+            found = speeds(name, BATCHES, args.seconds)
         except (ImportError, ValueError, TypeError) as error:
             broken += 1
             show(f"{name:<14} not measured: {error}")

@@ -124,9 +124,14 @@ class Annotation:
 
     def _repr_html_(self):
         blocks, plain = [], []
+        signatures = {place.first for place in self.functions.values() if place.body > place.first}
+        asking = {check.line for check in self.exception_checks() if check.kind != "error branch"} - signatures
         for line in self._shown_lines():
-            c = _excerpt(line.c_html, self.c_lines) if line.score or "__PYX_ERR" in line.c_html else ""
-            text = f"{'+' if c else ' '}{line.number:4d} {line.score or '':>4} | {line.text}" if line.number else "   ⋯"
+            c = _excerpt(line.c_html, self.c_lines) if line.score or line.number in asking else ""
+            if c and line.number in signatures:
+                c = f"{len(line.c.splitlines())} lines of C that take the arguments apart and leave the function: once a call."
+            mark = "!" if line.number in asking else " "
+            text = f"{'+' if c else ' '}{line.number:4d} {line.score or '':>4}{mark}| {line.text}" if line.number else "   ⋯"
             text = html.escape(text, quote=False)
             if not c:
                 plain.append(text)
@@ -137,7 +142,8 @@ class Annotation:
                           f'<pre style="{_C}">{c}</pre></details>')
         blocks.append(_plain(plain))
         head = (f'<div style="font-family:sans-serif;margin-bottom:4px">{html.escape(self.name)}: {len(self.python_lines())} of '
-                f"{len(self.lines)} lines touch Python (yellow, with Cython's score). Open a line marked + to see its C.</div>")
+                f"{len(self.lines)} lines touch Python (yellow, with Cython's score); ! looks for an exception. "
+                "Open a line marked + to see its C.</div>")
         return f'<div style="{_SHEET}">{head}{"".join(blocks)}</div>'
 
     # ------------------------------------------------------------------ private

@@ -87,5 +87,5 @@ def html_table(head, rows, caption: str = "", left=(0,)) -> str:
         return "<tr>" + "".join(f'<{tag} style="text-align:{"left" if i in left else "right"};padding:2px 10px">{html.escape(cell)}</{tag}>'
                                 for i, cell in enumerate(cells)) + "</tr>"
 
-    title = f'<caption style="text-align:left;padding:2px 10px">{html.escape(caption)}</caption>' if caption else ""
-    return f"<table>{title}<thead>{line(head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
+    title = f"<div>{html.escape(caption)}</div>" if caption else ""
+    return f"{title}<table><thead>{line(head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"

@@ -77,8 +77,8 @@ class Build:
 
 
 def build(source, *, name: str | None = None, debug: bool | None = None, directives: dict | None = None, profile: bool = False,
-          linetrace: bool = False, annotate: bool = False, compile_args=(), link_args=(), progress: bool = False) -> ModuleType:
-    """Compile Cython and return the module.
+          linetrace: bool = False, compile_args=(), link_args=(), progress: bool = False) -> ModuleType:
+    """Compile Cython and return the module; `annotate(module)` draws which of its lines touch Python.
 
     source      a path (`Path`, or a string that ends in .pyx or .py; taken from the working directory or the project's root) or
                 the text of a source (a string with a line break).
@@ -87,7 +87,6 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
     directives  Cython directives on top of the project's, e.g. `{"boundscheck": True}`.
     profile     compile cProfile's hook into every function (`profile_calls` needs it); `@cython.profile(False)` leaves one out.
     linetrace   compile the line hook too (`profile_lines` needs it).
-    annotate    show the annotation as well (`annotate(module)` draws it later).
     compile_args, link_args     more arguments for the C compiler and the linker, e.g. `["-fopenmp"]`.
     progress    say in one line that the compiler runs, where it has to.
 
@@ -110,10 +109,11 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
         if progress:
             print(f"compiling {stem} …", file=sys.stderr)
         write_whole(path, text.encode())
+        includes = [f"-I{given.parent}"] if given else []
         translation = translate(text, path, module_name, directives, _folder(given))
         places = {function.first: (name, function.nogil) for name, function in translation.functions.items()}
         write_whole(path.with_suffix(".json"), json.dumps(places).encode())
-        _compile(translation, module_name, library, arguments, links)
+        _compile(translation, module_name, library, [*includes, *arguments], links)
     os.utime(library.parent)                                    # in use: `prune` leaves it
     places = json.loads(path.with_suffix(".json").read_text())
     functions = {int(line): name for line, (name, _) in places.items()}
@@ -121,11 +121,7 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
     released = frozenset(name for name, nogil in places.values() if nogil and releases)
     made = Build(module_name, text, path, _folder(given) or path.parent, debug, profile or linetrace, linetrace, directives,
                  functions, released, cached, time.perf_counter() - began)
-    module = _load(module_name, library, made)
-    if annotate:
-        from puffer_min.course.annotate import annotate as draw
-        draw(module).display()
-    return module
+    return _load(module_name, library, made)
 
 
 def made_by(thing) -> Build | None:
@@ -206,14 +202,34 @@ def _key(text: str, stem: str, given: Path | None, directives: dict, arguments: 
     """Hash of everything the module is made from."""
     import Cython
 
-    root = compile_settings.ROOT
-    near = [file for suffix in ("*.pxd", "*.pxi", "*.h") for file in given.parent.glob(suffix)] if given else []
     tool = [Path(__file__), Path(__file__).with_name("translate.py")]
-    files = sorted({*(root / "envs").rglob("*.pxd"), *(root / "puffer_min").rglob("*.pxd"), *near, *tool})
+    own = f"\ncimport {given.stem}" if given else ""             # a .pxd of the same name belongs to the source
+    files = [*tool, *_read_by(text + own, [folder for folder in (_folder(given), compile_settings.ROOT) if folder])]
     facts = [text, stem, str(given), sorted(directives.items()), arguments, links, Cython.__version__, np.__version__,
              sysconfig.get_config_var("EXT_SUFFIX"), [os.environ.get(name) for name in ("CC", "CFLAGS", "LDFLAGS")], _processor(),
              [(str(file), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:12]
+
+
+_READS = re.compile(r"""^[ \t]*(?:from\s+\.*([\w.]*)\s+cimport\s+([^\n]*)|cimport\s+([^\n]*)
+                        |(?:include|cdef\s+extern\s+from)\s+["']([^"'\n]+)["'])""", re.M | re.X)
+
+
+def _read_by(text: str, folders: list[Path]) -> list[Path]:
+    """The `.pxd`, included and C files in `folders` that a source reads, and those that they read; sorted."""
+    found: set[Path] = set()
+
+    def follow(text):
+        for package, members, modules, file in _READS.findall(text):
+            dotted = [package, *(f"{package}.{name}".strip(".") for name in re.findall(r"\w+", members)), *re.findall(r"[\w.]+", modules)]
+            names = [file] if file else [name.replace(".", "/") + ".pxd" for name in dotted if name]
+            for path in (folder / name for folder in folders for name in names):
+                if path.is_file() and path not in found:
+                    found.add(path)
+                    follow(path.read_text(encoding="utf-8", errors="replace"))
+
+    follow(text)
+    return sorted(found)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ number of environments behind a call, another unit) is refused, unless the rung 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import log10
 
 from puffer_min.course.bench import bench, html_table, text_table
@@ -25,7 +25,7 @@ AS_PREDICTED = 1.25             # a factor this close, up or down, counts as pre
 NO_GAIN = 1.1
 
 
-@dataclass
+@dataclass(repr=False)
 class Rung:
     """One row. predicted: times the rung before (None: no prediction); default: nobody touched the slider."""
 
@@ -37,7 +37,6 @@ class Rung:
     expected: float | None = None           # units/s that the prediction meant
     changing: tuple[str, ...] = ()
     why: str = ""
-    slider: object = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -57,6 +56,8 @@ class Rung:
         times = "" if self.times is None else f", {self.times:.3g} times the rung before"
         predicted = "" if self.predicted is None or self.times is None else f" (predicted {self.predicted:.3g}): {self.verdict}"
         return f"{self.name}: {quantity(self.measurement.best)} {self.measurement.unit}/s{times}{predicted}"
+
+    __repr__ = __str__
 
 
 class Ladder:
@@ -92,7 +93,7 @@ class Ladder:
     def slider(self, name: str, default: float = 2.0, low: float = 0.5, high: float = 100.0):
         """A slider for the prediction of rung `name`; returns the widget. Untouched (a notebook run without a reader) it is `default`.
 
-        Moving it changes the prediction until the rung is measured, which locks it.
+        Moving it changes the prediction until the rung is measured; from then on the line below says that the old one stands.
         """
         import ipywidgets
 
@@ -103,17 +104,17 @@ class Ladder:
         rung = self.rungs.setdefault(name, Rung(name))
         if rung.predicted is None:
             rung.predicted, rung.default = float(default), True
-        widget = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.02, readout_format=".2g",
-                                           description=f"{name}: times", style={"description_width": "initial"}, layout={"width": "520px"},
-                                           disabled=rung.measurement is not None)
+        handle = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.02, readout_format=".2g",
+                                           description=f"{name}: times", style={"description_width": "initial"}, layout={"width": "520px"})
+        label = ipywidgets.Label(str(rung))
 
         def moved(change):
             if rung.measurement is None:
                 rung.predicted, rung.default = float(change["new"]), False
+            label.value = str(rung) + ("; measured, so this prediction stands" if rung.measurement else "")
 
-        widget.observe(moved, names="value")
-        rung.slider = widget
-        return widget
+        handle.observe(moved, names="value")
+        return ipywidgets.VBox([handle, label])
 
     def measure(self, name: str, thing, *, changing=(), **options) -> Rung:
         """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is there already.
@@ -138,8 +139,6 @@ class Ladder:
         rung = self.rungs.setdefault(name, Rung(name))
         rung.measurement, rung.changing = found, changing
         self._compare()
-        if rung.slider is not None:
-            rung.slider.disabled = True
         return rung
 
     def explain(self, name: str, why: str) -> None:

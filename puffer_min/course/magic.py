@@ -26,7 +26,7 @@ from puffer_min.course.annotate import annotate
 from puffer_min.course.build import build
 from puffer_min.course.translate import CompileError
 
-_CLASS = re.compile(r"^(?:(?:cdef|cpdef)\s+)?(?:(?:public|api)\s+)?class\s+(\w+)", re.M)
+_CLASS = re.compile(r"^(?:(?:cdef\s+)?(?:(?:public|api)\s+)?class|cpdef\s+enum(?:\s+class)?)\s+(\w+)", re.M)
 _FUNCTION = re.compile(r"^(?:(?:async\s+)?def|cpdef)\s[^(\n]*?(\w+)\s*\(", re.M)
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)\s*(?::[^=\n]*)?=(?!=)", re.M)
 

@@ -22,7 +22,6 @@ import sys
 import time
 import types
 from dataclasses import dataclass
-from pathlib import Path
 
 from puffer_min.course.bench import html_table, text_table
 from puffer_min.course.build import Build, build
@@ -400,5 +399,9 @@ def _notes(builds: list[Build], hook: str) -> list[str]:
     """Why Cython functions are missing from the table, where they are."""
     if builds and not _traceable():
         return ["Python 3.12 does not let Cython functions be profiled (3.11 and 3.13 do): their time is in the rows that call them."]
-    return [f"{Path(made.path).stem} was built without its hook, so its functions are missing: build(..., {hook}=True)."
-            for made in builds if not getattr(made, hook)]
+    notes = [f"{made.path.stem} was built without its hook, so its functions are missing: build(..., {hook}=True)."
+             for made in builds if not getattr(made, hook)]
+    if hook == "profile":
+        notes += [f"{made.path.stem} was built with linetrace=True, whose hook costs more than is estimated here; profile=True is enough."
+                  for made in builds if made.linetrace]
+    return notes

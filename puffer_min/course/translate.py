@@ -230,7 +230,7 @@ def _annotation(page: str, source: str, module: str, stem: str) -> tuple[Line, .
     lines = []
     for number, text in enumerate(texts, 1):
         parts = reader.code.get(number, "").split(MARK)
-        kept = [part for part in parts if "__pyx_n_u_test," not in part]        # the module's table of doctests, booked to its first line
+        kept = [part for part in parts if not re.search(r"__pyx_n_[us]_test\b", part)]     # the module's table of doctests
         dropped = sum(score_of(part) for part in parts) - sum(score_of(part) for part in kept)
         lines.append(Line(number, text, reader.scores[number - 1] - dropped, stable(MARK.join(kept))))
     return tuple(lines)

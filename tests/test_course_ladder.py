@@ -1,0 +1,153 @@
+"""`Ladder`: predictions made beforehand, figures measured alike, a verdict."""
+
+import io
+
+import matplotlib.image
+import pytest
+
+from puffer_min.course import Ladder
+from puffer_min.course.bench import bench
+from puffer_min.measure import Conditions, Measurement, UnlikeConditions
+
+
+def measured(rate, **conditions):
+    return Measurement("thing", (rate,), 1, Conditions(**({"unit": "agent-steps", "num_envs": 1, "num_agents": 10, "profiled": False,
+                                                           "debug": False, "python": "3.11"} | conditions)), 1.0)
+
+
+@pytest.fixture
+def ladder():
+    ladder = Ladder("skirmish")
+    ladder.measure("python", measured(1e4))
+    ladder.predict("types", 30)
+    ladder.measure("types", measured(2e5))
+    return ladder
+
+
+def test_a_rung_is_compared_with_the_one_before_and_with_the_first(ladder):
+    ladder.measure("noexcept", measured(3e5))
+    assert [rung.times for rung in ladder] == [None, pytest.approx(20), pytest.approx(1.5)]
+    assert [row[4] for row in ladder.rows()] == ["", "20 x", "30 x"]
+
+
+@pytest.mark.parametrize("predicted, rate, verdict", [
+    (2, 2e4, "as predicted"), (2, 2.4e4, "as predicted"), (2, 1.62e4, "as predicted"), (2, 8e4, "4 times the predicted gain"),
+    (10, 5e4, "2 times less than predicted"), (3, 1.05e4, "no gain"), (1, 1.05e4, "as predicted")])
+def test_the_verdict_says_whether_the_prediction_held(predicted, rate, verdict):
+    ladder = Ladder()
+    ladder.measure("first", measured(1e4))
+    ladder.predict("next", predicted)
+    assert ladder.measure("next", measured(rate)).verdict == verdict
+
+
+def test_there_is_no_verdict_without_a_prediction(ladder):
+    assert ladder.measure("more", measured(4e5)).verdict == "" and ladder["python"].verdict == ""
+
+
+def test_a_prediction_made_after_the_measurement_is_refused(ladder):
+    with pytest.raises(ValueError, match="'types' has been measured"):
+        ladder.predict("types", 20)
+    assert ladder.predict("types", 30).predicted == 30              # a cell that runs again says the same
+    ladder.forget("types")
+    ladder.predict("types", 20)
+    assert ladder["types"].measurement is None
+
+
+@pytest.mark.parametrize("condition, value", [("profiled", True), ("num_envs", 64), ("num_agents", 20), ("unit", "ticks"), ("debug", True)])
+def test_a_figure_measured_under_other_conditions_is_refused(ladder, condition, value):
+    with pytest.raises(UnlikeConditions, match=f"next and types were measured under different conditions.*{condition}"):
+        ladder.measure("next", measured(1e6, **{condition: value}))
+    assert "next" not in [rung.name for rung in ladder]
+
+
+def test_a_rung_may_change_one_condition_on_purpose(ladder):
+    ladder.measure("batch", measured(9e6, num_envs=64, num_agents=640), changing="num_envs")
+    assert ladder["batch"].times == pytest.approx(45) and "changes num_envs" in repr(ladder)
+    ladder.measure("later", measured(9e6, num_envs=64, num_agents=640))
+    with pytest.raises(UnlikeConditions):
+        ladder.measure("back", measured(9e6))
+    with pytest.raises(ValueError, match="changing='batch' given, expected one of unit, num_envs"):
+        ladder.measure("again", measured(1.0), changing="batch")
+
+
+def test_measuring_again_replaces_the_figure_and_those_that_lean_on_it(ladder):
+    ladder.measure("more", measured(4e5))
+    ladder.measure("types", measured(1e5))
+    assert (ladder["types"].times, ladder["more"].times) == (pytest.approx(10), pytest.approx(4))
+    with pytest.raises(UnlikeConditions):
+        ladder.measure("types", measured(1e5, profiled=True))
+
+
+def test_a_thing_is_measured_and_a_measurement_taken_as_it_is():
+    ladder = Ladder()
+    rung = ladder.measure("sum", lambda: sum(range(10)), seconds=0.01, unit="sums")
+    assert rung.measurement.unit == "sums" and rung.measurement.name == "sum"
+    taken = bench(lambda: None, seconds=0.01, unit="sums")
+    assert ladder.measure("nothing", taken).measurement.rates == taken.rates
+    with pytest.raises(TypeError, match="expected one thing"):
+        ladder.measure("two", {"a": lambda: 1, "b": lambda: 2}, seconds=0.01)
+
+
+def test_the_table_holds_prediction_measurement_verdict_and_reason(ladder):
+    ladder.explain("types", "no Python objects in the loop")
+    ladder.predict("next", 2)
+    lines = repr(ladder).splitlines()
+    assert lines[0] == "skirmish (num_envs=1, num_agents=10, Python 3.11)"
+    assert lines[3].split("  ")[0] == "types" and "30 x" in lines[3] and "200 k agent-steps/s" in lines[3]
+    assert "1.5 times less than predicted  no Python objects in the loop" in lines[3]
+    assert lines[4].split() == ["next", "2", "x"]
+    page = ladder._repr_html_()
+    assert "no Python objects in the loop" in page and "<style" not in page
+
+
+def test_a_ladder_of_profiled_figures_says_that_they_are_no_speeds():
+    ladder = Ladder("hooked")
+    ladder.measure("first", measured(1e3, profiled=True))
+    assert "PROFILED" in repr(ladder) and "relative only, no speeds" in repr(ladder)
+
+
+def test_an_untouched_slider_predicts_its_default_and_says_so(ladder):
+    ladder.slider("next", default=5, low=1, high=100)
+    assert ladder["next"].predicted == 5 and "5 x (default)" in repr(ladder)
+    assert ladder.measure("next", measured(1e6)).verdict == "as predicted"
+
+
+def test_a_moved_slider_predicts_until_the_rung_is_measured(ladder):
+    handle, label = ladder.slider("next", default=5, low=1, high=100).children
+    handle.value = 10.0
+    assert ladder["next"].predicted == pytest.approx(10) and "default" not in repr(ladder)
+    assert "predicted 10 times the rung before" in label.value
+    ladder.measure("next", measured(1e6))
+    handle.value = 50.0
+    assert ladder["next"].predicted == pytest.approx(10) and "this prediction stands" in label.value
+
+
+def test_bad_input_is_one_sentence(ladder):
+    with pytest.raises(ValueError, match="next: predicted 0, expected a factor above 0"):
+        ladder.predict("next", 0)
+    with pytest.raises(ValueError, match="default=500 given, expected it between low=0.5 and high=100"):
+        ladder.slider("next", default=500)
+    with pytest.raises(ValueError, match="no rung 'tpes' in skirmish: there is python, types"):
+        ladder.explain("tpes", "")
+    with pytest.raises(ValueError, match="nothing is measured yet"):
+        Ladder("empty").plot()
+
+
+def test_the_plot_has_labelled_axes_a_fixed_size_and_the_predictions(ladder):
+    ladder.predict("unmeasured", 2)
+    figure = ladder.plot()
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "rung" and axes.get_ylabel() == "agent-steps per second" and axes.get_yscale() == "log"
+    assert [bar.get_height() for bar in axes.patches] == [1e4, 2e5]
+    assert axes.collections[0].get_offsets().tolist() == [[1, 3e5]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["python", "types"]
+    shape = matplotlib.image.imread(io.BytesIO(figure._repr_png_())).shape
+    ladder.measure("more", measured(4e5))
+    assert shape == matplotlib.image.imread(io.BytesIO(ladder.plot()._repr_png_())).shape
+
+
+def test_rungs_that_are_close_are_plotted_on_a_plain_axis():
+    ladder = Ladder()
+    ladder.measure("a", measured(1e4))
+    ladder.measure("b", measured(2e4))
+    assert ladder.plot().axes[0].get_yscale() == "linear"
