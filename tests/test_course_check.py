@@ -81,11 +81,12 @@ def test_a_plain_assertion_becomes_the_sentence():
     def _(answer):
         "an assertion"
         assert answer > 2, "the answer must be above 2"
-        assert answer % 2
+        if answer % 2 == 0:
+            raise AssertionError
 
     with pytest.raises(CheckFailed, match="^plain: the answer must be above 2"):
         check("plain", 1)
-    with pytest.raises(CheckFailed, match="^plain: a claim does not hold: line .*assert answer % 2"):
+    with pytest.raises(CheckFailed, match="^plain: a claim does not hold: line .*raise AssertionError"):
         check("plain", 4)
 
 
@@ -230,7 +231,7 @@ def compiled():
 def test_no_python_in_the_loop_is_read_from_the_annotation(compiled):
     no_python(compiled.white)
     no_python(COMPILED, "white")
-    with pytest.raises(CheckFailed, match=r"^line 14 \(and line 13\)|^line 13 \(and line 14\) still talks to Python in the loop: for i in range"):
+    with pytest.raises(CheckFailed, match=r"^line 13 \(and line 14\) still talks to Python in the loop: for i in range"):
         no_python(compiled.yellow)
     with pytest.raises(CheckFailed, match="loopless has no loop of its own"):
         no_python(compiled.loopless)
@@ -249,7 +250,7 @@ def test_speed_is_a_ratio_in_one_process(compiled):
         faster(lambda: compiled.yellow(2000), lambda: compiled.white(2000), at_least=2, seconds=0.02, advice="is it typed?")
 
 
-def test_the_speed_of_a_profiled_or_checked_build_is_no_speed(compiled, monkeypatch):
+def test_the_speed_of_a_profiled_or_checked_build_is_no_speed(compiled):
     hooked = build("\ndef f():\n    return 1\n", profile=True)
     with pytest.raises(CheckFailed, match="compiled as a release, profiled build, whose speed is no speed"):
         faster(hooked.f, compiled.loopless, 1)
@@ -266,7 +267,7 @@ def test_learning_needs_enough_seeds_and_stops_when_settled():
 
     learns(train, 475, seeds=(0, 1, 2, 3), enough=2)
     assert tried == [0, 1, 2]
-    with pytest.raises(CheckFailed, match=r"it does not learn: returns of 480, 100 for seeds \[0, 1\], expected at least 475 for 2 of 2 seeds"):
+    with pytest.raises(CheckFailed, match=r"does not learn: returns of 480, 100 for seeds \[0, 1\], expected at least 475 for 2 of 2 seeds"):
         learns(train, 475, seeds=(0, 1), enough=2)
 
 

@@ -93,7 +93,8 @@ def test_debug_checks_bounds_and_a_directive_can_be_set(shell):
 
 def test_the_names_of_a_cell_are_read_without_compiling_it():
     cell = "def f(x): pass\nasync def g(): pass\ncpdef inline int h(int x) except -1: pass\ncdef int hidden(int x): pass\n" \
-           "class A: pass\ncdef class B(A): pass\ncpdef enum E:\n    X\nlimit: int = 3\nif limit == 3:\n    inner = 1\n    def nested(): pass\n"
+           "class A: pass\ncdef class B(A): pass\ncpdef enum E:\n    X\nlimit: int = 3\n" \
+           "if limit == 3:\n    inner = 1\n    def nested(): pass\n"
     assert defined_names(cell) == {"f", "g", "h", "A", "B", "E", "limit"}
 
 
