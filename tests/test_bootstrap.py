@@ -201,6 +201,12 @@ def test_a_build_is_renewed_when_content_changes_and_not_when_times_do(two_sourc
     assert [environment["PUFFER_ONLY"] for _, environment in two_sources] == ["envs/two.pyx"]
 
 
+def test_a_make_inside_make_finds_nothing_to_build(two_sources, monkeypatch):
+    monkeypatch.setenv("CC", bootstrap.shlex.join(bootstrap.find_compiler()))       # as a command that the set-up runs sees it
+    bootstrap.compile_sources(debug=False)
+    assert two_sources == []
+
+
 def test_a_missing_extension_is_built_again(two_sources, tmp_path):
     (tmp_path / "envs" / f"one{sysconfig.get_config_var('EXT_SUFFIX')}").unlink()
     bootstrap.compile_sources(debug=False)
