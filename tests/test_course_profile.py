@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from puffer_min.course import build, profile_calls, profile_lines
-from puffer_min.course.profile import CallProfile, CallRow, HookCost, hook_cost
+from puffer_min.course.hook import HookCost, hook_cost
+from puffer_min.course.profile import CallProfile, CallRow
 from puffer_min.measure import measure, measure_together
 
 profiling = sys.modules["puffer_min.course.profile"]
@@ -126,7 +127,7 @@ def test_a_build_without_the_hook_is_named_with_the_cure(plain):
 
 
 def test_python_3_12_says_that_cython_functions_are_missing(plain, monkeypatch):
-    monkeypatch.setattr(profiling, "_traceable", lambda: False)
+    monkeypatch.setattr(profiling, "traceable", lambda: False)
     assert "Python 3.12 does not let Cython functions be profiled" in profile_calls(lambda: plain.step(N)).notes[0]
     found = profile_lines(lambda: (plain.step(N), busy(10)), busy, "Game.move")
     assert "Python 3.12" in found.notes[0] and {row.function.rpartition(".")[2] for row in found.table} == {"busy"}

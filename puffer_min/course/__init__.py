@@ -11,15 +11,15 @@ import importlib
 from puffer_min.course.annotate import annotate
 from puffer_min.course.bench import bench
 from puffer_min.course.build import build
-from puffer_min.course.check import check
+from puffer_min.course.check import CheckFailed, check
 from puffer_min.course.ladder import Ladder
 from puffer_min.course.profile import profile_calls, profile_lines
 from puffer_min.course.translate import CompileError
 
 _LATER = {"Player": "player", "training_dashboard": "dashboard"}      # name -> module that brings a heavy package
 
-__all__ = ["CompileError", "Ladder", "Player", "annotate", "bench", "build", "check", "profile_calls", "profile_lines",
-           "training_dashboard"]
+__all__ = ["CheckFailed", "CompileError", "Ladder", "Player", "annotate", "bench", "build", "check", "profile_calls",
+           "profile_lines", "training_dashboard"]
 
 
 def __getattr__(name):

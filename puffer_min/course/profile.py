@@ -16,7 +16,6 @@ Both run cProfile and line_profiler through their programming interfaces, becaus
 from __future__ import annotations
 
 import cProfile
-import functools
 import linecache
 import sys
 import time
@@ -24,24 +23,9 @@ import types
 from dataclasses import dataclass
 
 from puffer_min.course.bench import html_table, text_table
-from puffer_min.course.build import Build, build
+from puffer_min.course.build import Build
+from puffer_min.course.hook import KINDS, HookCost, hook_cost, line_hook_cost, traceable
 from puffer_min.measure import duration, modules_of
-
-CALIBRATION = 20_000            # calls in one run of the calibration
-
-
-@dataclass(frozen=True)
-class HookCost:
-    """Seconds that the profiler adds to one call: `caller` is booked to the function that calls, `callee` to the one called."""
-
-    caller: float
-    callee: float
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.caller + self.callee
-
 
 @dataclass(frozen=True)
 class CallRow:
@@ -106,10 +90,6 @@ class CallProfile:
 
     def _repr_html_(self):
         return html_table(self.HEAD, self.rows(), " ".join([self.sentence(), *self.notes]))
-
-
-KINDS = {"python": "a Python function", "builtin": "a built-in", "cython": "a Cython function",
-         "nogil": "a Cython function without the GIL"}
 
 
 def profile_calls(what, *, namespace: dict | None = None) -> CallProfile:
@@ -216,7 +196,7 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     builds = _builds([*seen, *(function for function in functions if not isinstance(function, str))])
     names = [name for name in functions if isinstance(name, str)]
     profiler = line_profiler.LineProfiler()
-    for code in _named_codes(call, names, builds) if names and _traceable() else ():
+    for code in _named_codes(call, names, builds) if names and traceable() else ():
         profiler.add_function(types.SimpleNamespace(__code__=code, __globals__={"__file__": code.co_filename}, __name__=code.co_name))
     for function in functions:
         if not isinstance(function, str):
@@ -239,7 +219,9 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     notes = _notes(builds, "linetrace")
     if not rows and not notes:
         notes = ["None of these functions ran."]
-    return LineProfile(tuple(rows), seconds, line_hook_cost(any(_build_at(file, builds) for file, _, _ in stats.timings)), tuple(notes))
+    compiled = [made for file, _, _ in stats.timings if (made := _build_at(file, builds))]
+    kind = "nogil" if any(made.released for made in compiled) else "cython" if compiled else "python"
+    return LineProfile(tuple(rows), seconds, line_hook_cost(kind), tuple(notes))
 
 
 def _named_codes(call, names: list[str], builds: list[Build]) -> list[types.CodeType]:
@@ -261,99 +243,7 @@ def _named_codes(call, names: list[str], builds: list[Build]) -> list[types.Code
     return found
 
 
-# ---------------------------------------------------------------------- what the hook costs
-
-_EMPTY = """
-cdef int empty(int x) noexcept nogil:
-    return x + 1
-
-cdef int calls(int n) noexcept nogil:
-    cdef int i, x = 0
-    for i in range(n):
-        x = empty(x)
-    return x
-
-def cython(int n):
-    return calls(n)
-
-def nogil(int n):
-    with nogil:
-        n = calls(n)
-    return n
-"""
-
-
-@functools.cache
-def hook_cost(kind: str) -> HookCost:
-    """What cProfile adds to one call of a function of `kind` (see KINDS) on this machine; calibrated once.
-
-    Without the GIL the hook has to take it and give it back, twice a call: that is most of its cost.
-    """
-    def empty():
-        pass
-
-    def python(n):
-        for _ in range(n):
-            empty()
-
-    def builtin(n, nothing=()):
-        for _ in range(n):
-            len(nothing)
-
-    if kind in ("cython", "nogil"):
-        bare, hooked = (getattr(build(_EMPTY, name="hook", profile=profile), kind) for profile in (False, True))
-    else:
-        bare = hooked = {"python": python, "builtin": builtin}[kind]
-    plain = min(_seconds(bare, CALIBRATION) for _ in range(5)) / CALIBRATION
-    found = []
-    for _ in range(5):
-        profiler = cProfile.Profile()
-        profiler.enable()
-        hooked(CALIBRATION)
-        profiler.disable()
-        entries = [entry for entry in profiler.getstats() if entry.callcount == CALIBRATION]
-        inside = entries[0].inlinetime / CALIBRATION
-        caller = max(entry.inlinetime for entry in profiler.getstats() if entry.callcount == 1) / CALIBRATION
-        found.append(HookCost(max(0.0, caller - plain), inside))
-    return min(found, key=lambda cost: cost.total)
-
-
-@functools.cache
-def line_hook_cost(cython: bool) -> float:
-    """Seconds that line_profiler shows for a line that does next to nothing, in a Python or a Cython function."""
-    import line_profiler
-
-    def run(n):
-        x = 0
-        for _ in range(n):
-            x = n
-
-    source = "\ndef run(int n):\n    cdef int i, x = 0\n    for i in range(n):\n        x = n\n    return x\n"
-    function = build(source, name="hook", linetrace=True).run if cython and _traceable() else run
-    best = float("inf")
-    for _ in range(3):
-        profiler = line_profiler.LineProfiler()
-        profiler.add_callable(function)
-        profiler.enable()
-        function(CALIBRATION)
-        profiler.disable()
-        stats = profiler.get_stats()
-        best = min([best, *(ticks * stats.unit / hits for timings in stats.timings.values() for _, hits, ticks in timings if hits > 1)])
-    return best
-
-
-def _seconds(call, *arguments) -> float:
-    began = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - began
-
-
 # ---------------------------------------------------------------------- names and builds
-
-def _traceable() -> bool:
-    """Whether this Python lets Cython functions be profiled: 3.12 took the old interface away before Cython had the new one."""
-    return sys.version_info[:2] != (3, 12)
-
 
 def _callable(what, namespace, frame):
     """The thing to call and what to look for builds in."""
@@ -382,7 +272,9 @@ def _kind(code, builds: list[Build]) -> str:
     if any(code.co_code):
         return "python"
     made = _build_at(code.co_filename, builds)
-    return "nogil" if made and made.functions.get(code.co_firstlineno) in made.released else "cython"
+    if made is None:                                            # an inline function of a .pxd: it runs as those that use it
+        return "nogil" if any(made.released for made in builds) else "cython"
+    return "nogil" if made.functions.get(code.co_firstlineno) in made.released else "cython"
 
 
 def _name(code, builds: list[Build]) -> str:
@@ -397,7 +289,7 @@ def _name(code, builds: list[Build]) -> str:
 
 def _notes(builds: list[Build], hook: str) -> list[str]:
     """Why Cython functions are missing from the table, where they are."""
-    if builds and not _traceable():
+    if builds and not traceable():
         return ["Python 3.12 does not let Cython functions be profiled (3.11 and 3.13 do): their time is in the rows that call them."]
     notes = [f"{made.path.stem} was built without its hook, so its functions are missing: build(..., {hook}=True)."
              for made in builds if not getattr(made, hook)]
