@@ -23,6 +23,9 @@ VARIANTS = {
 BLANK_AT_FIRST = {"connect4"}
 """Environments whose first observation is rightly all zeros: an empty board."""
 
+SEEDLESS = {"bandit", "password", "stochastic"}
+"""Environments in which no observation depends on the seed: there is nothing to see, or only what the agent did."""
+
 STEPS = {}
 """How many random steps it takes until episodes have ended, where 400 are not enough."""
 
