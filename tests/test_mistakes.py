@@ -49,7 +49,7 @@ MISTAKES = [
             "        self.metrics[i] = reward > 0\n        self.start(i)\n        memset(<uint8_t*> self.rows.observations + i * self.size * self.size, 0, self.size * self.size)\n",
             CONTRACT + "the_terminal_and_its_reward_come_with_the_first_observation_of_the_next_episode"),
     Mistake("a space that does not hold what is written", SNAKE,
-            "Box(0, CODES - 1,", "Box(0, 2,",
+            "Box(LAST, FOOD,", "Box(-2, 2,",
             CONTRACT + "observations_stay_inside_the_declared_space[snake]"),
     Mistake("a target that never comes up on the first cell", SQUARED,
             "cdef int target = draw_below(&self.streams[i], cells - 1)", "cdef int target = draw_below(&self.streams[i], cells - 2) + 1",

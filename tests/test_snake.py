@@ -7,7 +7,7 @@ from environments import random_actions
 import envs
 from envs.slow.snake import SnakeBoard
 
-FOOD, CORPSE, EMPTY, WALL, HEAD, BODY = range(6)
+FOOD, CORPSE, EMPTY, WALL, HEAD, BODY = 6, 5, 0, -1, -2, -3
 UP, DOWN, LEFT, RIGHT = range(4)
 MOVES = np.array([(-1, 0), (1, 0), (0, -1), (0, 1)])
 
@@ -19,11 +19,12 @@ def act(env, *actions):
 
 def steer(observations, vision=5, blunder=None):
     """A simple snake for each row: towards the nearest food in sight, else straight on, never into what kills if there is another way."""
+    observations = observations.reshape(len(observations), -1)
     offsets = np.stack(np.mgrid[-vision:vision + 1, -vision:vision + 1], axis=-1).reshape(-1, 2)
-    distances = np.where(observations <= CORPSE, np.abs(offsets).sum(axis=1), 99)
+    distances = np.where(observations > EMPTY, np.abs(offsets).sum(axis=1), 99)
     nearest = np.where(distances.min(axis=1, keepdims=True) < 99, offsets[distances.argmin(axis=1)], 0)
     around = [int(np.flatnonzero((offsets == move).all(axis=1))[0]) for move in MOVES]
-    actions = np.where(observations[:, around] <= EMPTY, nearest @ MOVES.T, -99).argmax(axis=1).astype(np.int32)
+    actions = np.where(observations[:, around] >= EMPTY, nearest @ MOVES.T, -99).argmax(axis=1).astype(np.int32)
     if blunder is not None:
         wrong = blunder.random_sample(len(actions)) < 0.02
         actions[wrong] = blunder.randint(0, 4, wrong.sum())
@@ -78,16 +79,16 @@ def stage(bodies, food=(), corpses=(), headings=None, width=7, height=7, **setti
     env = envs.make("snake", 1, num_snakes=len(bodies), width=width, height=height, num_food=0, report_interval=0, **settings)
     env.reset(seed=0)
     state = env.get_state()
-    snakes, cells = state["blocks"][4].view(np.int32).reshape(-1, 5), state["blocks"][5].reshape(height + 10, width + 10)
-    board = np.full((height, width), EMPTY, np.uint8)
+    snakes, cells = state["blocks"][4].view(np.int32).reshape(-1, 5), state["blocks"][5].view(np.int8).reshape(height + 10, width + 10)
+    board = np.full((height, width), EMPTY, np.int8)
     for row in (*food, *corpses):
         board[row] = FOOD if row in food else CORPSE
     links = {tuple(move): action for action, move in enumerate(MOVES.tolist())}
     for i, body in enumerate(bodies):
         board[body[0]] = HEAD
         for ahead, cell in zip(body, body[1:]):
-            board[cell] = BODY + links[ahead[0] - cell[0], ahead[1] - cell[1]]
-        heading = board[body[1]] - BODY if len(body) > 1 else UP
+            board[cell] = BODY - links[ahead[0] - cell[0], ahead[1] - cell[1]]
+        heading = BODY - board[body[1]] if len(body) > 1 else UP
         flat = [(row + 5) * (width + 10) + column + 5 for row, column in body]
         snakes[i] = flat[0], flat[-1], len(body), headings[i] if headings else heading, 0
     cells[5:-5, 5:-5] = board
@@ -124,7 +125,7 @@ def test_the_observation_is_the_window_around_the_head():
         padded = np.pad(env.board(), 4, constant_values=WALL)
         for agent in range(60):
             row, column = env.body(agent)[0]
-            assert np.array_equal(env.observations[agent].reshape(9, 9), padded[row:row + 9, column:column + 9])
+            assert np.array_equal(env.observations[agent], padded[row:row + 9, column:column + 9])
         env.step(steer(env.observations, 4, blunder=random))
 
 
@@ -136,15 +137,16 @@ def test_every_code_is_seen_and_none_is_outside_the_space():
     for _ in range(300):
         seen |= set(np.unique(env.observations).tolist())
         env.step(steer(env.observations, blunder=random))
-    assert seen == set(range(9)) and env.single_observation_space.high.max() == 8
+    assert seen == {6, 5, 0, -1, -2, -3, -4, -5, -6}
+    assert env.single_observation_space.high.max() == 6 and env.single_observation_space.low.min() == -6
 
 
 def test_the_own_head_is_in_the_centre_and_the_neck_points_at_it():
     env = alone()
     grow(env, 4)
-    window = env.observations[0].reshape(11, 11)
+    window = env.observations[0]
     assert window[5, 5] == HEAD
-    necks = [action for action in range(4) if window[tuple(np.array([5, 5]) - MOVES[action])] == BODY + action]
+    necks = [action for action in range(4) if window[tuple(np.array([5, 5]) - MOVES[action])] == BODY - action]
     assert necks == [env.idle_action]
 
 
@@ -157,7 +159,7 @@ def test_the_board_holds_exactly_the_snakes():
         cells = [cell for agent in range(60) for cell in env.body(agent)]
         assert len(set(cells)) == len(cells), "no cell belongs to two snakes"
         board = env.board()
-        assert set(map(tuple, np.argwhere(board >= HEAD).tolist())) == set(cells)
+        assert set(map(tuple, np.argwhere(board <= HEAD).tolist())) == set(cells)
         assert (board == HEAD).sum() == 60 and (board == FOOD).sum() == 60 and not (board == WALL).any()
 
 
@@ -175,8 +177,8 @@ def test_a_turn_back_into_the_neck_goes_straight_on():
     env, other = alone(width=60, height=60, num_food=500), alone(width=60, height=60, num_food=500)
     grow(env, 3), grow(other, 3)
     heading = env.idle_action
-    ahead = env.observations[0].reshape(11, 11)[tuple(np.array([5, 5]) + MOVES[heading])]
-    assert ahead <= EMPTY
+    ahead = env.observations[0][tuple(np.array([5, 5]) + MOVES[heading])]
+    assert ahead >= EMPTY
     act(env, heading ^ 1), act(other, heading)
     assert np.array_equal(env.board(), other.board()) and not env.terminals[0]
 
@@ -278,7 +280,7 @@ def test_a_dead_snake_starts_anew_in_the_same_step_and_sees_it():
     act(env, UP)
     (row, column), = env.body(0)
     padded = np.pad(env.board(), 5, constant_values=WALL)
-    assert env.terminals[0] and np.array_equal(env.observations[0].reshape(11, 11), padded[row:row + 11, column:column + 11])
+    assert env.terminals[0] and np.array_equal(env.observations[0], padded[row:row + 11, column:column + 11])
     act(env, env.idle_action)
     assert not env.terminals[0], "the flag is up for one step"
 
@@ -290,7 +292,7 @@ def test_every_second_cell_of_the_dead_becomes_a_corpse(length):
     act(env, UP)
     corpses = {cell for cell in map(tuple, np.argwhere(env.board() == CORPSE).tolist())} | set(env.body(0)) & set(body[1::2])
     assert corpses - set(env.body(0)) == set(body[1::2]) - set(env.body(0))
-    assert (env.board() > EMPTY).sum() == 1, "nothing else is left of the body"
+    assert (env.board() < EMPTY).sum() == 1, "nothing else is left of the body"
 
 
 def test_corpses_can_be_switched_off():

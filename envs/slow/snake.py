@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.slow.stream import Stream
 
-FOOD, CORPSE, EMPTY, WALL, HEAD, BODY = range(6)            # BODY + action: body that leads that way
+FOOD, CORPSE, EMPTY, WALL, HEAD, BODY = 6, 5, 0, -1, -2, -3          # BODY - action: body that leads that way
 MOVES = [(-1, 0), (1, 0), (0, -1), (0, 1)]                  # up, down, left, right
 OPPOSITE = [1, 0, 3, 2]
 
@@ -28,7 +28,7 @@ class Snake:
 class SnakeBoard:
     """One board with `num_snakes` snakes, each an agent. `index` is the environment's place in a batch.
 
-    `step(actions)` takes `num_snakes` whole numbers and returns observations (num_snakes, (2 * vision + 1) ** 2) uint8, rewards
+    `step(actions)` takes `num_snakes` whole numbers and returns observations (num_snakes, 2 * vision + 1, 2 * vision + 1) int8, rewards
     float32, terminals bool, truncations bool and infos, one dict for each life that ended. A dead snake starts anew in the same step.
     """
 
@@ -38,7 +38,7 @@ class SnakeBoard:
         self.width, self.height, self.num_food, self.vision = width, height, num_food, vision
         self.max_length, self.starvation, self.leave_corpse = max_length, starvation, leave_corpse
         self.reward_food, self.reward_corpse, self.reward_death = reward_food, reward_corpse, reward_death
-        self.single_observation_space = gym.spaces.Box(0, BODY + 3, ((2 * vision + 1) ** 2,), np.uint8)
+        self.single_observation_space = gym.spaces.Box(BODY - 3, FOOD, (2 * vision + 1, 2 * vision + 1), np.int8)
         self.single_action_space = gym.spaces.Discrete(4)
         self.index = index
         self.stream = Stream(0, index)
@@ -46,7 +46,7 @@ class SnakeBoard:
     def reset(self, seed=None):
         if seed is not None:
             self.stream = Stream(seed, self.index)
-        self.board = np.full((self.height, self.width), EMPTY, np.uint8)
+        self.board = np.full((self.height, self.width), EMPTY, np.int8)
         for _ in range(self.num_food):
             self.board[self.free_cell()] = FOOD
         self.snakes = [self.spawn() for _ in range(self.num_agents)]
@@ -79,7 +79,7 @@ class SnakeBoard:
             self.bury(snake)
             return self.reward_death, True
 
-        self.board[snake.cells[0]] = BODY + heading
+        self.board[snake.cells[0]] = BODY - heading
         if not eats or len(snake.cells) >= self.max_length:
             self.board[snake.cells.pop()] = EMPTY
         snake.cells.appendleft(target)
@@ -125,8 +125,8 @@ class SnakeBoard:
         """The window around each head, a row an agent."""
         padded = np.pad(self.board, self.vision, constant_values=WALL)
         size = 2 * self.vision + 1
-        observations = np.zeros((self.num_agents, size * size), np.uint8)
+        observations = np.zeros((self.num_agents, size, size), np.int8)
         for i, snake in enumerate(self.snakes):
             row, column = snake.cells[0]
-            observations[i] = padded[row:row + size, column:column + size].ravel()
+            observations[i] = padded[row:row + size, column:column + size]
         return observations
