@@ -46,7 +46,7 @@ cdef double START = 0.05
 
 
 cdef class Cartpole(Native):
-    """cartpole(num_envs, seed=0, continuous=False, max_episode_steps=500): see the module's docstring for physics, observation and actions."""
+    """cartpole(num_envs, seed=0, continuous=False, max_episode_steps=500): see the module's docstring."""
 
     cdef double* x              # num_envs each: metres from the centre
     cdef double* x_dot          # m/s

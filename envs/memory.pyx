@@ -31,7 +31,8 @@ cdef class Memory(Native):
 
     def __init__(self, int num_envs=1, *, seed=0, int symbols=4, int length=1, int delay=3, **common):
         if not 2 <= symbols <= 255 or length < 1 or delay < 0:
-            raise ValueError(f"symbols={symbols}, length={length}, delay={delay} given, expected 2 to 255 symbols, a length of at least 1 and no negative delay")
+            raise ValueError(f"symbols={symbols}, length={length}, delay={delay} given, expected 2 to 255 symbols, "
+                             "a length of at least 1 and no negative delay")
         self.symbols, self.length, self.delay = symbols, length, delay
         self.prepare(num_envs, 1, Box(0, 1, (symbols + 1,), np.uint8), Discrete(symbols), seed, common, ("score",))
         self.shown = <uint8_t*> self.claim(num_envs * length)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import envs
-from puffer_min.contract import CHECKS, NEEDS, Doubt, Problem, Subject
+from puffer_min.contract import CHECKS, Doubt, Problem, Subject
 from puffer_min.vector import adapt
 
 
@@ -50,8 +50,10 @@ class Report:
         return tuple(line.name for line in self.lines if line.verdict == "doubt")
 
     def __str__(self) -> str:
-        verdict = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}, {len(self.doubts)} doubt{'s' * (len(self.doubts) != 1)}"
-        return "\n".join([*(f"{line.verdict:8} {line.name:22} {line.sentence}" for line in self.lines), f"{self.subject}: {verdict} in {len(self.lines)} checks."])
+        problems = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}"
+        doubts = f"{len(self.doubts)} doubt{'s' * (len(self.doubts) != 1)}"
+        table = [f"{line.verdict:8} {line.name:22} {line.sentence}" for line in self.lines]
+        return "\n".join([*table, f"{self.subject}: {problems}, {doubts} in {len(self.lines)} checks."])
 
 
 def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
@@ -81,8 +83,8 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
         return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))
     lines = [Line("construction", "ok", repr(env))]
     subject, unsound = Subject(env, make, steps=steps, seed=seed), set()
-    for check_name, check in CHECKS.items():
-        because = [needed for needed in NEEDS.get(check_name, ()) if needed in unsound]
+    for check_name, (check, needs) in CHECKS.items():
+        because = [needed for needed in needs if needed in unsound]
         if because:
             verdict, sentence = "skipped", f"see {because[0]}"
         else:

@@ -1,23 +1,22 @@
 """The contract of an environment as a list of checks, each a function with a name, run by `puffer_min.check`.
 
 A check takes a `Subject`, returns a sentence when all is well, and raises `Problem` or `Doubt` with a sentence otherwise.
-Most of them look at one random play (`Play`), recorded once. `NEEDS` says which check makes no sense when which other failed:
-so one mistake shows as one line and not as ten.
+Most of them look at one random play (random_play.py), recorded once. `CHECKS` says which check makes no sense when which other
+failed: so one mistake shows as one line and not as ten.
 """
 
 import functools
 
 import numpy as np
-from gymnasium import spaces
 
 from envs.core.buffers import Buffers
+from puffer_min.random_play import RESULTS, Play, random_actions
 
-ATTRIBUTES = ("num_envs", "num_agents", "agents_per_env", "single_observation_space", "single_action_space", "observation_space", "action_space",
-              *Buffers._fields, "buffers", "native", "keys", "idle_action", "action_names", "metric_names", "truncates", "report_interval")
-PATIENCE = 20           # a play without an end goes on for this many times its steps
+ATTRIBUTES = ("num_envs", "num_agents", "agents_per_env", "single_observation_space", "single_action_space", "observation_space",
+              "action_space", *Buffers._fields, "buffers", "native", "keys", "idle_action", "action_names", "metric_names", "truncates",
+              "report_interval")
 COMPARED = 200          # steps of a trajectory that is compared with its repetition
 LARGE = 10.0            # observations beyond this make a network's first layer saturate
-RESULTS = ("observations", "rewards", "terminals", "truncations")
 
 
 class Problem(Exception):
@@ -26,17 +25,6 @@ class Problem(Exception):
 
 class Doubt(Exception):
     """The contract holds, but training will probably suffer."""
-
-
-def random_actions(env, random):
-    """One action for each agent, uniform where the space is bounded."""
-    space, n = env.single_action_space, env.num_agents
-    if isinstance(space, spaces.Discrete):
-        return random.integers(0, int(space.n), n, dtype=np.int32)
-    if isinstance(space, spaces.MultiDiscrete):
-        return random.integers(0, space.nvec, (n, *space.nvec.shape), dtype=np.int32)
-    low, high = np.maximum(space.low, -2), np.minimum(space.high, 2)
-    return random.uniform(low, high, (n, *space.shape)).astype(np.float32)
 
 
 def same(part, other):
@@ -81,72 +69,6 @@ class Subject:
         return np.concatenate([env.reset(self.seed + k)[0].reshape(env.num_agents, -1).copy() for k in range(resets)])[:4096]
 
 
-class Play:
-    """One random play from a reset: `steps` steps, or more until an episode has ended. Keeps the first thing found wrong of each kind."""
-
-    def __init__(self, env, seed, steps):
-        random, n, size = np.random.default_rng(seed), env.num_agents, env.observations[0].size
-        self.wrong = {}                                 # name of a check -> its first problem
-        self.steps, self.ends, self.reports, self.restarts = 0, 0, [], []
-        self.running, self.finished = np.zeros((n, 2)), np.zeros(2)         # return and length
-        self.lived, self.seen, self.largest = np.zeros(n), np.zeros(n, bool), np.zeros(size)
-        arrays = {name: getattr(env, name) for name in RESULTS}
-        addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        env.observations[...] = 0                       # what a reset leaves unwritten is the matter of another check
-        observations = env.reset(seed)[0]
-        if observations is not env.observations:
-            self.note("same arrays", "reset returned another array than env.observations; return self.observations itself")
-        self.look(env, observations)
-        while self.steps < steps or (self.ends == 0 and self.steps < PATIENCE * steps):
-            actions = random_actions(env, random)
-            results = env.step(actions)
-            self.steps += 1
-            for name, result in zip(RESULTS, results):
-                if result is not getattr(env, name):
-                    self.note("same arrays", f"step returned another array than env.{name}; return self.{name} itself, in the order {', '.join(RESULTS)}")
-                if getattr(env, name).ctypes.data != addresses[name]:
-                    self.note("addresses", f"env.{name} moved in memory; write self.{name}[...] = ..., never self.{name} = ...")
-            self.look(env, results[0])
-            self.account(env, *results)
-        self.reports = [report for report in [*self.reports, env.log()] if report]
-
-    def note(self, name, sentence):
-        """Remember the first problem of a check."""
-        self.wrong.setdefault(name, sentence)
-
-    def look(self, env, observations):
-        """Check one batch of observations against the space, and remember how large they are and which rows live."""
-        live = env.masks
-        rows = observations.reshape(len(observations), -1)[live]
-        low, high = env.single_observation_space.low.ravel(), env.single_observation_space.high.ravel()
-        bad = ~((rows >= low) & (rows <= high) & np.isfinite(rows))
-        if bad.any():
-            row, element = np.argwhere(bad)[0]
-            self.note("observations in space", f"after {self.steps} steps agent {np.flatnonzero(live)[row]} observes {rows[row, element]} in element {element}, "
-                                   f"expected a finite number in [{low[element]:g}, {high[element]:g}]")
-        else:
-            self.largest = np.maximum(self.largest, np.abs(rows.astype(np.float64)).max(0, initial=0))
-        self.lived += live
-        self.seen |= observations.reshape(len(observations), -1).any(1)
-
-    def account(self, env, observations, rewards, terminals, truncations, infos):
-        """Check rewards and infos of one step, count the episodes that ended and keep the observations that follow an end."""
-        if not np.isfinite(rewards).all():
-            self.note("rewards", f"after {self.steps} steps agent {np.flatnonzero(~np.isfinite(rewards))[0]} gets {rewards[~np.isfinite(rewards)][0]}, expected a finite number")
-        if not isinstance(infos, list) or not all(isinstance(info, dict) for info in infos):
-            self.note("infos", f"step gave infos of type {type(infos).__name__}, expected a list of dicts, mostly empty: []")
-        else:
-            self.reports += [info for info in infos if "episode_return" in info]
-        ended = terminals | truncations
-        self.running += np.stack([rewards, env.masks | ended], 1)
-        self.ends += np.count_nonzero(ended)
-        self.finished += self.running[ended].sum(0)
-        self.running[ended] = 0
-        together = np.repeat(ended.reshape(env.num_envs, -1).all(1), env.agents_per_env)    # every agent of the environment at once
-        if together.any() and len(self.restarts) < 256:
-            self.restarts.extend(observations.reshape(len(observations), -1)[together].copy())
-
-
 # ---------------------------------------------------------------------------------------------------------------- the checks
 
 def attributes(subject):
@@ -164,10 +86,12 @@ def shapes_and_dtypes(subject):
     """Every buffer has the shape and dtype that the spaces declare."""
     env = subject.env
     try:
-        Buffers(*(getattr(env, name) for name in Buffers._fields)).check(env.num_agents, env.single_observation_space, env.single_action_space, env.truncates)
+        buffers = Buffers(*(getattr(env, name) for name in Buffers._fields))
+        buffers.check(env.num_agents, env.single_observation_space, env.single_action_space, env.truncates)
     except ValueError as error:
         raise Problem(str(error)) from error
-    return f"observations {env.observations.dtype} {env.observations.shape}, actions {env.actions.dtype} {env.actions.shape} of {type(env.single_action_space).__name__}"
+    kind = type(env.single_action_space).__name__
+    return f"observations {env.observations.dtype} {env.observations.shape}, actions {kind} {env.actions.dtype} {env.actions.shape}"
 
 
 def first_observation(subject):
@@ -180,7 +104,8 @@ def first_observation(subject):
         kept.append(env.reset(subject.seed)[0].copy() == mark)
     unwritten = (kept[0] & kept[1]).reshape(env.num_agents, -1)[env.masks]
     if unwritten.any():
-        raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element {np.argwhere(unwritten)[0, 1]} first); "
+        element = np.argwhere(unwritten)[0, 1]
+        raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element {element} first); "
                       "fill self.observations before reset returns")
     if not env.observations[env.masks].any():
         raise Doubt("the first observation after reset is all zeros; if it is no empty board, fill self.observations before reset returns")
@@ -192,13 +117,13 @@ def play(subject):
     return f"{subject.play.steps} random steps, {subject.play.ends} episodes ended"
 
 
-def _noted(name, sentence):
+def noted(name, sentence):
     """A check whose problem the recorded play has noted."""
     def check(subject):
         if name in subject.play.wrong:
             raise Problem(subject.play.wrong[name])
         return sentence
-    return name, check
+    return check
 
 
 def fresh_results(subject):
@@ -209,7 +134,8 @@ def fresh_results(subject):
     for clean, spoiled in zip(subject.reference[1:], subject.trajectory(spoil)[1:]):
         for name, a, b in zip(RESULTS[1:], clean[1:], spoiled[1:]):
             if not same(a, b):
-                raise Problem(f"{name} of the step before are still there where nothing happened; zero them at the start of step (self.begin_step does)")
+                raise Problem(f"{name} of the step before are still there where nothing happened; "
+                              "zero them at the start of step (self.begin_step does)")
     return "rewards and flags of the step before are gone"
 
 
@@ -254,8 +180,8 @@ def autoreset(subject):
     known, others = first[::2], first[1::2]
     expected, found = (((rows < known.min(0)) | (rows > known.max(0))).any(1).mean() for rows in (others, restarts))
     if found > expected + 0.5:
-        raise Problem(f"{found:.0%} of the observations beside a flag look like no first observation (of first observations {expected:.0%} do); "
-                      "start the next episode inside step and write its first observation")
+        raise Problem(f"{found:.0%} of the observations beside a flag look like no first observation "
+                      f"(of first observations {expected:.0%} do); start the next episode inside step and write its first observation")
     return f"{len(restarts)} observations beside a flag look like first ones"
 
 
@@ -272,7 +198,8 @@ def dead_rows(subject):
     seen = subject.play
     blank = np.flatnonzero((seen.lived > 0) & ~seen.seen)
     if len(blank):
-        raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of {len(seen.seen)} rows); write every row")
+        raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of {len(seen.seen)} rows); "
+                      "write every row")
     dead = 1 - seen.lived.mean() / (seen.steps + 1)
     if dead > 0.5:
         raise Doubt(f"{dead:.0%} of the rows are masked out: the learner pays for them; make fewer slots")
@@ -284,7 +211,8 @@ def determinism(subject):
     for t, (once, again) in enumerate(zip(subject.reference, subject.trajectory())):
         for name, a, b in zip(RESULTS, once, again):
             if not same(a, b):
-                raise Problem(f"two plays with seed {subject.seed} and the same actions differ in {name} at step {t}; draw from self.random or the stream only")
+                raise Problem(f"two plays with seed {subject.seed} and the same actions differ in {name} at step {t}; "
+                              "draw from self.random or the stream only")
     return f"{len(subject.reference) - 1} steps repeat exactly"
 
 
@@ -341,7 +269,8 @@ def bind(subject):
     env.bind(given)
     trace = subject.trajectory()
     if env.observations is not given.observations or not same(subject.reference, trace) or not same(given.observations, trace[-1][0]):
-        raise Problem("after bind(buffers) results do not arrive in those buffers; write into self.observations and so on, keep no view of the old ones")
+        raise Problem("after bind(buffers) results do not arrive in those buffers; "
+                      "write into self.observations and so on, keep no view of the old ones")
     return "writes into the buffers it is given"
 
 
@@ -357,34 +286,27 @@ def close(subject):
     raise Problem("step works after close; call super().close()")
 
 
-CHECKS = dict([
-    ("attributes", attributes),
-    ("shapes and dtypes", shapes_and_dtypes),
-    ("first observation", first_observation),
-    ("play", play),
-    _noted("same arrays", "reset and step return the environment's own arrays"),
-    _noted("addresses", "no array moves"),
-    _noted("observations in space", "finite and within the declared bounds"),
-    _noted("rewards", "finite"),
-    _noted("infos", "a list of dicts"),
-    ("determinism", determinism),
-    ("fresh results", fresh_results),
-    ("flags", flags),
-    ("log", log),
-    ("autoreset", autoreset),
-    ("scale", scale),
-    ("dead rows", dead_rows),
-    ("independence", independence),
-    ("saved state", saved_state),
-    ("actions", actions),
-    ("bind", bind),
-    ("close", close),
-])
-"""Name -> check, in the order in which they run."""
-
-NEEDS = {name: ("attributes", "shapes and dtypes") for name in CHECKS if name not in ("attributes", "shapes and dtypes")}
-NEEDS |= {name: (*NEEDS[name], "play") for name in CHECKS if name not in ("attributes", "shapes and dtypes", "first observation", "play", "close")}
-for _name, _needed in {"fresh results": ("determinism",), "flags": ("fresh results",), "log": ("infos", "flags", "rewards"), "independence": ("determinism",),
-                       "autoreset": ("first observation", "flags"), "saved state": ("independence",), "bind": ("determinism", "addresses")}.items():
-    NEEDS[_name] = (*NEEDS[_name], *_needed)
-NEEDS["shapes and dtypes"] = ("attributes",)
+CHECKS = {
+    "attributes": (attributes, ()),
+    "shapes and dtypes": (shapes_and_dtypes, ("attributes",)),
+    "first observation": (first_observation, ("shapes and dtypes",)),
+    "play": (play, ("shapes and dtypes",)),
+    "same arrays": (noted("same arrays", "reset and step return the environment's own arrays"), ("play",)),
+    "addresses": (noted("addresses", "no array moves"), ("play",)),
+    "observations in space": (noted("observations in space", "finite and within the declared bounds"), ("play",)),
+    "rewards": (noted("rewards", "finite"), ("play",)),
+    "infos": (noted("infos", "a list of dicts"), ("play",)),
+    "determinism": (determinism, ("play",)),
+    "fresh results": (fresh_results, ("determinism",)),
+    "flags": (flags, ("fresh results",)),
+    "log": (log, ("infos", "rewards", "flags")),
+    "autoreset": (autoreset, ("first observation", "flags")),
+    "scale": (scale, ("play",)),
+    "dead rows": (dead_rows, ("play",)),
+    "independence": (independence, ("determinism",)),
+    "saved state": (saved_state, ("independence",)),
+    "actions": (actions, ("play",)),
+    "bind": (bind, ("determinism", "addresses")),
+    "close": (close, ("shapes and dtypes",)),
+}
+"""Name -> (check, the checks without which it says nothing), in the order in which they run. Who needs a skipped check is skipped."""

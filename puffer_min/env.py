@@ -71,7 +71,8 @@ class PufferEnv:
         if missing:
             raise TypeError(f"{name} has no {', '.join(missing)}: set them before super().__init__()")
         if not isinstance(self.single_observation_space, spaces.Box):
-            raise TypeError(f"{name}.single_observation_space: given {self.single_observation_space}, expected a Box; flatten it into one array")
+            raise TypeError(f"{name}.single_observation_space: given {self.single_observation_space}, expected a Box; "
+                            "flatten it into one array")
         if self.num_envs < 1 or self.num_agents < 1 or self.num_agents % self.num_envs:
             raise ValueError(f"{name}: num_agents={self.num_agents} with num_envs={self.num_envs}, expected a positive multiple")
         self.agents_per_env = self.num_agents // self.num_envs
@@ -90,7 +91,8 @@ class PufferEnv:
 
     def step(self, actions):
         """Step every agent; returns (observations, rewards, terminals, truncations, infos). To be implemented by the subclass."""
-        raise NotImplementedError(f"{type(self).__name__} has no step(actions); start with self.begin_step(actions), end with self.finish_step()")
+        raise NotImplementedError(f"{type(self).__name__} has no step(actions); start with self.begin_step(actions), "
+                                  "end with self.finish_step()")
 
     # ------------------------------------------------------------------ for the subclass
 

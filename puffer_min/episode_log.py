@@ -31,7 +31,7 @@ class EpisodeLog:
         self.calls, self.episodes, self.sums = 0, 0, np.zeros(2 + len(self.metric_names))
 
     def add(self, buffers, report_interval=0):
-        """Add the step in `buffers`; where a flag is up the episode is over. Returns infos: [report] at each report_interval-th call, else []."""
+        """Add the step in `buffers`; where a flag is up the episode is over. Returns [report] at each report_interval-th call, else []."""
         ends = buffers.terminals | buffers.truncations
         self.returns += buffers.rewards
         self.lengths += buffers.masks | ends            # a slot may empty on the step its episode ends
@@ -71,7 +71,8 @@ def restore(thing, attributes):
     """Set the attributes of `thing`; an array of fitting shape and dtype is written in place, so that views of it stay views."""
     for name, saved in attributes.items():
         present = getattr(thing, name, None)
-        if isinstance(saved, np.ndarray) and isinstance(present, np.ndarray) and (saved.shape, saved.dtype) == (present.shape, present.dtype):
+        arrays = isinstance(saved, np.ndarray) and isinstance(present, np.ndarray)
+        if arrays and (saved.shape, saved.dtype) == (present.shape, present.dtype):
             present[...] = saved
         else:
             setattr(thing, name, saved)

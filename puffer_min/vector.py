@@ -57,7 +57,8 @@ def make_vec(make_env, num_envs=1, num_workers=1, backend="serial", seed=0, batc
     if num_workers != 1:
         raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend steps in this process")
     if batch_envs not in (None, num_envs):
-        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, leave it out")
+        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, "
+                         "leave it out")
     return Serial(make_batch(make_env, num_envs, seed=seed, **settings))
 
 
@@ -68,7 +69,8 @@ def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **setti
     if isinstance(make_env, str):
         make_env = envs.load(make_env)
     if not callable(make_env):
-        raise TypeError(f"make_env: given {make_env!r}, expected the name of an environment or a callable that makes one; there are {', '.join(envs.names())}")
+        raise TypeError(f"make_env: given {make_env!r}, expected a callable that makes an environment, "
+                        f"or the name of one: {', '.join(envs.names())}")
     if getattr(make_env, "native", False):
         return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, **settings)
     return PythonBatch(make_env, num_envs, first_env=first_env, buffers=buffers, seed=seed, **settings)
@@ -94,7 +96,8 @@ class PythonBatch:
         for env in self.environments:
             for name in ("single_observation_space", "single_action_space", "metric_names", "truncates"):
                 if getattr(env, name) != getattr(driver, name):
-                    raise ValueError(f"environments differ in {name}: {getattr(driver, name)} and {getattr(env, name)}, expected one kind of environment")
+                    raise ValueError(f"environments differ in {name}: {getattr(driver, name)} and {getattr(env, name)}, "
+                                     "expected one kind of environment")
         self.single_observation_space, self.single_action_space = driver.single_observation_space, driver.single_action_space
         self.metric_names, self.truncates = driver.metric_names, driver.truncates
         self.keys, self.idle_action, self.action_names = driver.keys, driver.idle_action, driver.action_names
@@ -158,7 +161,8 @@ class PythonBatch:
     def get_state(self):
         """Everything that decides the future of the batch, as a picklable dict."""
         self._require_open()
-        return {"environments": [env.get_state() for env in self.environments], "log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
+        return {"environments": [env.get_state() for env in self.environments], "log": self.episodes.get_state(),
+                "seed": self.seed, "fresh": self.fresh}
 
     def set_state(self, state):
         """Go on from what `get_state` gave; the batch must have been made with the same arguments."""
@@ -194,7 +198,7 @@ class PythonBatch:
 
 
 def adapt(env):
-    """What `make_env` made as a `PufferEnv`; TypeError if it is neither that nor a Gymnasium environment."""
+    """`env`, a `PufferEnv` or a Gymnasium environment, as a `PufferEnv`; TypeError if it is neither."""
     if isinstance(env, PufferEnv):
         return env
     if isinstance(env, gymnasium.Env):

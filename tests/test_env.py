@@ -214,7 +214,10 @@ def test_wrong_actions_are_refused_before_anything_is_stepped(actions, error, se
     assert np.array_equal(before, env.observations) and not env.lengths.any()
 
 
-@pytest.mark.parametrize("space, bad", [(MultiDiscrete([2, 3]), np.array([[1, 2], [0, 3]], np.int32)), (Box(-1, 1, (2,)), np.float32([[0, 5], [np.nan, 0]]))])
+@pytest.mark.parametrize("space, bad", [
+    (MultiDiscrete([2, 3]), np.int32([[1, 2], [0, 3]])),
+    (Box(-1, 1, (2,)), np.float32([[0, 5], [np.nan, 0]])),
+])
 def test_actions_of_every_space_are_checked_for_range(space, bad):
     class Empty(Corridor):
         def __init__(self):
@@ -235,7 +238,7 @@ def test_what_a_subclass_forgot_is_named():
     class Bare(PufferEnv):
         pass
 
-    with pytest.raises(TypeError, match=r"Bare has no single_observation_space, single_action_space, num_agents: set them before super\(\).__init__"):
+    with pytest.raises(TypeError, match=r"Bare has no single_observation_space, single_action_space, num_agents: set them before super"):
         Bare()
     Bare.single_observation_space, Bare.single_action_space, Bare.num_agents = Discrete(3), Discrete(2), 1
     with pytest.raises(TypeError, match=r"Bare.single_observation_space: given Discrete\(3\), expected a Box"):

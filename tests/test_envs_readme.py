@@ -29,7 +29,8 @@ def tree(tmp_path_factory):
         shutil.copy(ROOT / "envs" / file, root / "envs")
     (root / "envs" / "catch.pyx").write_text(LISTING)
     command = re.search(r"PUFFER_ONLY=(\S+) python (.*)", PAGE)
-    build = subprocess.run([sys.executable, *command[2].split()], cwd=root, env=release(root) | {"PUFFER_ONLY": command[1]}, capture_output=True, text=True)
+    variables = release(root) | {"PUFFER_ONLY": command[1]}
+    build = subprocess.run([sys.executable, *command[2].split()], cwd=root, env=variables, capture_output=True, text=True)
     assert build.returncode == 0, build.stderr[-3000:]
     return root
 
@@ -60,7 +61,11 @@ random, scores = np.random.default_rng(0), {}
 def follow(boards):
     fruit, basket = (boards == 1).argmax(1) % 5, (boards == 2).argmax(1) % 5
     return np.where(boards.max(1) == 2, np.sign(fruit - basket) + 1, 1)
-for name, choose in (("perfect", follow), ("random", lambda boards: random.integers(0, 3, len(boards))), ("asleep", lambda boards: np.ones(len(boards)))):
+def guess(boards):
+    return random.integers(0, 3, len(boards))
+def stay(boards):
+    return np.ones(len(boards))
+for name, choose in (("perfect", follow), ("random", guess), ("asleep", stay)):
     env = envs.make("catch", 64, report_interval=0)
     boards, _ = env.reset(0)
     for _ in range(900):
@@ -74,7 +79,8 @@ print(json.dumps(scores))
 
 
 def test_the_listing_draws_what_it_observes(tree):
-    picture = np.array(python(tree, "import json, envs; env = envs.make('catch'); env.reset(0); print(json.dumps(env.render().tolist()))"), np.uint8)
+    draw = "import json, envs; env = envs.make('catch'); env.reset(0); print(json.dumps(env.render().tolist()))"
+    picture = np.array(python(tree, draw), np.uint8)
     assert picture.shape == (320, 160, 3)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 4             # ground, lines, fruit, basket
 
@@ -84,7 +90,8 @@ def test_a_changed_source_is_refused_until_it_is_built(tree, tmp_path):
     with open(stale / "envs" / "catch.pyx", "a") as source:
         source.write("\n# changed\n")
     (stale / "envs" / "dodge.pyx").write_text(LISTING)
-    says = [python(stale, f"import json, envs\ntry: envs.make('{name}')\nexcept ImportError as error: print(json.dumps(str(error)))") for name in ("catch", "dodge")]
+    make = "import json, envs\ntry: envs.make('NAME')\nexcept ImportError as error: print(json.dumps(str(error)))"
+    says = [python(stale, make.replace("NAME", name)) for name in ("catch", "dodge")]
     assert quoted("older source than the one") in says[0]
     assert quoted("is not compiled in the release").replace("catch", "dodge") in says[1]
 
@@ -95,14 +102,16 @@ def quoted(part):
 
 
 MISTAKES = {
-    "Function declared nogil has Python locals": ("        cdef int i\n        for i in range(first, last):\n            game = &self.games[i]",
-                                                  "        for i in range(first, last):\n            game = &self.games[1 * i]"),
-    "Assignment of Python object": ("        for i in range(first, last):\n            game =",
-                                    "        caught = 0\n        for i in range(first, last):\n            caught += 1\n            game ="),
+    "Function declared nogil has Python locals": (
+        "        cdef int i\n        for i in range(first, last):\n            game = &self.games[i]",
+        "        for i in range(first, last):\n            game = &self.games[1 * i]"),
+    "Assignment of Python object": (
+        "        for i in range(first, last):\n            game =",
+        "        caught = 0\n        for i in range(first, last):\n            caught += 1\n            game ="),
     "Coercion from Python": ("from envs.core.random cimport draw_below\n", ""),
     "undeclared name not builtin": ("            game.row += 1\n", "            game.row += speed\n"),
     "Calling gil-requiring function": ("cdef void observe(self, int i) noexcept nogil:", "cdef void observe(self, int i):"),
-    "cdef statement not allowed here": ("            game.row += 1\n", "            cdef int row = game.row + 1\n            game.row = row\n"),
+    "cdef statement not allowed here": ("            game.row += 1\n", "            cdef int row = 1\n            game.row += row\n"),
     "missing argument 'metric_names'": ('common, ("score",))', "common, truncates=True)"),
 }
 
@@ -123,7 +132,7 @@ def test_the_listing_compiles_without_a_hint(debug):
 
 
 def test_a_missing_noexcept_is_a_hint():
-    made = translate(LISTING.replace("cdef void observe(self, int i) noexcept nogil:", "cdef void observe(self, int i) nogil:"), Path("catch.pyx"), "catch",
-                     settings(False, None, False, False), ROOT / "envs")
+    without = LISTING.replace("cdef void observe(self, int i) noexcept nogil:", "cdef void observe(self, int i) nogil:")
+    made = translate(without, Path("catch.pyx"), "catch", settings(False, None, False, False), ROOT / "envs")
     start, end = quoted("Exception check after calling").split("...")
     assert any(start.strip() in str(hint) and end.strip() in str(hint) for hint in made.hints)

@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 import envs
 from envs.core.buffers import Buffers
+from puffer_min.contract import ATTRIBUTES
 from puffer_min.env import PufferEnv
 from puffer_min.vector import make_batch, make_vec, seed_of
 
@@ -124,8 +125,7 @@ def test_python_environments_write_into_rows_of_one_buffer():
 @pytest.mark.parametrize("maker", MAKERS)
 def test_vectorizer_has_the_attributes_of_an_environment(maker):
     vec = make_vec(MAKERS[maker], 4)
-    for name in ("num_envs", "num_agents", "agents_per_env", "single_observation_space", "single_action_space", "observation_space", "action_space",
-                 "buffers", "keys", "idle_action", "action_names", "metric_names", "report_interval", "truncates", "seed", "native", *Buffers._fields):
+    for name in (*ATTRIBUTES, "seed"):
         assert hasattr(vec, name), name
     assert vec.num_envs == 4 and vec.num_agents == 4 * vec.agents_per_env == len(vec.observations)
     assert vec.observation_space.shape == vec.observations.shape and vec.action_space.shape == vec.actions.shape
@@ -220,9 +220,9 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
 
 @pytest.mark.parametrize("arguments, error, sentence", [
     (dict(make_env="sqared"), ValueError, "unknown environment 'sqared': did you mean 'squared'"),
-    (dict(make_env=3), TypeError, "make_env: given 3, expected the name of an environment or a callable"),
+    (dict(make_env=3), TypeError, "make_env: given 3, expected a callable that makes an environment, or the name of one: bandit"),
     (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv or a gymnasium.Env"),
-    (dict(make_env=lambda: envs.make("squared")), TypeError, r"make_env made a native Squared.*give its name or its class: make_vec\(\"squared\""),
+    (dict(make_env=lambda: envs.make("squared")), TypeError, r"made a native Squared.*give its name or its class: make_vec\(\"squared\""),
     (dict(make_env=Drift, backend="process"), ValueError, "backend='process' is not available yet, use backend=\"serial\""),
     (dict(make_env=Drift, num_workers=2), ValueError, "num_workers=2 given, expected 1"),
     (dict(make_env=Drift, num_envs=4, batch_envs=2), ValueError, "batch_envs=2 with num_envs=4"),

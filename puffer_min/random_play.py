@@ -1,0 +1,87 @@
+"""One random play of an environment, recorded for the checks of contract.py: what was wrong, what ended, how large things were."""
+
+import numpy as np
+from gymnasium import spaces
+
+PATIENCE = 20           # a play without an end goes on for this many times its steps
+RESULTS = ("observations", "rewards", "terminals", "truncations")
+
+
+def random_actions(env, random):
+    """One action for each agent, uniform where the space is bounded."""
+    space, n = env.single_action_space, env.num_agents
+    if isinstance(space, spaces.Discrete):
+        return random.integers(0, int(space.n), n, dtype=np.int32)
+    if isinstance(space, spaces.MultiDiscrete):
+        return random.integers(0, space.nvec, (n, *space.nvec.shape), dtype=np.int32)
+    low, high = np.maximum(space.low, -2), np.minimum(space.high, 2)
+    return random.uniform(low, high, (n, *space.shape)).astype(np.float32)
+
+
+class Play:
+    """One random play from a reset: `steps` steps, or more until an episode has ended. Keeps the first thing found wrong of each kind."""
+
+    def __init__(self, env, seed, steps):
+        random, n, size = np.random.default_rng(seed), env.num_agents, env.observations[0].size
+        self.wrong = {}                                 # name of a check -> its first problem
+        self.steps, self.ends, self.reports, self.restarts = 0, 0, [], []
+        self.running, self.finished = np.zeros((n, 2)), np.zeros(2)         # return and length
+        self.lived, self.seen, self.largest = np.zeros(n), np.zeros(n, bool), np.zeros(size)
+        arrays = {name: getattr(env, name) for name in RESULTS}
+        addresses = {name: array.ctypes.data for name, array in arrays.items()}
+        env.observations[...] = 0                       # what a reset leaves unwritten is the matter of another check
+        observations = env.reset(seed)[0]
+        if observations is not env.observations:
+            self.note("same arrays", "reset returned another array than env.observations; return self.observations itself")
+        self.look(env, observations)
+        while self.steps < steps or (self.ends == 0 and self.steps < PATIENCE * steps):
+            actions = random_actions(env, random)
+            results = env.step(actions)
+            self.steps += 1
+            for name, result in zip(RESULTS, results):
+                if result is not getattr(env, name):
+                    self.note("same arrays", f"step returned another array than env.{name}; "
+                                             f"return self.{name} itself, in the order {', '.join(RESULTS)}")
+                if getattr(env, name).ctypes.data != addresses[name]:
+                    self.note("addresses", f"env.{name} moved in memory; write self.{name}[...] = ..., never self.{name} = ...")
+            self.look(env, results[0])
+            self.account(env, *results)
+        self.reports = [report for report in [*self.reports, env.log()] if report]
+
+    def note(self, name, sentence):
+        """Remember the first problem of a check."""
+        self.wrong.setdefault(name, sentence)
+
+    def look(self, env, observations):
+        """Check one batch of observations against the space, and remember how large they are and which rows live."""
+        live = env.masks
+        rows = observations.reshape(len(observations), -1)[live]
+        low, high = env.single_observation_space.low.ravel(), env.single_observation_space.high.ravel()
+        bad = ~((rows >= low) & (rows <= high) & np.isfinite(rows))
+        if bad.any():
+            row, element = np.argwhere(bad)[0]
+            self.note("observations in space",
+                      f"after {self.steps} steps agent {np.flatnonzero(live)[row]} observes {rows[row, element]} in element {element}, "
+                      f"expected a finite number in [{low[element]:g}, {high[element]:g}]")
+        else:
+            self.largest = np.maximum(self.largest, np.abs(rows.astype(np.float64)).max(0, initial=0))
+        self.lived += live
+        self.seen |= observations.reshape(len(observations), -1).any(1)
+
+    def account(self, env, observations, rewards, terminals, truncations, infos):
+        """Check rewards and infos of one step, count the episodes that ended and keep the observations that follow an end."""
+        bad = np.flatnonzero(~np.isfinite(rewards))
+        if len(bad):
+            self.note("rewards", f"after {self.steps} steps agent {bad[0]} gets {rewards[bad[0]]}, expected a finite number")
+        if not isinstance(infos, list) or not all(isinstance(info, dict) for info in infos):
+            self.note("infos", f"step gave infos of type {type(infos).__name__}, expected a list of dicts, mostly empty: []")
+        else:
+            self.reports += [info for info in infos if "episode_return" in info]
+        ended = terminals | truncations
+        self.running += np.stack([rewards, env.masks | ended], 1)
+        self.ends += np.count_nonzero(ended)
+        self.finished += self.running[ended].sum(0)
+        self.running[ended] = 0
+        together = np.repeat(ended.reshape(env.num_envs, -1).all(1), env.agents_per_env)    # every agent of the environment at once
+        if together.any() and len(self.restarts) < 256:
+            self.restarts.extend(observations.reshape(len(observations), -1)[together].copy())
