@@ -1,10 +1,14 @@
-"""Shared by all tests: what a browser test needs, said in a sentence where it is missing."""
+"""Shared by all tests: hypothesis without a clock, and what a browser test needs, said in a sentence where it is missing."""
 
 import importlib.util
 import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("course", deadline=None, derandomize=True)       # the same examples everywhere, however slow the machine
+settings.load_profile("course")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

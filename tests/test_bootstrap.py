@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import bootstrap
+import conftest
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -248,6 +249,24 @@ def test_a_folder_that_was_moved_gets_a_new_environment(monkeypatch, own_stamps,
     assert bootstrap.venv_python() == tmp_path / "bin" / "python"
     bootstrap.write_stamp("folder", "/somewhere/else")
     assert bootstrap.venv_python() is None
+
+
+class BrowserTest:
+    """As pytest hands a test with the marker `browser` to the hook."""
+
+    def get_closest_marker(self, name):
+        return name == "browser"
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_browser_test_without_a_browser_is_skipped_with_a_sentence_and_fails_in_ci(bare_machine, monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    with pytest.raises(outcome, match=r"need Chromium: install it with `apt-get install chromium`") as raised:
+        conftest.pytest_runtest_setup(BrowserTest())
+    assert is_one_sentence(raised.value.msg)
+    bare_machine("chromium")
+    conftest.pytest_runtest_setup(BrowserTest())
 
 
 def test_help_lists_every_command_of_the_makefile():
