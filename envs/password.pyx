@@ -77,7 +77,7 @@ cdef class Password(Native):
                 typed[1 + actions[i]] = 1
 
     def render(self, index=0):
-        """RGB array: a column a place, the digit typed there in blue, 0 at the top; edges green after a right guess, red after a wrong one."""
+        """RGB array: a column a place, the digit typed there blue, 0 at the top; edges green after a right guess, red after a wrong one."""
         places = self.observations[index].reshape(self.length, self.digits + 1)[:, 1:].T
         image = drawing.tiles(places, [drawing.INK[name] for name in ("wall", "agent")], scale=48)
         if self.terminals[index]:
