@@ -13,9 +13,13 @@ import pytest
 import envs
 from puffer_min.course import CompileError, build
 from puffer_min.course import build as build_function
-from puffer_min.course.build import cache_folder, made_by, prune
+from puffer_min.course.build import made_by
+from puffer_min.course.compiler import cache_folder, prune
+from puffer_min.course.translate import translate
+from puffer_min.course.views import shared_views
 
 builder = sys.modules["puffer_min.course.build"]
+compiler = sys.modules["puffer_min.course.compiler"]
 ROOT = Path(__file__).resolve().parents[1]
 
 COUNTER = """
@@ -43,7 +47,7 @@ def no_compiler(monkeypatch):
     """Whoever compiles from here on fails the test."""
     def refuse(*_):
         raise AssertionError("the C compiler was called")
-    monkeypatch.setattr(builder, "_compile", refuse)
+    monkeypatch.setattr(builder, "compile_c", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +108,27 @@ def test_an_environment_built_from_its_source_is_the_environment():
 
 
 def test_a_debug_build_checks_what_a_release_build_does_not():
-    source = "\ndef last(int[:] row, int i):\n    return row[i]\n"
+    source = "\ndef last(list row, int i):\n    return row[i]\n"
     with pytest.raises(IndexError):
-        build(source, debug=True).last(np.zeros(3, np.int32), 3)
+        build(source, debug=True).last([0, 1, 2], 3)
     made = made_by(build(source, debug=False, directives={"wraparound": True}))
     assert made.label == "release" and made.directives["wraparound"] and not made.directives["boundscheck"]
+
+
+def test_modules_share_the_code_of_memoryviews_and_exchange_views():
+    first = build("\ndef first(float[:, ::1] rows):\n    return rows[1]\n")
+    second = build("\ndef second(float[::1] row):\n    row[2] = 7\n    return row.shape[0]\n")
+    rows = np.zeros((2, 3), np.float32)
+    assert second.second(first.first(rows)) == 3 and rows[1, 2] == 7
+    with pytest.raises(ValueError, match="Buffer dtype mismatch"):
+        first.first(rows.astype(float))
+    assert len([name for name in sys.modules if name.startswith("cython_views_")]) == 1
+
+
+def test_a_memoryview_gives_the_c_compiler_little_to_do():
+    source, path = "\ndef f(float[:, ::1] rows):\n    return rows[0, 0]\n", Path("cell.pyx")
+    alone, shared = (translate(source, path, "cell", {}, views=views) for views in (None, shared_views()))
+    assert len(shared.c_code) < len(alone.c_code) / 3
 
 
 def test_cythons_error_is_one_sentence_with_the_place():
@@ -211,7 +231,7 @@ def test_the_exported_name_stays_the_function():
 
 
 def test_prune_deletes_only_what_nobody_used(counter, monkeypatch):
-    monkeypatch.setattr(builder.time, "time", lambda: 10**10)
+    monkeypatch.setattr(compiler.time, "time", lambda: 10**10)
     folder = Path(counter.__file__).parent
     assert folder.exists() and prune(days=30) >= 1 and not folder.exists()
 

@@ -17,22 +17,14 @@ How it stays fresh
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
 import json
 import os
-import platform
 import re
-import shlex
-import shutil
-import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from dataclasses import dataclass, field
-from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -40,9 +32,9 @@ import numpy as np
 
 from envs.core import compile_settings
 from envs.core.freshness import require_fresh
-from puffer_min.course.translate import CompileError, Translation, translate
-
-_LOADED: set[str] = set()                   # modules whose cached file this process has mapped already
+from puffer_min.course.compiler import cache_folder, compile_c, load, processor, write_whole
+from puffer_min.course.translate import translate
+from puffer_min.course.views import shared_views
 
 
 @dataclass(frozen=True)
@@ -103,6 +95,7 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
     if "envs.core.native" in text:
         require_fresh("envs.core.native")
     module_name = f"{stem}_{_key(text, stem, given, directives, arguments, links)}"
+    views = shared_views() if "[:" in text and not (profile or linetrace or compile_settings.is_sanitized()) else None
     path, library = _places(module_name, stem, given)
     cached = library.exists()
     if not cached:
@@ -110,18 +103,17 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
             print(f"compiling {stem} …", file=sys.stderr)
         write_whole(path, text.encode())
         includes = [f"-I{given.parent}"] if given else []
-        translation = translate(text, path, module_name, directives, _folder(given))
+        translation = translate(text, path, module_name, directives, _folder(given), views)
         places = {function.first: (name, function.nogil) for name, function in translation.functions.items()}
         write_whole(path.with_suffix(".json"), json.dumps(places).encode())
-        _compile(translation, module_name, library, [*includes, *arguments], links)
-    os.utime(library.parent)                                    # in use: `prune` leaves it
+        compile_c(translation.c_code, module_name, library, [*includes, *arguments], links)
     places = json.loads(path.with_suffix(".json").read_text())
     functions = {int(line): name for line, (name, _) in places.items()}
     releases = "with nogil" in text or "envs.core.native" in text               # the base steps its environments without the GIL
     released = frozenset(name for name, nogil in places.values() if nogil and releases)
     made = Build(module_name, text, path, _folder(given) or path.parent, debug, profile or linetrace, linetrace, directives,
                  functions, released, cached, time.perf_counter() - began)
-    return _load(module_name, library, made)
+    return load(module_name, library, made)
 
 
 def made_by(thing) -> Build | None:
@@ -146,32 +138,6 @@ def settings(debug: bool, directives: dict | None, profile: bool, linetrace: boo
     """The directives of a build: the project's, then those of profiling, then the caller's."""
     hooks = {"profile": True} if profile or linetrace else {}
     return compile_settings.directives(debug) | hooks | ({"linetrace": True} if linetrace else {}) | (directives or {})
-
-
-def cache_folder() -> Path:
-    """Where built modules are kept: PUFFER_CACHE, else the user's cache folder, else a private folder for temporary files."""
-    if os.environ.get("PUFFER_CACHE"):
-        candidates = [Path(os.environ["PUFFER_CACHE"])]
-    else:
-        home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-        candidates = [Path(os.environ.get("XDG_CACHE_HOME") or home) / "ten-levels" / "build",
-                      Path(tempfile.gettempdir()) / f"ten-levels-{os.getuid()}"]
-    for folder in candidates:
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-            return folder
-    raise PermissionError(f"cannot write in {' nor in '.join(map(str, candidates))}: set PUFFER_CACHE to a folder of yours")
-
-
-def prune(days: float = 30) -> int:
-    """Delete built modules that nothing has used for `days` days; returns how many."""
-    old = [folder for folder in cache_folder().iterdir() if folder.is_dir() and folder.stat().st_mtime < time.time() - days * 86400]
-    for folder in old:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
 
 
 # ---------------------------------------------------------------------- names and arguments
@@ -202,11 +168,11 @@ def _key(text: str, stem: str, given: Path | None, directives: dict, arguments: 
     """Hash of everything the module is made from."""
     import Cython
 
-    tool = [Path(__file__), Path(__file__).with_name("translate.py")]
+    tool = [Path(__file__).with_name(f"{name}.py") for name in ("build", "compiler", "translate", "views")]
     own = f"\ncimport {given.stem}" if given else ""             # a .pxd of the same name belongs to the source
     files = [*tool, *_read_by(text + own, [folder for folder in (_folder(given), compile_settings.ROOT) if folder])]
     facts = [text, stem, str(given), sorted(directives.items()), arguments, links, Cython.__version__, np.__version__,
-             sysconfig.get_config_var("EXT_SUFFIX"), [os.environ.get(name) for name in ("CC", "CFLAGS", "LDFLAGS")], _processor(),
+             sysconfig.get_config_var("EXT_SUFFIX"), [os.environ.get(name) for name in ("CC", "CFLAGS", "LDFLAGS")], processor(),
              [(str(file), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:12]
 
@@ -230,87 +196,3 @@ def _read_by(text: str, folders: list[Path]) -> list[Path]:
 
     follow(text)
     return sorted(found)
-
-
-@functools.cache
-def _processor() -> str:
-    """What -march=native depends on: a home folder may be shared by unlike machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that other processes see complete or not at all."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.replace(aside, path)
-
-
-# ---------------------------------------------------------------------- C to module
-
-def _compile(translation: Translation, module_name: str, library: Path, arguments: list[str], links: list[str]) -> None:
-    """Compile the C with the compiler Python was built with (or CC); `library` appears at the end, complete."""
-    with tempfile.TemporaryDirectory(dir=library.parent, prefix=".work-") as work:
-        c_file, made = Path(work) / f"{module_name}.c", Path(work) / library.name
-        c_file.write_text(translation.c_code, encoding="utf-8")
-        includes = {sysconfig.get_path("include"), sysconfig.get_path("platinclude"), np.get_include()}
-        command = [*_compiler(), *(f"-I{folder}" for folder in sorted(includes)), *arguments, str(c_file), "-o", str(made), *links]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise CompileError(_refusal(done.stderr, done.returncode))
-        os.replace(made, library)
-
-
-def _compiler() -> list[str]:
-    """The command that makes a shared object for this Python, as Python's own build says it."""
-    command = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
-    there = [name for name in (command[0], "cc", "gcc", "clang") if shutil.which(name)]
-    named = shlex.split(os.environ.get("CC", "")) or (there or command)[:1]
-    if not shutil.which(named[0]):
-        raise CompileError(f"there is no C compiler {named[0]!r} on this machine: install one "
-                           "(Debian, Ubuntu: apt-get install gcc; macOS: xcode-select --install; conda: conda install c-compiler)")
-    flags = [word for name in ("CFLAGS", "CCSHARED") for word in shlex.split(sysconfig.get_config_var(name) or "")]
-    words = [*named, *command[1:], *flags, *shlex.split(os.environ.get("CFLAGS", "")), *shlex.split(os.environ.get("LDFLAGS", ""))]
-    foreign = {i for i, word in enumerate(words) if word == "-arch" and words[i + 1:i + 2] != [platform.machine()]}
-    return [word for i, word in enumerate(words) if i not in foreign and i - 1 not in foreign]      # a universal Python: this half only
-
-
-def _refusal(words: str, status: int) -> str:
-    """What the compiler said, as one sentence and its first lines."""
-    if "Python.h" in words:
-        return "the C compiler finds no Python.h: install Python's headers (Debian, Ubuntu: apt-get install python3-dev)"
-    lines = words.splitlines()
-    first = next((i for i, line in enumerate(lines) if "error" in line), 0)
-    sentence = re.sub(r"^\S*?:(\d+):\d+: (fatal )?error: ", r"line \1 of it: ", lines[first]) if lines else f"it ended with status {status}"
-    return f"the C compiler refused the C that Cython wrote; {sentence}\n" + "\n".join(lines[first:first + 12])
-
-
-def _load(module_name: str, library: Path, made: Build) -> ModuleType:
-    """Load the shared object; from the second time on a copy of it, so that the module's body runs afresh."""
-    __tracebackhide__ = True
-    copies = None
-    if module_name in _LOADED:
-        copies = tempfile.mkdtemp(prefix="build-")
-        library = Path(shutil.copy(library, copies))
-    _LOADED.add(module_name)
-    before = sys.modules.get(module_name)
-    try:
-        loader = ExtensionFileLoader(module_name, str(library))
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(module_name, loader))
-        module.__build__ = made
-        sys.modules[module_name] = module                       # a class of the module is pickled by this name
-        loader.exec_module(module)
-        return module
-    except BaseException:
-        if before is None:
-            sys.modules.pop(module_name, None)
-        else:
-            sys.modules[module_name] = before
-        raise
-    finally:
-        if copies:
-            shutil.rmtree(copies, ignore_errors=True)           # mapped already; the name is not needed any more

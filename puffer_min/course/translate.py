@@ -21,7 +21,7 @@ from envs.core.compile_settings import ROOT
 
 WEIGHTS = {"py_c_api": 5, "pyx_c_api": 2, "py_macro_api": 1, "pyx_macro_api": 1}    # Cython's own
 MARK = "/* … */\n"                          # between the places where the C of one line stands
-_CYTHON = threading.Lock()                  # Cython's compiler keeps global state
+CYTHON = threading.Lock()                  # Cython's compiler keeps global state
 
 
 class CompileError(Exception):
@@ -72,13 +72,14 @@ class Translation:
     hints: tuple[tuple[int, str], ...]      # (line, performance hint)
 
 
-def translate(source: str, path: Path, module: str, directives: dict, folder: Path | None = None) -> Translation:
+def translate(source: str, path: Path, module: str, directives: dict, folder: Path | None = None, views: str | None = None) -> Translation:
     """Translate `source` to the C of an extension module called `module`.
 
     path        the file that tracebacks and error messages name; where it exists it holds `source` and stays.
     directives  Cython compiler directives.
     folder      searched for `.pxd` and `.pxi` files (default: the one of `path`), after it the root of the project, so that
                 `from envs.core.native cimport Native` works.
+    views       name of a module that holds Cython's code for memoryviews (`shared_views`).
     Raises CompileError with Cython's message and the line.
     """
     from Cython.Compiler import Options
@@ -88,7 +89,7 @@ def translate(source: str, path: Path, module: str, directives: dict, folder: Pa
         near = difflib.get_close_matches(unknown[0], Options.get_directive_defaults(), n=1)
         raise ValueError(f"directives: given {unknown[0]!r}, which Cython does not know{f'; did you mean {near[0]!r}?' if near else ''}")
     folder = folder or path.parent
-    with tempfile.TemporaryDirectory(prefix="cython-") as name, _CYTHON:
+    with tempfile.TemporaryDirectory(prefix="cython-") as name, CYTHON:
         work = Path(name)
         if not path.is_absolute() or not path.exists():
             path = work / path.name
@@ -97,7 +98,7 @@ def translate(source: str, path: Path, module: str, directives: dict, folder: Pa
             shutil.copy((folder / path.name).with_suffix(".pxd"), work / f"{module}.pxd")
         options = Options.CompilationOptions(
             include_path=[str(work), str(folder), str(ROOT)], compiler_directives=dict(directives), annotate=True,
-            output_file="module.c", language_level=3)
+            output_file="module.c", language_level=3, shared_utility_qualified_name=views)
         failure = _run_cython(path, module, work, options)
         listing = (work / "errors").read_text(encoding="utf-8")
         if failure is not None:
