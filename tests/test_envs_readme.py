@@ -1,5 +1,7 @@
 """envs/README.md: its listing is built with the project's own build in a tree of its own, checked, played and broken."""
 
+import argparse
+import importlib
 import json
 import os
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from puffer_min.__main__ import COMMANDS
 from puffer_min.course.build import settings
 from puffer_min.course.translate import CompileError, translate
 
@@ -123,6 +126,14 @@ def test_each_message_in_the_table_is_what_its_mistake_gives(part):
     with pytest.raises(CompileError) as refusal:
         translate(LISTING.replace(before, after), Path("catch.pyx"), "catch", settings(False, None, False, False), ROOT / "envs")
     assert quoted(part) in str(refusal.value)
+
+
+@pytest.mark.parametrize("words", re.findall(r"python -m puffer_min (.*)", PAGE))
+def test_each_command_on_the_page_is_one_that_there_is(words):
+    command, *rest = words.split()
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(f"puffer_min.{COMMANDS[command][0]}").add_arguments(parser)
+    assert "catch" in str(parser.parse_args(rest))
 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["release", "debug"])
