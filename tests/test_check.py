@@ -323,6 +323,30 @@ def test_sound_environments_pass_every_check(environment):
     assert report.ok and not report.doubts and len(report.lines) == len(CHECKS) + 1, f"\n{report}"
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.float64])
+def test_observations_may_have_any_dtype(dtype):
+    class Whole(Sound):
+        def __init__(self):
+            self.single_observation_space, self.single_action_space, self.num_agents = Box(0, 2, (1,), dtype), Discrete(2), 1
+            PufferEnv.__init__(self)
+            self.position = np.zeros(1)
+
+        def show(self):
+            self.observations[:] = 1 + np.sign(self.position)
+
+        def step(self, actions):
+            self.begin_step(actions)
+            self.position += 0.2 * (2 * self.actions - 1)
+            self.judge()
+            self.restart()
+            self.final_observations[:] = 1
+            self.show()
+            return self.finish_step()
+
+    report = check_environment(Whole, steps=200)
+    assert report.ok, f"\n{report}"
+
+
 def test_an_object_is_checked_as_it_is_and_closed():
     for env in (Sound(), envs.make("squared", 3), gymnasium.make("CartPole-v1")):
         report = check_environment(env, steps=200)
