@@ -1,0 +1,33 @@
+"""puffer_min: fast reinforcement learning, small enough to hold in the head.
+
+    import puffer_min
+
+    result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
+    vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
+
+The way of the data is the way of the reading: env.py, vector.py -> buffer.py -> advantage.pyx -> ppo.py -> training.py.
+Importing this package imports nothing else; a name is looked up in its module when it is first used.
+"""
+
+import importlib
+
+_HOME = {
+    "PufferEnv": "env", "make_vec": "vector", "check_environment": "check",
+    "train": "training", "Result": "training", "evaluate": "evaluation",
+    "PPO": "ppo", "NotFinite": "ppo", "Config": "config", "Policy": "policy", "Actor": "policy", "RandomPolicy": "policy",
+    "load_policy": "checkpoint", "CheckpointError": "checkpoint", "RolloutBuffer": "buffer", "gae": "advantage", "vtrace": "advantage",
+    "TerminalDashboard": "dashboard", "read_log": "training_log",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,48 @@
+"""The command line: `python -m puffer_min train|eval|bench|check|play ...`.
+
+This file only wires: each command is a module with `add_arguments(parser)` and `run(args)`, imported when it is asked for.
+"""
+
+import argparse
+import difflib
+import importlib
+import sys
+
+COMMANDS = {
+    "train": ("training", "train a policy on an environment"),
+    "eval": ("evaluation", "play episodes with a trained policy and print what they come to"),
+    "bench": ("benchmark", "measure how fast environments are on this machine"),
+    "check": ("check", "check an environment against the contract"),
+    "play": ("play", "play an environment in the terminal"),
+}
+
+
+def main(arguments=None) -> int:
+    """Run a command; returns the exit status: 0, 1 where the command found a fault, 2 for what it could not do."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: python -m puffer_min COMMAND ...\n\n" + "\n".join(f"  {name:6} {text}" for name, (_, text) in COMMANDS.items())
+              + "\n\npython -m puffer_min COMMAND --help says more.")
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        print(f"unknown command {name!r}: {f'did you mean {near[0]!r}?' if near else 'there are ' + ', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module_name, text = COMMANDS[name]
+    module = importlib.import_module(f"puffer_min.{module_name}")
+    parser = argparse.ArgumentParser(prog=f"python -m puffer_min {name}", description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from, not only what it is")
+    module.add_arguments(parser)
+    args = parser.parse_args(rest)
+    try:
+        return module.run(args) or 0
+    except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
+        if args.traceback:
+            raise
+        print(f"{error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

