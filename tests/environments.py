@@ -9,12 +9,15 @@ from gymnasium import spaces
 import envs
 
 SMALL = {
+    "grid": {"task": "maze", "size": 9, "max_steps": 120, "num_levels": 20},
     "pong": {"points_to_win": 2},
     "snake": {"num_snakes": 8, "width": 24, "height": 14, "num_food": 30, "starvation": 60},
 }
 """Settings that make a large environment small, or its episodes short."""
 
 VARIANTS = {
+    "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
+             {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}],
     "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30}],
     "squared": [{"size": 5}],
 }
