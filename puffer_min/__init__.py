@@ -12,7 +12,7 @@ Importing this package imports nothing else; a name is looked up in its module w
 import importlib
 
 _HOME = {
-    "PufferEnv": "env", "make_vec": "vector", "check_environment": "check",
+    "PufferEnv": "env", "make_vec": "vector", "check_environment": "check", "GymnasiumEnv": "gymnasium_env",
     "train": "training", "Result": "training", "evaluate": "evaluation",
     "PPO": "ppo", "NotFinite": "ppo", "Config": "config", "Policy": "policy", "Actor": "policy", "RandomPolicy": "policy",
     "load_policy": "checkpoint", "CheckpointError": "checkpoint", "RolloutBuffer": "buffer", "gae": "advantage", "vtrace": "advantage",
