@@ -14,13 +14,12 @@ Environments reset themselves inside `step`, so the picture after an episode's l
 
 from __future__ import annotations
 
-import copy
-
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from puffer_min.gymnasium_env import GymnasiumEnv
+from puffer_min.random_play import random_actions
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
@@ -62,8 +61,7 @@ class Game:
         self.env, self.policy, self.agent = env, policy, agent
         self.index = agent // getattr(env, "agents_per_env", env.num_agents)
         self.keys = key_actions(env)
-        self.chance = copy.deepcopy(env.action_space)
-        self.chance.seed(seed)
+        self.random = np.random.default_rng(seed)
         self.controller = controller or ("policy" if policy is not None else "human" if self.keys else "random")
         self.take_over(self.controller)
         self.restart(seed)
@@ -93,7 +91,7 @@ class Game:
         if self.policy is not None:                      # asked even while a person drives: its memory stays with the game
             proposed = getattr(self.policy, "act", self.policy)(self.observations)
         if self.policy is None or self.controller == "random":
-            proposed = self.chance.sample()
+            proposed = random_actions(env, self.random)
         actions = np.array(proposed, env.actions.dtype)
         if actions.shape != env.actions.shape:
             raise ValueError(f"the policy gave actions of shape {actions.shape}, expected {env.actions.shape}, one row for each agent")

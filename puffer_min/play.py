@@ -216,12 +216,19 @@ def make_game(args) -> Game:
     """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError with a sentence for the user."""
     if not SPEEDS[0] <= args.fps <= SPEEDS[-1]:
         raise ValueError(f"--fps {args.fps} given, expected a number from {SPEEDS[0]} to {SPEEDS[-1]}")
-    settings = dict(setting(text) for text in args.set)
-    env = load_environment(args.environment)(**settings) if ":" in args.environment else envs.make(args.environment, seed=args.seed, **settings)
-    policy = None
+    settings, policy = dict(setting(text) for text in args.set), None
     if args.checkpoint:
-        import puffer_min               # torch takes a second to import, and a person who plays by hand needs none
-        policy = puffer_min.load_policy(args.checkpoint)
+        import puffer_min.checkpoint as checkpoint      # brings torch, two seconds that a person who plays by hand is spared
+        from puffer_min.policy import Actor
+        from puffer_min.training import name_of
+
+        contents = checkpoint.read_checkpoint(args.checkpoint)
+        if contents["env_name"] == args.environment.rpartition(":")[2]:
+            settings = contents["env_settings"] | settings
+    env = load_environment(args.environment)(**settings) if ":" in args.environment else envs.make(args.environment, seed=args.seed, **settings)
+    if args.checkpoint:
+        checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
+        policy = Actor(checkpoint.policy_from(contents), seed=args.seed)
     game = Game(env, policy, agent=args.agent, seed=args.seed)
     game.frame()                        # an environment that cannot be drawn says so before the screen is taken
     return game

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import envs
+import puffer_min
 from puffer_min import play
 from puffer_min.game import Game
 
@@ -178,6 +179,15 @@ def test_bad_arguments_are_one_sentence(words, sentence):
 
 def test_settings_reach_the_environment():
     assert play.make_game(arguments("squared", "--set", "size=5")).env.size == 5
+
+
+def test_a_checkpoint_plays_with_the_settings_it_was_trained_with(tmp_path):
+    result = puffer_min.train("squared", total_steps=2048, num_envs=64, minibatch_size=2048, run_dir=tmp_path, env_settings={"size": 5})
+    game = play.make_game(arguments("squared", "--checkpoint", str(result.checkpoint)))
+    assert game.env.size == 5 and game.controller == "policy"
+    game.step()
+    with pytest.raises(ValueError, match="is a checkpoint of squared, expected one of cartpole"):
+        play.make_game(arguments("cartpole", "--checkpoint", str(result.checkpoint)))
 
 
 # ---------------------------------------------------------------------- pictures

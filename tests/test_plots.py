@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
+import puffer_min
 from puffer_min.course import plots
 from puffer_min.course.dashboard import TEXT, live_html, training_dashboard
 
@@ -21,7 +22,7 @@ STAGES = {"learn": 3.0, "environment": 1.0}
 def run(seed=0, updates=20, **changes):
     """A made-up history of one run; its return is 10 times the update's number plus the seed, and unknown at the first."""
     return [{"step": 1000 * i, "total_steps": 1000 * updates, "seconds": 0.5 * i, "sps": 2000.0, "episode_return": None if i == 1 else 10.0 * i + seed,
-             "episode_length": 5.0, "score": 0.1 * i, "losses": {"policy_loss": -0.01, "value_loss": 1 / i, "entropy": 1.0, "approx_kl": 0.1},
+             "episode_length": 5.0, "score": 0.1 * i, "policy_loss": -0.01, "value_loss": 1 / i, "entropy": 1.0, "approx_kl": 0.1,
              "stages": STAGES, **changes} for i in range(1, updates + 1)]
 
 
@@ -100,6 +101,11 @@ def test_stage_shares_add_up_and_stand_in_the_order_of_the_loop():
     assert [bar.get_width() for bar in axes.patches] == [0.25, 0.75]
 
 
+def test_the_stages_of_a_run_weigh_each_update_by_its_seconds():
+    history = [{"seconds": 1.0, "stages": {"learn": 1.0, "copy": 0.0}}, {"seconds": 4.0, "stages": {"learn": 0.5, "copy": 0.5}}]
+    assert plots.stage_seconds(history) == {"copy": 1.5, "learn": 2.5}
+
+
 def test_bars_say_their_value_and_their_ratio_to_the_first():
     figure = plots.plot_bars({"loop": 90_000, "native": 18_000_000, "slow": 45_000})
     assert [text.get_text() for text in figure.axes[0].texts] == ["90.0k", "18.0M  (200×)", "45.0k  (0.5×)"]
@@ -159,9 +165,20 @@ def test_the_live_panel_names_progress_and_survives_numbers_that_are_missing():
     page = live_html("a <b> name", run(updates=4)[:2])
     assert "width:50.0%" in page and "2.00k of 4.00k" in page and "a &lt;b&gt; name" in page
     assert "<polyline" in page
-    first = run()[0] | {"losses": {"value_loss": math.nan}, "stages": {}}
+    first = run()[0] | {"value_loss": math.nan, "stages": {}}
     assert "–" in live_html("first", [first])
     assert "–" in live_html("bare", [{name: first[name] for name in ("step", "total_steps", "seconds", "sps")}])
+
+
+def test_a_real_run_fills_the_dashboard_and_the_plots(tmp_path):
+    dashboard = training_dashboard("squared")
+    result = puffer_min.train("squared", total_steps=100_000, run_dir=tmp_path, dashboard=dashboard)
+    assert dashboard.history == result.history
+    curves = {place.get_title(loc="left"): place.lines[0].get_ydata() for place in dashboard.figure().axes if place.lines}
+    assert len(curves) == 7 and all(len(curve) >= 2 for curve in curves.values())
+    assert curves["steps/s"].tolist() == [update["sps_now"] for update in result.history]
+    assert sum(plots.stage_seconds(result).values()) == pytest.approx(result.history[-1]["seconds"])
+    assert lines(plots.plot_learning_curve(result, x="seconds", y="score"))
 
 
 NOTEBOOK = ["from puffer_min.course import training_dashboard\n"

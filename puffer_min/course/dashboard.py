@@ -29,7 +29,8 @@ from puffer_min.course.plots import COLOURS, blank, draw_shares, in_style, plain
 TEXT = "training dashboard"
 REFRESH = 0.25                  # seconds between two redraws at the least
 SHARE = 0.01                    # of the wall time that redrawing may take
-NAMES = {"episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score", "sps": "steps/s"}
+NAMES = {"episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score", "sps": "steps/s",
+         "policy_loss": "policy loss", "value_loss": "value loss", "entropy": "entropy"}
 NEEDED = ("step", "total_steps", "seconds", "sps")
 
 
@@ -43,9 +44,10 @@ def short(value: float | None) -> str:
 class TrainingDashboard:
     """Callable with one update dict at a time; see the module's docstring.
 
-    Keys of an update: step, total_steps, seconds (since the start), sps, and where there are any episode_return,
-    episode_length, score (None while no episode has ended), losses (dict of name -> number) and stages (dict of stage ->
-    seconds). `history` keeps all updates; `figure()` draws them at any time. Outside a notebook it only keeps them.
+    An update is what `puffer_min.train` gives: step, total_steps, seconds (since the start), sps, and where there are any sps_now,
+    episode_return, episode_length, score (None while no episode has ended), policy_loss, value_loss, entropy (these three also
+    in a dict `losses`) and stages (dict of stage -> its share of the update, or its seconds). `history` keeps all updates;
+    `figure()` draws them at any time. Outside a notebook it only keeps them.
     """
 
     def __init__(self, title: str = "Training"):
@@ -92,24 +94,23 @@ class TrainingDashboard:
         """The curves of all updates so far: episodes above, learning below, and the shares of the stages."""
         if not self.history:
             raise ValueError("the dashboard has seen no update yet; call it with one, or pass it to puffer_min.train(dashboard=…)")
-        mpl.rcParams.update({"font.size": 8, "axes.titlesize": 9, "axes.labelsize": 8, "lines.linewidth": 1.4})
+        mpl.rcParams.update({"axes.titlesize": 9, "axes.labelsize": 8, "lines.linewidth": 1.4})
         figure, axes = blank(2, 4, height=4.4, width=10.4)
-        curves = curves_of(self.history)
-        for place, (name, points) in zip(axes.flat, curves):
+        for place, (name, points) in zip(axes.flat, curves_of(self.history)):
             place.set_title(name)
             place.plot(*zip(*points), color=COLOURS[0]) if points else place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
             for axis, count in ((place.xaxis, 3), (place.yaxis, 5)):
                 axis.set_major_locator(MaxNLocator(count))
                 axis.set_major_formatter(plain_ticks)
             place.set_xlabel("steps of all agents")
+            place.tick_params(labelsize=8)
             if name == NAMES["sps"]:
                 place.set_ylim(bottom=0)
-        for place in axes.flat[len(curves):7]:
-            place.set_axis_off()
         stages = total_stages(self.history)
         if stages:
             draw_shares(axes.flat[7], stages)
             axes.flat[7].set_title("where the time went")
+            axes.flat[7].tick_params(labelsize=8)
         else:
             axes.flat[7].set_axis_off()
         last = self.history[-1]
@@ -123,29 +124,14 @@ def training_dashboard(title: str = "Training") -> TrainingDashboard:
 
 
 def curves_of(history: list[dict]) -> list[tuple[str, list]]:
-    """(name, [(step, value), …]) of up to seven curves: four of the episodes, three of the losses."""
-    finite = lambda value: value is not None and math.isfinite(value)                               # noqa: E731
-    rows = [(title, [(row["step"], row[key]) for row in history if finite(row.get(key))]) for key, title in NAMES.items()]
-    for name in chosen_losses(history):
-        rows.append((name.replace("_", " "), [(row["step"], row["losses"][name]) for row in history if finite((row.get("losses") or {}).get(name))]))
-    return rows
-
-
-def chosen_losses(history: list[dict]) -> list[str]:
-    """Three losses to draw: those of the policy, the value and the entropy where they go by these names, else the first."""
-    names = list(history[-1].get("losses") or {})
-    wanted = [next((name for name in names if part in name), None) for part in ("policy", "value", "entropy")]
-    wanted = [name for name in wanted if name]
-    return (wanted + [name for name in names if name not in wanted])[:3]
+    """(name, [(step, value), …]) of seven curves: four of the episodes, three of the losses. Updates without the number are left out."""
+    rows = [row | (row.get("losses") or {}) | {"sps": row.get("sps_now", row["sps"])} for row in history]
+    return [(title, [(row["step"], row[key]) for row in rows if row.get(key) is not None and math.isfinite(row[key])]) for key, title in NAMES.items()]
 
 
 def total_stages(history: list[dict]) -> dict[str, float]:
-    """Seconds of each stage, summed over the updates."""
-    total: dict[str, float] = {}
-    for row in history:
-        for name, seconds in (row.get("stages") or {}).items():
-            total[name] = total.get(name, 0.0) + seconds
-    return stage_seconds(total) if sum(total.values()) > 0 else {}
+    """Seconds of each stage over all updates; {} where none of them says."""
+    return stage_seconds(history) if any(row.get("stages") for row in history) else {}
 
 
 # ---------------------------------------------------------------------- the live panel

@@ -22,6 +22,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, NullLocator, PercentFormatter
 
+from puffer_min.stages import STAGES
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, the best separated first."""
 
@@ -34,10 +36,9 @@ STYLE = {
 WIDTH, HEIGHT, DPI = 6.4, 3.4, 110          # inches, inches, pixels an inch
 
 AXES = {
-    "step": "steps of all agents", "seconds": "seconds of wall time", "episode_return": "episode return", "sps": "steps/s",
+    "step": "steps of all agents", "seconds": "seconds of wall time", "episode_return": "episode return", "sps": "steps/s", "sps_now": "steps/s",
     "episode_length": "episode length (steps)", "score": "score",
 }
-STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
 
 
 @FuncFormatter
@@ -159,12 +160,19 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
 
 
 def stage_seconds(stages) -> dict[str, float]:
-    """Stage -> seconds (or shares) of a run's last update or of a dict, in the order of the loop."""
-    if not isinstance(stages, Mapping):
-        stages = history_of(stages)[-1].get("stages") or {}
-    if not stages or sum(stages.values()) <= 0:
-        raise ValueError("stages: given none, expected seconds for each stage, such as {'environment': 1.2, 'learn': 3.4}")
-    return {name: float(stages[name]) for name in sorted(stages, key=lambda name: (STAGES.index(name) if name in STAGES else len(STAGES), name))}
+    """Stage -> seconds in the order of the loop, from such a dict or from a run, whose updates hold the share of each stage."""
+    total: dict[str, float] = {}
+    if isinstance(stages, Mapping):
+        total = {name: float(seconds) for name, seconds in stages.items()}
+    else:
+        before = 0.0
+        for row in history_of(stages):
+            parts, spent, before = row.get("stages") or {}, row["seconds"] - before, row["seconds"]
+            for name, part in parts.items():
+                total[name] = total.get(name, 0.0) + spent * part / (sum(parts.values()) or 1)
+    if sum(total.values()) <= 0:
+        raise ValueError("stages: given none, expected seconds for each stage, such as {'environment': 1.2, 'learn': 3.4}, or a run")
+    return dict(sorted(total.items(), key=lambda item: (STAGES.index(item[0]) if item[0] in STAGES else len(STAGES), item[0])))
 
 
 def draw_shares(axes, seconds: Mapping[str, float]) -> None:
