@@ -197,3 +197,11 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment(tmp_path):
     assert said.returncode == 0, said.stderr
     file, count = said.stdout.split()
     assert Path(file).is_relative_to(site) and int(count) == len(list((ROOT / "envs").glob("*.pyx")))
+
+
+@pytest.mark.long
+def test_the_readmes_python_does_what_it_says(tmp_path):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert (tmp_path / "cartpole.pt").exists()
