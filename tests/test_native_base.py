@@ -273,7 +273,7 @@ def episodes(rows):
     done = []
     for rewards, ended, mask in rows:
         returns += rewards
-        lengths += mask
+        lengths += mask | ended                     # a slot may empty on the step its episode ends
         done += list(zip(returns[ended], lengths[ended]))
         returns[ended] = lengths[ended] = 0
     return len(done), *np.mean(done, axis=0)
