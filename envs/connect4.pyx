@@ -26,7 +26,7 @@ from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
 
-cimport numpy as cnp
+cimport cython
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memset
 
@@ -240,6 +240,7 @@ cdef inline bint has_four(uint64_t stones) noexcept nogil:
     return False
 
 
+@cython.overflowcheck(False)           # bits shifted out at the top are meant to be lost
 cdef inline uint64_t threats(uint64_t stones, int shift) noexcept nogil:
     """Cells that complete four with stones on a line of direction `shift`."""
     cdef uint64_t above = (stones << shift) & (stones << (2 * shift))
@@ -247,6 +248,7 @@ cdef inline uint64_t threats(uint64_t stones, int shift) noexcept nogil:
     return (above & ((stones << (3 * shift)) | (stones >> shift))) | (below & ((stones << shift) | (stones >> (3 * shift))))
 
 
+@cython.overflowcheck(False)
 cdef inline uint64_t winning_cells(uint64_t stones, uint64_t taken) noexcept nogil:
     """Free cells, reachable now or later, that would complete four."""
     cdef uint64_t column = (stones << 1) & (stones << 2) & (stones << 3)
