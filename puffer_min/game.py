@@ -53,9 +53,11 @@ class Game:
             env = GymnasiumEnv(env)
         missing = [name for name in ("num_agents", "single_action_space", "actions", "step", "render") if not hasattr(env, name)]
         if missing:
-            raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: give an environment of envs.make(...) or a puffer_min.PufferEnv")
+            raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: "
+                            f"give an environment of envs.make(...) or a puffer_min.PufferEnv")
         if not 0 <= agent < env.num_agents:
-            raise ValueError(f"agent={agent} given, expected a row from 0 to {env.num_agents - 1}, for the environment has {env.num_agents} agents")
+            raise ValueError(f"agent={agent} given, expected a row from 0 to {env.num_agents - 1}, "
+                             f"for the environment has {env.num_agents} agents")
         if policy is not None and not callable(getattr(policy, "act", policy)):
             raise TypeError(f"policy: given {type(policy).__name__}, expected an object with act(observations) -> actions")
         self.env, self.policy, self.agent = env, policy, agent
@@ -73,7 +75,8 @@ class Game:
         if controller == "policy" and self.policy is None:
             raise ValueError("there is no policy to take over: give one, as in Player(env, policy)")
         if controller == "human" and not self.keys:
-            raise ValueError(f"{type(self.env).__name__} names no keys, so nobody can play it by hand; set its `keys` to a dict of key name -> action")
+            raise ValueError(f"{type(self.env).__name__} names no keys, so nobody can play it by hand; "
+                             f"set its `keys` to a dict of key name -> action")
         self.controller = controller
 
     def restart(self, seed: int | None = None) -> None:

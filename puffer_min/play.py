@@ -114,7 +114,8 @@ class Terminal:
         data = os.read(self.input, 1024)
         if not data:
             raise EOFError("the terminal was closed")
-        return [NAMES.get(letter, "") if letter else character or "Escape" for letter, character in KEY.findall(data.decode(errors="ignore"))]
+        found = KEY.findall(data.decode(errors="ignore"))
+        return [NAMES.get(letter, "") if letter else character or "Escape" for letter, character in found]
 
     def show(self, image: np.ndarray, text: list[str]) -> None:
         """A picture and the lines under it."""
@@ -123,7 +124,8 @@ class Terminal:
             picture = [f"{columns} x {lines} is too small"[:columns]]
         else:
             picture = half_blocks(image, columns, lines - TEXT_LINES)
-        self.write("\x1b[H" + "".join(line + "\x1b[K\r\n" for line in picture) + "\r\n".join(line[:columns - 1] + "\x1b[K" for line in text) + "\x1b[J")
+        lines = picture + [line[:columns - 1] for line in text]
+        self.write("\x1b[H" + "\r\n".join(line + "\x1b[K" for line in lines) + "\x1b[J")
 
 
 # ---------------------------------------------------------------------- the game
@@ -225,7 +227,10 @@ def make_game(args) -> Game:
         contents = checkpoint.read_checkpoint(args.checkpoint)
         if contents["env_name"] == args.environment.rpartition(":")[2]:
             settings = contents["env_settings"] | settings
-    env = load_environment(args.environment)(**settings) if ":" in args.environment else envs.make(args.environment, seed=args.seed, **settings)
+    if ":" in args.environment:
+        env = load_environment(args.environment)(**settings)
+    else:
+        env = envs.make(args.environment, seed=args.seed, **settings)
     if args.checkpoint:
         checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
         policy = Actor(checkpoint.policy_from(contents), seed=args.seed)
@@ -237,7 +242,8 @@ def make_game(args) -> Game:
 def run(args) -> int:
     """Play until q; returns 0, 2 if there is no such environment, checkpoint or terminal, 1 if the environment failed."""
     if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("play needs a terminal for its keys and its picture, and there is none here; in a notebook use puffer_min.course.Player.", file=sys.stderr)
+        print("play needs a terminal for its keys and its picture, and there is none here; in a notebook use puffer_min.course.Player.",
+              file=sys.stderr)
         return 2
     try:
         game = make_game(args)
@@ -253,5 +259,6 @@ def run(args) -> int:
         print(f"{args.environment} stopped at step {game.steps + 1}: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     count, ends = game.steps, game.episodes
-    print(f"Played {args.environment} for {count} step{'s' * (count != 1)}, {ends} episode{'s' * (ends != 1)} finished. Nothing was written to disk.")
+    print(f"Played {args.environment} for {count} step{'s' * (count != 1)}, {ends} episode{'s' * (ends != 1)} finished. "
+          f"Nothing was written to disk.")
     return 0

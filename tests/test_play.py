@@ -22,7 +22,7 @@ import puffer_min
 from puffer_min import play
 from puffer_min.game import Game
 
-PROGRAM = "import argparse, sys; from puffer_min import play; p = argparse.ArgumentParser(); play.add_arguments(p); sys.exit(play.run(p.parse_args()))"
+PLAY = [sys.executable, "-m", "puffer_min", "play"]
 
 
 class Window:
@@ -32,7 +32,7 @@ class Window:
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self.before = termios.tcgetattr(self.slave)
-        self.program = subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdin=self.slave, stdout=self.slave, stderr=self.slave,
+        self.program = subprocess.Popen([*PLAY, *arguments], stdin=self.slave, stdout=self.slave, stderr=self.slave,
                                         cwd=cwd, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
                                         env=os.environ | {"PYTHONPATH": os.getcwd()})
         self.text = ""
@@ -161,7 +161,7 @@ def arguments(*words):
 
 
 def test_without_a_terminal_one_sentence_says_so():
-    found = subprocess.run([sys.executable, "-c", PROGRAM, "squared"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = subprocess.run([*PLAY, "squared"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert found.returncode == 2 and found.stdout == ""
     assert found.stderr.count("\n") == 1 and "needs a terminal" in found.stderr
 

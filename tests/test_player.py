@@ -196,7 +196,8 @@ def test_a_flat_square_is_shown_as_a_grid_and_a_short_vector_as_numbers():
     assert numbers.readout["values"] == []
 
 
-@pytest.mark.parametrize("shape, grid", [((7, 7), (7, 7)), ((7, 7, 3), (7, 7)), ((3, 7, 8), (7, 8)), ((49,), (7, 7)), ((4,), None), ((12,), None)])
+@pytest.mark.parametrize("shape, grid", [((7, 7), (7, 7)), ((7, 7, 3), (7, 7)), ((3, 7, 8), (7, 8)), ((49,), (7, 7)), ((4,), None),
+                                         ((12,), None)])
 def test_the_grid_of_an_observation(shape, grid):
     found = observation_grid(np.zeros(shape))
     assert (found if found is None else found.shape) == grid
@@ -297,7 +298,8 @@ def test_the_output_holds_a_plain_picture_for_readers_without_a_kernel():
 
 
 def test_players_execute_in_a_notebook_without_a_front_end():
-    cells = ["from puffer_min.course import Player\nfirst = Player('squared')\nfirst", "Player('squared', lambda o: o[:, 0].astype('int32') * 0, fps=60)",
+    cells = ["from puffer_min.course import Player\nfirst = Player('squared')\nfirst",
+             "Player('squared', lambda o: o[:, 0].astype('int32') * 0, fps=60)",
              "first.press('ArrowUp')\nfirst.playing = True\nfirst.step()['action']"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

@@ -21,9 +21,9 @@ STAGES = {"learn": 3.0, "environment": 1.0}
 
 def run(seed=0, updates=20, **changes):
     """A made-up history of one run; its return is 10 times the update's number plus the seed, and unknown at the first."""
-    return [{"step": 1000 * i, "total_steps": 1000 * updates, "seconds": 0.5 * i, "sps": 2000.0, "episode_return": None if i == 1 else 10.0 * i + seed,
-             "episode_length": 5.0, "score": 0.1 * i, "policy_loss": -0.01, "value_loss": 1 / i, "entropy": 1.0, "approx_kl": 0.1,
-             "stages": STAGES, **changes} for i in range(1, updates + 1)]
+    return [{"step": 1000 * i, "total_steps": 1000 * updates, "seconds": 0.5 * i, "sps": 2000.0,
+             "episode_return": None if i == 1 else 10.0 * i + seed, "episode_length": 5.0, "score": 0.1 * i,
+             "policy_loss": -0.01, "value_loss": 1 / i, "entropy": 1.0, "stages": STAGES, **changes} for i in range(1, updates + 1)]
 
 
 class Result:
@@ -33,7 +33,7 @@ class Result:
 
 FIGURES = {
     "learning_curve": lambda: plots.plot_learning_curve(run()),
-    "learning_curve_of_seeds": lambda: plots.plot_learning_curve({"PPO": [run(s) for s in range(3)], "other": run(5)}, x="seconds", goal=100),
+    "learning_curve_of_seeds": lambda: plots.plot_learning_curve({"PPO": [run(0), run(1), run(2)], "other": run(5)}, x="seconds", goal=100),
     "stages": lambda: plots.plot_stages(run()),
     "bars": lambda: plots.plot_bars({"loop": 9e4, "native": 2e7}),
     "returns": lambda: plots.plot_returns({"random": [0, 1, 2], "trained": [5, 6]}),
@@ -155,7 +155,8 @@ def test_the_final_figure_holds_every_curve_and_the_time_of_all_updates():
     for update in run():
         dashboard(update)
     axes = {place.get_title(loc="left"): place for place in dashboard.figure().axes}
-    assert set(axes) == {"episode return", "episode length (steps)", "score", "steps/s", "policy loss", "value loss", "entropy", "where the time went"}
+    assert set(axes) == {"episode return", "episode length (steps)", "score", "steps/s", "policy loss", "value loss", "entropy",
+                         "where the time went"}
     assert axes["episode return"].lines[0].get_ydata()[-1] == 200
     assert axes["value loss"].lines[0].get_ydata()[-1] == 1 / 20
     assert [bar.get_width() for bar in axes["where the time went"].patches] == [0.25, 0.75]

@@ -98,7 +98,10 @@ class TrainingDashboard:
         figure, axes = blank(2, 4, height=4.4, width=10.4)
         for place, (name, points) in zip(axes.flat, curves_of(self.history)):
             place.set_title(name)
-            place.plot(*zip(*points), color=COLOURS[0]) if points else place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
+            if points:
+                place.plot(*zip(*points), color=COLOURS[0])
+            else:
+                place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
             for axis, count in ((place.xaxis, 3), (place.yaxis, 5)):
                 axis.set_major_locator(MaxNLocator(count))
                 axis.set_major_formatter(plain_ticks)
@@ -114,7 +117,8 @@ class TrainingDashboard:
         else:
             axes.flat[7].set_axis_off()
         last = self.history[-1]
-        figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01, ha="left", fontsize=11,
+                        fontweight="bold")
         return figure
 
 
@@ -126,7 +130,8 @@ def training_dashboard(title: str = "Training") -> TrainingDashboard:
 def curves_of(history: list[dict]) -> list[tuple[str, list]]:
     """(name, [(step, value), …]) of seven curves: four of the episodes, three of the losses. Updates without the number are left out."""
     rows = [row | (row.get("losses") or {}) | {"sps": row.get("sps_now", row["sps"])} for row in history]
-    return [(title, [(row["step"], row[key]) for row in rows if row.get(key) is not None and math.isfinite(row[key])]) for key, title in NAMES.items()]
+    known = lambda value: value is not None and math.isfinite(value)                                # noqa: E731
+    return [(title, [(row["step"], row[key]) for row in rows if known(row.get(key))]) for key, title in NAMES.items()]
 
 
 def total_stages(history: list[dict]) -> dict[str, float]:
@@ -147,7 +152,8 @@ def live_html(title: str, history: list[dict]) -> str:
     cells = " ".join(f'<span style="margin-right:16px;white-space:nowrap">{name} <b>{value}</b></span>' for name, value in numbers)
     curves = "".join(sparkline(name, points[-4000:]) for name, points in curves_of(history) if name != NAMES["sps"])
     return (f'<div style="font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums"><b>{html.escape(title)}</b>'
-            f'<div style="background:#E3E6EA;height:10px;width:100%;max-width:880px;margin:4px 0"><div style="background:{COLOURS[0]};height:10px;width:{done:.1%}"></div></div>'
+            f'<div style="background:#E3E6EA;height:10px;width:100%;max-width:880px;margin:4px 0">'
+            f'<div style="background:{COLOURS[0]};height:10px;width:{done:.1%}"></div></div>'
             f"<div>{cells}</div>{stage_bar(total_stages(history[-50:]))}<div>{curves}</div></div>")
 
 
@@ -157,10 +163,12 @@ def sparkline(name: str, points: list, width: int = 200, height: int = 56) -> st
         return ""
     points = points[::max(1, len(points) // 150)] + points[-1:]
     xs, ys = zip(*points)
-    spread_x, spread_y = (xs[-1] - xs[0]) or 1, (max(ys) - min(ys)) or 1
-    path = " ".join(f"{(x - xs[0]) / spread_x * (width - 8) + 4:.1f},{height - 4 - (y - min(ys)) / spread_y * (height - 8):.1f}" for x, y in points)
+    left, low = xs[0], min(ys)
+    across, up = (width - 8) / ((xs[-1] - left) or 1), (height - 8) / ((max(ys) - low) or 1)
+    path = " ".join(f"{4 + (x - left) * across:.1f},{height - 4 - (y - low) * up:.1f}" for x, y in points)
     return (f'<span style="display:inline-block;margin:4px 14px 0 0;font-size:12px">{html.escape(name)} <b>{short(ys[-1])}</b><br>'
-            f'<svg width="{width}" height="{height}" style="background:#F6F7F9"><polyline points="{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/></svg></span>')
+            f'<svg width="{width}" height="{height}" style="background:#F6F7F9">'
+            f'<polyline points="{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/></svg></span>')
 
 
 def stage_bar(stages: Mapping[str, float]) -> str:
@@ -170,5 +178,6 @@ def stage_bar(stages: Mapping[str, float]) -> str:
         return ""
     parts = [(name, seconds / total, colour) for (name, seconds), colour in zip(stages.items(), COLOURS * 3)]
     bar = "".join(f'<div style="background:{colour};width:{share:.1%}"></div>' for _, share, colour in parts)
-    legend = "".join(f'<span style="margin-right:12px"><span style="color:{colour}">■</span> {html.escape(name)} {share:.0%}</span>' for name, share, colour in parts)
+    legend = "".join(f'<span style="margin-right:12px"><span style="color:{colour}">■</span> {html.escape(name)} {share:.0%}</span>'
+                     for name, share, colour in parts)
     return f'<div style="display:flex;height:8px;max-width:880px;margin-top:4px">{bar}</div><div style="font-size:12px">{legend}</div>'

@@ -164,8 +164,9 @@ function view(model, clock, el) {
   const who = element("span", "who", bar);
   who.setAttribute("role", "group");
   who.setAttribute("aria-label", "who plays");
+  const people = { human: "You", policy: "Policy", random: "Random" };
   const drivers = Object.fromEntries(model.get("drivers").map((name) =>
-    [name, button(name, { human: "You", policy: "Policy", random: "Random" }[name], "who plays (p)", () => clock.set("controller", name), who)]));
+    [name, button(name, people[name], "who plays (p)", () => clock.set("controller", name), who)]));
   const speed = element("label", "speed", bar, "speed");
   const slider = element("input", "", speed);
   Object.assign(slider, { type: "range", min: 2, max: 60, step: 1 });
@@ -194,6 +195,7 @@ function view(model, clock, el) {
   error.setAttribute("role", "alert");
 
   const gameKeys = new Set(model.get("legend").flatMap(([keys]) => keys));
+  const paused = `paused: ${gameKeys.has(" ") ? "a click" : "space"} goes on, ${gameKeys.has("n") ? "" : "n or "}a game key makes one step`;
   const stepOnce = () => {
     if (model.get("playing")) clock.set("playing", false);
     clock.step("step");
@@ -268,7 +270,7 @@ function view(model, clock, el) {
     notice.textContent = clock.isLate() ? "waiting for the kernel: it is busy, or was restarted (then run the cell again)"
       : ending ? ending
       : !cover.hidden ? " "
-      : !playing ? (focused ? `paused: ${gameKeys.has(" ") ? "a click" : "space"} goes on, ${gameKeys.has("n") ? "" : "n or "}a game key makes one step` : "paused: click the picture to go on")
+      : !playing ? (focused ? paused : "paused: click the picture to go on")
       : model.get("controller") !== "human" ? `played ${model.get("controller") === "policy" ? "by the policy" : "at random"}`
       : focused ? "you play" : "click the picture to give it your keys";
   }

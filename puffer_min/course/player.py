@@ -34,7 +34,10 @@ SHADES = (np.asarray(colormaps["cividis"].colors) * 255).round().astype(np.uint8
 
 
 def png(image: np.ndarray) -> bytes:
-    """An RGB array as PNG bytes: rows unfiltered, lightly compressed. On flat game pictures up to five times as fast as Pillow, which tries five filters."""
+    """An RGB array as PNG bytes: rows unfiltered, lightly compressed.
+
+    On flat game pictures up to five times as fast as Pillow, which tries five filters on every row.
+    """
     height, width, _ = image.shape
     rows = np.zeros((height, 1 + 3 * width), np.uint8)              # each row begins with its filter's number: 0, none
     rows[:, 1:] = image.reshape(height, 3 * width)
@@ -49,7 +52,10 @@ def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def observation_grid(observation: np.ndarray) -> np.ndarray | None:
-    """The observation of one agent as a grid (rows, columns) if it is one: two axes, or planes (the first is taken), or a flat square of at least 3 x 3."""
+    """One agent's observation as a grid (rows, columns), or None if it is none.
+
+    Two axes are a grid, of several planes the first is taken, and a flat square of at least 3 x 3 is folded.
+    """
     if observation.ndim == 3:
         observation = observation[..., 0] if observation.shape[2] <= observation.shape[0] else observation[0]
     if observation.ndim == 1:

@@ -36,8 +36,8 @@ STYLE = {
 WIDTH, HEIGHT, DPI = 6.4, 3.4, 110          # inches, inches, pixels an inch
 
 AXES = {
-    "step": "steps of all agents", "seconds": "seconds of wall time", "episode_return": "episode return", "sps": "steps/s", "sps_now": "steps/s",
-    "episode_length": "episode length (steps)", "score": "score",
+    "step": "steps of all agents", "seconds": "seconds of wall time", "sps": "steps/s", "sps_now": "steps/s",
+    "episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score",
 }
 
 
@@ -147,8 +147,8 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
         axes.plot(grid, values.mean(0), color=colour, label=f"{name} ({len(curves)} seeds: mean, 95 % band)".strip())
     if goal is not None:
         axes.axhline(goal, color="#555555", linestyle="--", linewidth=1.2)
-        axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
-                      color="#555555", fontsize=9)
+        axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                      textcoords="offset points", color="#555555", fontsize=9)
     axes.set_xlabel(AXES.get(x, x))
     axes.set_ylabel(AXES.get(y, y))
     for axis in (axes.xaxis, axes.yaxis):
@@ -180,7 +180,7 @@ def draw_shares(axes, seconds: Mapping[str, float]) -> None:
     total = sum(seconds.values())
     shares = [value / total for value in seconds.values()]
     bars = axes.barh(list(seconds), shares, color=COLOURS[0], height=0.65)
-    axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=9)
+    axes.bar_label(bars, ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares], padding=3, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, max(shares) * 1.18)
     axes.grid(axis="y", visible=False)
@@ -208,7 +208,8 @@ def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str 
     first = next(iter(values.values()))
     short = EngFormatter(places=1, sep="")
     ratio = lambda value: f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"      # noqa: E731
-    axes.bar_label(bars, [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())], padding=4, fontsize=9)
+    labels = [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())]
+    axes.bar_label(bars, labels, padding=4, fontsize=9)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     low, high = min(values.values()), max(values.values())
@@ -227,7 +228,10 @@ def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str 
 
 @in_style
 def plot_returns(groups, *, title: str = "Return of every episode", label: str = "episode return") -> Figure:
-    """Every episode's return as a dot, a row for each group, and the mean with its 95 % interval. `groups`: list, or dict of name -> list."""
+    """Every episode's return as a dot, a row for each group, and the mean with its 95 % interval.
+
+    groups  list of returns, or dict of name -> list
+    """
     groups = {name: np.asarray(values, float).ravel() for name, values in (groups if isinstance(groups, Mapping) else {"": groups}).items()}
     empty = [name for name, values in groups.items() if not len(values)]
     if empty or not groups:
@@ -236,7 +240,8 @@ def plot_returns(groups, *, title: str = "Return of every episode", label: str =
     chance = np.random.default_rng(0)
     for row, (name, values) in enumerate(groups.items()):
         colour, mean = COLOURS[row % len(COLOURS)], values.mean()
-        axes.scatter(values, row + chance.uniform(-0.22, 0.22, len(values)), s=14, color=colour, alpha=max(0.15, 0.6 - len(values) / 500), linewidth=0)
+        heights, faint = row + chance.uniform(-0.22, 0.22, len(values)), max(0.15, 0.6 - len(values) / 500)
+        axes.scatter(values, heights, s=14, color=colour, alpha=faint, linewidth=0)
         low, high = confidence(values)
         axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", color="black", markersize=6, capsize=4, zorder=3)
         axes.annotate(f"{mean:.3g}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
@@ -264,7 +269,8 @@ def plot_actions(actions, probabilities, *, names: Sequence[str] = (), title: st
     chance = 2 * np.sqrt(probabilities * (1 - probabilities) / len(actions))
     figure, axes = blank()
     axes.bar(places, frequency, color=COLOURS[5], width=0.7, label=f"frequency in {len(actions):,} draws")
-    axes.errorbar(places, probabilities, yerr=chance, fmt="o", color=COLOURS[1], markersize=5, capsize=4, label="probability ± 2 standard deviations")
+    axes.errorbar(places, probabilities, yerr=chance, fmt="o", color=COLOURS[1], markersize=5, capsize=4,
+                  label="probability ± 2 standard deviations")
     axes.set_xticks(places, names if len(names) == len(places) else places)
     axes.grid(axis="x", visible=False)
     axes.set_ylim(0, max(frequency.max(), (probabilities + chance).max()) * 1.25)
@@ -276,7 +282,8 @@ def plot_actions(actions, probabilities, *, names: Sequence[str] = (), title: st
 
 
 @in_style
-def plot_observation(observation, *, shape: tuple[int, int] | None = None, names: Sequence[str] = (), title: str = "What the agent sees") -> Figure:
+def plot_observation(observation, *, shape: tuple[int, int] | None = None, names: Sequence[str] = (),
+                     title: str = "What the agent sees") -> Figure:
     """One agent's observation as a heat map. `shape`: rows and columns of a flat one; `names`: what the codes 0, 1, 2, … mean."""
     grid = np.asarray(observation)
     if grid.ndim == 1:
@@ -284,13 +291,15 @@ def plot_observation(observation, *, shape: tuple[int, int] | None = None, names
         shape = shape or ((side, side) if side * side == len(grid) else (1, len(grid)))
     grid = grid.reshape(shape) if shape else grid
     if grid.ndim != 2:
-        raise ValueError(f"observation: given shape {np.shape(observation)}, expected one agent's grid of two axes, or a flat one with shape=(rows, columns)")
+        raise ValueError(f"observation: given shape {np.shape(observation)}, expected one agent's grid of two axes, "
+                         f"or a flat one with shape=(rows, columns)")
     coded = len(names) > 1
     figure, axes = blank(height=3.6, width=4.6 if grid.shape[0] * 2 > grid.shape[1] else WIDTH)
     colours = mpl.colormaps["cividis"].resampled(len(names)) if coded else "cividis"
     image = axes.imshow(grid, cmap=colours, vmin=-0.5 if coded else None, vmax=len(names) - 0.5 if coded else None,
                         aspect="equal" if grid.shape[0] > 1 else "auto")
-    bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]), ticks=range(len(names)) if coded else None, label="" if coded else f"value ({grid.dtype})")
+    bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]), ticks=range(len(names)) if coded else None,
+                          label="" if coded else f"value ({grid.dtype})")
     if coded:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} {names[int(value)]}"))
     axes.grid(visible=False)

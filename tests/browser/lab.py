@@ -43,9 +43,7 @@ CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell
           mime: outputs.map((output) => Object.keys(output.data || {})),
           error: outputs.filter((o) => o.output_type === 'error').map((o) => o.ename + ': ' + o.evalue)[0] || null};
 }).filter((cell) => cell)"""
-KERNEL = """() => { const panel = window.jupyterapp && window.jupyterapp.shell.currentWidget;
-  const session = panel && panel.sessionContext && panel.sessionContext.session;
-  return session && session.kernel ? session.kernel.status : 'none'; }"""
+KERNEL = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status || 'none'"
 
 
 def wait_for(condition, seconds: float, what: str):
@@ -97,7 +95,8 @@ class Lab:
                    "--expose-app-in-browser", f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
-        self.server = subprocess.Popen(command, env=environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder)
+        self.server = subprocess.Popen(command, env=environment, cwd=self.folder, stdout=self.log, stderr=subprocess.STDOUT,
+                                       start_new_session=True)
         wait_for(self.answers, 90, "JupyterLab to answer")
 
     def answers(self):
@@ -137,7 +136,7 @@ class Lab:
         page.on("pageerror", lambda error: notebook.page_errors.append(str(error)[:500]))
         page.goto(f"{self.url}/lab/tree/{path}?token={self.token}&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
-        page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell.currentWidget && window.jupyterapp.shell.currentWidget.content.widgets")
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content.widgets")
         try:
             yield notebook
         finally:
@@ -262,13 +261,14 @@ class GamePicture:
 
     def legend(self) -> dict[str, str]:
         """Browser key name -> the words of its action, as printed under the picture."""
-        rows = self.root.locator(".keys span").evaluate_all("(rows) => rows.map((row) => "
-                                                            "[Array.from(row.querySelectorAll('kbd')).map((kbd) => kbd.dataset.key), row.lastChild.textContent.trim()])")
+        rows = self.root.locator(".keys span").evaluate_all("""(rows) => rows.map((row) =>
+            [Array.from(row.querySelectorAll('kbd')).map((kbd) => kbd.dataset.key), row.lastChild.textContent.trim()])""")
         return {key: words for keys, words in rows for key in keys}
 
     def set_speed(self, fps: int) -> None:
         """Move the speed slider."""
-        self.root.locator(".speed input").evaluate("(slider, fps) => { slider.value = fps; slider.dispatchEvent(new Event('input')); }", fps)
+        self.root.locator(".speed input").evaluate(
+            "(slider, fps) => { slider.value = fps; slider.dispatchEvent(new Event('input')); }", fps)
 
     def wait_field(self, name: str, value: str, seconds=20) -> None:
         wait_for(lambda: self.field(name) == value, seconds, f"{name} {value!r} in the read-out (it says {self.field(name)!r})")

@@ -153,7 +153,8 @@ def test_an_error_is_one_sentence_under_the_picture(notebook):
     broken = notebook.players()[2]
     broken.click()
     wait_for(lambda: broken.root.locator(".error").inner_text(), 20, "the sentence")
-    assert broken.root.locator(".error").inner_text() == "ValueError: the policy gave actions of shape (7,), expected (1,), one row for each agent"
+    sentence = "ValueError: the policy gave actions of shape (7,), expected (1,), one row for each agent"
+    assert broken.root.locator(".error").inner_text() == sentence
     wait_for(lambda: broken.button("Play").count(), 20, "the play to stop")
 
 
