@@ -40,7 +40,7 @@ cdef enum:
     EMPTY_ROOM, EMPTY_RANDOM, FOUR_ROOMS, DOOR_KEY, LAVA_GAP, MAZE
 
 cdef enum:
-    BLOCK = 32                              # agents whose views are made together
+    BLOCK = 16                              # agents whose views are made together
     WALL_CELL = 0xD2                        # OPAQUE, colour, kind; spelt out, because Cython folds no constants in the debug build
     LAVA_CELL = 0x09
     KEY_CELL = 0x45
