@@ -51,6 +51,32 @@ def test_road_points_are_the_nearest_and_nearest_first():
             assert (np.diff(np.hypot(*seen[unclipped, :2].T)) > -1e-3).all()
 
 
+def test_road_points_are_where_they_are_seen():
+    """Each point that is seen, turned back into the world, is a point of a road with that direction and width."""
+    env = envs.make("drive", 2, seed=1)
+    observations, _ = env.reset()
+    for world in range(2):
+        roads, cars = env.roads(world), env.cars(world)
+        for slot in np.flatnonzero(cars[:, 6] == 2):
+            seen = observations[world * 32 + slot, 111:].reshape(64, 5)
+            seen = seen[(np.abs(seen[:, :2]) < 0.999).all(1)]
+            cosine, sine = np.cos(cars[slot, 2]), np.sin(cars[slot, 2])
+            turn = np.array([[cosine, sine], [-sine, cosine]])
+            points = np.concatenate([cars[slot, :2] + seen[:, :2] * 50 @ turn, seen[:, 2:4] @ turn, seen[:, 4:] * 10], 1)
+            assert np.abs(points[:, None] - roads[None]).max(2).min(1).max() < 1e-2
+
+
+def test_goals_lie_along_the_lane_20_to_70_metres_ahead():
+    env = envs.make("drive", 256, seed=8)
+    env.reset()
+    cars = np.concatenate([env.cars(world) for world in range(256)])
+    cars = cars[cars[:, 6] == 2]
+    ahead = ego_view(cars[0], cars[:1, 4:6])[0, 0]
+    distance = np.hypot(*(cars[:, 4:6] - cars[:, :2]).T)
+    assert ahead > 0 and len(cars) > 3000
+    assert 15 < distance.min() and distance.max() < 75, (distance.min(), distance.max())
+
+
 def test_partners_are_the_nearest_and_nearest_first():
     env = envs.make("drive", 8, seed=2)
     observations, _ = env.reset()
@@ -145,6 +171,22 @@ def test_continuous_and_discrete_actions_agree():
         a = discrete.step(actions)[0]
         b = continuous.step(((actions - [4, 3]) / [4, 3]).astype(np.float32))[0]
         assert np.allclose(a, b, atol=1e-4)
+
+
+def test_the_log_counts_goals_collisions_and_departures_of_every_world():
+    env = envs.make("drive", 16, seed=9, report_interval=0)
+    env.reset()
+    rng, ends = np.random.default_rng(3), 0
+    goals = losses = 0
+    for _ in range(89):
+        _, rewards, terminals, _, _ = env.step(random_actions(rng, env))
+        ends += terminals.sum()
+        goals += (terminals & (rewards > 0)).sum()
+        losses += (terminals & (rewards < 0)).sum()
+    log = env.log()
+    assert log["n"] == ends and ends == goals + losses
+    assert log["score"] * ends == pytest.approx(goals) and (log["collided"] + log["off_road"]) * ends == pytest.approx(losses)
+    assert min(log["score"], log["collided"], log["off_road"]) > 0
 
 
 @pytest.mark.parametrize("wrong", [{"slots": 0}, {"slots": 33}, {"parked": 0.5, "absent": 0.5}])

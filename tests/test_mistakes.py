@@ -1,19 +1,16 @@
 """The mistakes that the streams made, each put into a copy of the sources and compiled: a named test has to fail.
 
-A test that never fails proves nothing. Here every guard of the contract is shown to bite: the list is that of stream 003 and of its
-public code, and what is like it. `MISTAKES` grows with the environments.
+A test that never fails proves nothing. Here every guard of the contract and of the games is shown to bite: the list is that of the
+streams and of their public code, and what is like it. Two copies at a time are compiled and tested (`mutants.py`), 7 seconds each.
 """
 
-import os
-import shutil
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
+import mutants
 import pytest
+from mutants import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FAILED, CRASHED = 1, (-6, -7, -11)              # pytest's status; abort, bus error, segmentation fault
 
 
@@ -28,7 +25,10 @@ class Mistake:
     test: str
 
 
-BASE, SQUARED, SNAKE = "envs/core/native.pyx", "envs/squared.pyx", "envs/snake.pyx"
+BASE, SQUARED, SNAKE, CARTPOLE = "envs/core/native.pyx", "envs/squared.pyx", "envs/snake.pyx", "envs/cartpole.pyx"
+PONG, BREAKOUT, CONNECT4, TRIPLE_TRIAD, DRIVE = (f"envs/{name}.pyx" for name in ("pong", "breakout", "connect4", "triple_triad", "drive"))
+BANDIT, MEMORY, PASSWORD, STOCHASTIC = (f"envs/{name}.pyx" for name in ("bandit", "memory", "password", "stochastic"))
+SANITY = "tests/test_sanity_tasks.py::test_"
 CONTRACT = "tests/test_native_base.py::test_"
 
 MISTAKES = [
@@ -111,8 +111,163 @@ MISTAKES = [
     Mistake("a stale base let in", BASE,
             "        require_fresh(\"envs.core.native\")\n", "",
             CONTRACT + "an_extension_older_than_its_source_is_refused_with_the_command_that_mends_it[envs.core.native]"),
+
+    # ---------------------------------------------------------------- cartpole
+    Mistake("truncation taken for termination", CARTPOLE,
+            "            terminals[i] = fabs(self.x[i]) > POSITION_LIMIT", "            terminals[i] = self.lengths[i] + 1 >= self.max_episode_steps or fabs(self.x[i]) > POSITION_LIMIT",
+            "tests/test_cartpole.py::test_truncation_keeps_the_last_observation_beside_the_first_of_the_next_episode"),
+    Mistake("last observation lost at a truncation", CARTPOLE,
+            "                memcpy(<float*> self.rows.final_observations + 4 * i, <float*> self.rows.observations + 4 * i, 4 * sizeof(float))\n", "",
+            "tests/test_cartpole.py::test_truncation_keeps_the_last_observation_beside_the_first_of_the_next_episode"),
+    Mistake("a continuous mode that clips every step to the discrete push", CARTPOLE,
+            "force[i] = FORCE * min(max(real[i], -1.0), 1.0)", "force[i] = FORCE if real[i] > 0 else -FORCE",
+            "tests/test_cartpole.py::test_a_part_of_the_force_is_that_part_of_ten_newtons"),
+
+    # ---------------------------------------------------------------- pong
+    Mistake("terminal flag cleared by the self-reset, pong", PONG,
+            "        self.metrics[i] = game.points - game.rival_points\n        self.start(i)\n",
+            "        self.metrics[i] = game.points - game.rival_points\n        self.start(i)\n        self.rows.terminals[i] = 0\n",
+            CONTRACT + "the_end_of_an_episode_is_visible_on_its_step_and_only_there[pong]"),
+    Mistake("unscaled observation, pong", PONG,
+            "observation[2] = game.x * (1.0 / WIDTH)", "observation[2] = game.x",
+            CONTRACT + "observations_stay_inside_the_declared_space[pong]"),
+    Mistake("score entries divided as whole numbers", PONG,
+            "<float> game.points / self.points_to_win", "game.points / self.points_to_win",
+            "tests/test_pong.py::test_score_entries_are_fractions_and_not_always_zero"),
+    Mistake("rand() % 2 - 1 as a sign", PONG,
+            "cdef float side = 1 if draw(&self.streams[i]) >> 63 else -1", "cdef float side = <float> (draw(&self.streams[i]) >> 63) - 1",
+            "tests/test_pong.py::test_serves_go_both_ways_about_equally_often"),
+    Mistake("first observation after reset left out, pong", PONG,
+            "            self.start(i)\n            self.observe(i)\n", "            self.start(i)\n",
+            CONTRACT + "the_first_observation_is_written_whole_whatever_was_there[pong]"),
+
+    # ---------------------------------------------------------------- breakout
+    Mistake("terminal flag cleared by the self-reset, breakout", BREAKOUT,
+            "        self.metrics[i] = game.points\n        self.start(i)\n", "        self.metrics[i] = game.points\n        self.start(i)\n        self.rows.terminals[i] = 0\n",
+            CONTRACT + "the_end_of_an_episode_is_visible_on_its_step_and_only_there[breakout]"),
+    Mistake("first observation after reset half empty", BREAKOUT,
+            "            self.start(i)\n            self.observe(i)\n", "            self.start(i)\n",
+            CONTRACT + "the_first_observation_is_written_whole_whatever_was_there[breakout]"),
+    Mistake("raw pixels as observation", BREAKOUT,
+            "observation[1] = game.x * (1.0 / WIDTH)", "observation[1] = game.x",
+            CONTRACT + "observations_stay_inside_the_declared_space[breakout]"),
+    Mistake("paddle's width divided in integers", BREAKOUT,
+            "observation[7] = game.width * (1 / PADDLE_WIDTH)", "observation[7] = <int> game.width // <int> PADDLE_WIDTH",
+            "tests/test_breakout.py::test_the_paddle_shrinks_at_the_top_wall_and_the_ball_only_gets_faster"),
+    Mistake("stalling pays better than playing, breakout", BREAKOUT,
+            " or game.idle >= AUTO_FIRE", "",
+            "tests/test_breakout.py::test_an_idle_player_does_not_play_for_ever"),
+    Mistake("a ball that flies for ever", BREAKOUT,
+            "if game.y > HEIGHT or game.idle >= self.patience:", "if game.y > HEIGHT:",
+            "tests/test_breakout.py::test_a_ball_that_breaks_nothing_is_taken_away"),
+    Mistake("brick index swapped in row and column", BREAKOUT,
+            "brick = row * COLUMNS + column", "brick = column * ROWS + row",
+            "tests/test_breakout.py::test_score_is_the_value_of_the_bricks_and_return_their_number"),
+
+    # ---------------------------------------------------------------- connect4
+    Mistake("a bot that never plays column 0", CONNECT4,
+            "        return pick(chosen if chosen else moves,", "        moves &= ~<uint64_t> 0x3F\n        return pick(moves & chosen if moves & chosen else moves if moves else chosen,",
+            "tests/test_connect4.py::test_four_stones_in_column_0_do_not_beat_every_opponent"),
+    Mistake("a full column that wins", CONNECT4,
+            "return self.finish(i, -1 if first else 1)", "return self.finish(i, 1 if first else -1)",
+            "tests/test_connect4.py::test_a_full_column_loses_and_never_wins"),
+    Mistake("two agents' logs in one, connect4", CONNECT4,
+            "self.metrics[agent + 1] = (1 - result) * 0.5", "self.metrics[agent] = (1 - result) * 0.5",
+            "tests/test_connect4.py::test_two_players_rewards_are_opposite"),
+    Mistake("the flag of one agent of two forgotten", CONNECT4,
+            "            self.rows.terminals[agent + 1] = 1\n", "",
+            "tests/test_connect4.py::test_two_players_rewards_are_opposite"),
+    Mistake("a line of four over the edge of the board", CONNECT4,
+            "& (BOARD ^ taken)", "& ~taken",
+            "tests/test_connect4.py::test_search_never_loses_a_won_position_at_its_depth"),
+    Mistake("the board upside down in the observation", CONNECT4,
+            "(ROWS - 1 - where % STRIDE) * COLUMNS", "where % STRIDE * COLUMNS",
+            "tests/test_connect4.py::test_two_players_take_turns_and_see_each_other"),
+
+    # ---------------------------------------------------------------- triple_triad
+    Mistake("-1 for no neighbour used as an index", TRIPLE_TRIAD,
+            "if other >= 0 and table.owner[other] == 1 - side and", "if table.owner[other] == 1 - side and",
+            "tests/test_triple_triad.py::test_every_placement_agrees_with_a_plain_table[greedy]"),
+    Mistake("stalling pays better than playing, triple_triad", TRIPLE_TRIAD,
+            "if table.steps[side] >= self.patience:", "if False:",
+            "tests/test_triple_triad.py::test_stalling_is_worse_than_playing_at_random_and_losing_to_greedy"),
+    Mistake("a wasted step that costs nothing", TRIPLE_TRIAD,
+            "cdef float WASTED = -0.02", "cdef float WASTED = 0",
+            "tests/test_triple_triad.py::test_the_observation_says_which_actions_do_something"),
+    Mistake("several agents' logs in one, triple_triad", TRIPLE_TRIAD,
+            "self.metrics[2 * agent] = table.first_score if side == 0 else", "self.metrics[2 * agent] = table.first_score if True else",
+            "tests/test_triple_triad.py::test_two_players_see_the_same_table_from_both_sides"),
+    Mistake("facing number looked up on the wrong side", TRIPLE_TRIAD,
+            "numbers[direction] > table.board[4 * other + (direction ^ 2)]", "numbers[direction] > table.board[4 * other + direction]",
+            "tests/test_triple_triad.py::test_every_placement_agrees_with_a_plain_table[random]"),
+
+    # ---------------------------------------------------------------- drive
+    Mistake("allocation of sizeof(pointer), drive", DRIVE,
+            "num_envs * sizeof(World)", "num_envs * sizeof(World*)",
+            CONTRACT + "a_saved_state_resumes_exactly[drive]"),
+    Mistake("truncation cleared by the self-reset", DRIVE,
+            "                    self.observe(i, slot, <float*> self.rows.final_observations)\n            self.start(i)\n",
+            "                    self.observe(i, slot, <float*> self.rows.final_observations)\n            self.start(i)\n            memset(self.rows.truncations, 0, self.num_agents)\n",
+            "tests/test_drive.py::test_a_world_ends_by_time_with_the_last_observation_kept"),
+    Mistake("unscaled observation, drive", DRIVE,
+            "observation[0] = car.speed * (1 / TOP_SPEED)", "observation[0] = car.speed",
+            CONTRACT + "observations_stay_inside_the_declared_space[drive]"),
+    Mistake("swapped x and y of the road points", DRIVE,
+            "observation[ROAD_POINT * n] = clamp(ahead_of(", "observation[ROAD_POINT * n] = clamp(left_of(",
+            "tests/test_drive.py::test_road_points_are_where_they_are_seen"),
+    Mistake("swapped x and y of the partners", DRIVE,
+            "observation[0] = ahead_of(car, partner.x, partner.y)", "observation[0] = ahead_of(car, partner.y, partner.x)",
+            "tests/test_drive.py::test_partners_are_the_nearest_and_nearest_first"),
+    Mistake("the first partners found, not the nearest", DRIVE,
+            "while n > 0 and distances[n - 1] > distance:", "while False:",
+            "tests/test_drive.py::test_partners_are_the_nearest_and_nearest_first"),
+    Mistake("goal index one past the end of the road", DRIVE,
+            "if ahead < 0 or ahead >= world.num_points:", "if ahead < 0 or ahead >= world.num_points + 4:",
+            "tests/test_drive.py::test_goals_lie_along_the_lane_20_to_70_metres_ahead"),
+    Mistake("an empty slot seen as a car", DRIVE,
+            "if other == slot or world.cars[other].kind == ABSENT:", "if other == slot:",
+            "tests/test_drive.py::test_partners_are_the_nearest_and_nearest_first"),
+    Mistake("the mask of an empty slot up", DRIVE,
+            "        self.rows.masks[agent] = 0\n", "",
+            "tests/test_drive.py::test_masks_mark_the_driving_agents_and_other_rows_are_empty"),
+    Mistake("cars that touch at the start", DRIVE,
+            "            if not clear:\n                continue\n", "",
+            "tests/test_drive.py::test_no_episode_ends_on_its_first_step"),
+    Mistake("waiting pays better than driving", DRIVE,
+            "<float> 0.01 * (before - to_goal(car))", "<float> 0.01",
+            "tests/test_drive.py::test_waiting_earns_nothing_and_driving_does"),
+    Mistake("a continuous mode that is read from whole numbers", DRIVE,
+            "        if self.continuous:\n", "        if not self.continuous:\n",
+            "tests/test_drive.py::test_continuous_and_discrete_actions_agree"),
+    Mistake("several worlds' logs in one", DRIVE,
+            "self.metrics[3 * agent + metric] = 1", "self.metrics[3 * slot + metric] = 1",
+            "tests/test_drive.py::test_the_log_counts_goals_collisions_and_departures_of_every_world"),
+
+    # ---------------------------------------------------------------- the sanity tasks
+    Mistake("a share divided in integers", BANDIT,
+            "<float> (actions[i] == self.best) / self.length", "(actions[i] == self.best) / self.length",
+            SANITY + "bandit_is_solved_by_its_best_arm_alone"),
+    Mistake("the symbol asked for one place too far", MEMORY,
+            "actions[i] == self.shown[i * self.length + asked]", "actions[i] == self.shown[i * self.length + asked + 1]",
+            SANITY + "memory_is_solved_by_repeating_what_was_shown[settings2]"),
+    Mistake("the symbol still shown when it is asked for", MEMORY,
+            "if time < self.length:", "if time < 1 + self.length:",
+            SANITY + "memory_cannot_be_guessed"),
+    Mistake("a symbol that never comes up", MEMORY,
+            "draw_below(&self.streams[i], self.symbols)", "draw_below(&self.streams[i], self.symbols - 1)",
+            SANITY + "memory_shows_every_symbol_equally_often"),
+    Mistake("digits typed right carried into the next episode", PASSWORD,
+            "        self.right[i] = 0\n", "",
+            SANITY + "password_pays_the_whole_password_only[10110]"),
+    Mistake("the one of 'not yet typed' left standing", PASSWORD,
+            "                typed[0] = 0\n", "",
+            SANITY + "password_observation_is_what_was_typed"),
+    Mistake("a count where the share belongs", STOCHASTIC,
+            "                metric[1] /= self.length\n", "",
+            SANITY + "stochastic_is_solved_by_the_right_mixture_and_by_no_single_action"),
 ]
 by_what = pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.what for mistake in MISTAKES])
+by_source = pytest.mark.parametrize("source", sorted({mistake.source for mistake in MISTAKES}))
 
 
 @by_what
@@ -124,41 +279,35 @@ def test_the_mistake_can_be_made(mistake):
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the compiled sources and of their tests, in which mistakes may be made."""
-    folder = tmp_path_factory.mktemp("mistakes")
-    for part in ("envs", "tests"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "browser"))
-    shutil.copy(ROOT / "setup.py", folder)
-    return folder
+def trials(request, tmp_path_factory):
+    """Future of each trial that was asked for, two at a time: pytest's run of the named test in a copy with the mistake, or of all
+    the tests named for a source in a copy without any."""
+    def try_mistake(mistake, folder):
+        mutants.copy_with(folder, mistake.source, mistake.old, mistake.new)
+        return mutants.run_tests(folder, mistake.test)
 
+    def try_source(source, folder):
+        mutants.copy_with(folder, source)
+        return mutants.run_tests(folder, *sorted({mistake.test for mistake in MISTAKES if mistake.source == source}))
 
-def run_test(folder, test) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", test]
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
+    wanted = [item.callspec.params for item in request.session.items if item.path == request.path and "trials" in item.fixturenames]
+    pool = ThreadPoolExecutor(2)
+    yield {params.get("mistake") or params["source"]: pool.submit(try_mistake if "mistake" in params else try_source, *params.values(),
+                                                                  tmp_path_factory.mktemp("copy"))
+           for params in wanted}
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.long
 @by_what
-def test_the_mistake_makes_its_test_fail(mistake, copy):
-    source = copy / mistake.source
-    right, extensions = source.read_text(), list(source.parent.glob(source.stem + ".*.so"))
-    kept = {file: file.read_bytes() for file in [*extensions, *(copy / "envs").glob(".manifest-*.json")]}
-    try:
-        source.write_text(right.replace(mistake.old, mistake.new))
-        build = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"], cwd=copy, capture_output=True, text=True,
-                               env={**os.environ, "PUFFER_ONLY": mistake.source, "PYTHONPATH": str(copy)})
-        assert build.returncode == 0, build.stderr[-3000:]
-        run = run_test(copy, mistake.test)
-        assert run.returncode == FAILED and "1 failed" in run.stdout or run.returncode in CRASHED, run.stdout[-3000:] + run.stderr[-3000:]
-    finally:
-        source.write_text(right)
-        for file, content in kept.items():
-            file.write_bytes(content)
+def test_the_mistake_makes_its_test_fail(mistake, trials):
+    run = trials[mistake].result()
+    assert run.returncode == FAILED and "1 failed" in run.stdout or run.returncode in CRASHED, run.stdout[-3000:] + run.stderr[-3000:]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("test", sorted({mistake.test for mistake in MISTAKES}))
-def test_without_a_mistake_the_same_test_passes(test, copy):
-    run = run_test(copy, test)
-    assert run.returncode == 0 and "1 passed" in run.stdout, run.stdout[-3000:] + run.stderr[-3000:]
+@by_source
+def test_without_a_mistake_the_same_tests_pass(source, trials):
+    run = trials[source].result()
+    count = len({mistake.test for mistake in MISTAKES if mistake.source == source})
+    assert run.returncode == 0 and f"{count} passed" in run.stdout, run.stdout[-3000:] + run.stderr[-3000:]

@@ -45,6 +45,15 @@ def test_the_first_observation_after_reset_is_filled(name):
 
 
 @every_environment
+def test_the_first_observation_is_written_whole_whatever_was_there(name):
+    env, first = make(name), []
+    for rubbish in (0, 1, 3):
+        env.observations[...] = rubbish
+        first.append(env.reset(seed=1)[0].copy())
+    assert all(np.array_equal(observations, first[0]) for observations in first)
+
+
+@every_environment
 def test_the_same_arrays_at_the_same_addresses_are_returned_at_every_step(name):
     env = make(name)
     first, _ = env.reset(seed=0)

@@ -1,0 +1,54 @@
+"""Copies of the compiled sources in which one of them is changed: how a test puts a mistake in and sees what notices it.
+
+A copy holds `envs` and `tests` and links to the extensions that are built already, so that only the changed source is compiled, and that
+without optimisation: it takes a tenth of the time. Each copy has a folder of its own; two may be made at once.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SANITIZE = {"PUFFER_DEBUG": "1", "PUFFER_SANITIZE": "1"}
+
+
+def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: dict | None = None) -> Path:
+    """Make `folder` a copy in which the text `old` of `source` is `new`, and compile what it changes.
+
+    source   path below the root: a `.pyx`, or the `.pxd` of one. Raises ValueError where `old` is not there exactly once.
+    build    environment variables that name the build; None for release. The rest of that build must be there.
+    """
+    text = (ROOT / source).read_text()
+    if old and text.count(old) != 1:
+        raise ValueError(f"{old!r} is {text.count(old)} times in {source}, expected once")
+    module = Path(source).with_suffix("")
+    for part in ("envs", "tests"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "browser", "*.so"))
+    shutil.copy(ROOT / "setup.py", folder)
+    built = Path("build/sanitize") if build else Path()
+    for extension in (ROOT / built / "envs").rglob("*.so"):
+        link = folder / extension.relative_to(ROOT)
+        if link.relative_to(folder / built).parent / link.name.partition(".")[0] != module:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(extension)
+    (folder / source).write_text(text.replace(old, new) if old else text)
+    settings = folder / "envs/core/compile_settings.py"
+    settings.write_text(settings.read_text().replace('"-O3"', '"-O0"').replace('"-O1"', '"-O0"'))
+    command = [sys.executable, "setup.py", "-q", "build_ext", *([] if build else ["--inplace"])]
+    run = run_in(folder, command, (build or {}) | {"PUFFER_ONLY": f"{module}.pyx"})
+    if run.returncode:
+        raise RuntimeError(f"{source} with {new!r} does not compile: {run.stderr[-3000:]}")
+    return folder
+
+
+def run_in(folder: Path, command: list[str], variables: dict | None = None) -> subprocess.CompletedProcess:
+    """Run a command in a copy, which is imported before the original."""
+    return subprocess.run(command, cwd=folder, env={**os.environ, **(variables or {}), "PYTHONPATH": str(folder)}, capture_output=True, text=True)
+
+
+def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess:
+    """Run tests, named as pytest names them, in a copy."""
+    options = ["-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", "-p", "no:nbval"]
+    return run_in(folder, [sys.executable, "-m", "pytest", *options, *tests])
