@@ -50,7 +50,6 @@ TASKS = ("empty", "empty_random", "four_rooms", "door_key", "lava_gap", "maze")
 SIZES = (8, 8, 19, 8, 7, 15)
 
 
-
 def fill_tables():
     """The tables of `grid.pxd` and of the maze; runs once, at import."""
     for transparent in range(128):
