@@ -96,6 +96,7 @@ class RolloutBuffer:
         self.awaiting = None                                    # (agents, their rows that were filled by the last step)
         self.cuts = []
         self.agent_steps, self.slots = 0, 0
+        self.ratios.fill_(1)
 
     @property
     def is_full(self):
@@ -189,7 +190,7 @@ class RolloutBuffer:
     def _scatter(self):
         """From now on each agent has a row and a column of its own."""
         self.aligned = False
-        self.row_of = torch.arange(self.row, self.row + self.num_agents)
+        self.row_of[:] = torch.arange(self.row, self.row + self.num_agents)
         self.column_of[:] = self.column
 
     def record_next_values(self, values):
@@ -231,6 +232,7 @@ class RolloutBuffer:
     def recycle(self):
         """After the update: its rows are free again. Begun rows and full ones too many stay."""
         self.agent_steps, self.slots = 0, 0
+        self.ratios[self.trained_rows] = 1
         self.full_rows -= self.segments
         if self.aligned:
             self.row, self.next_free = 0, self.num_agents

@@ -22,7 +22,7 @@ class Config:
     minibatch_size: int = 8192              # agent-steps a gradient step; whole rows
     update_epochs: int = 1                  # passes over each batch
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3             # small networks and large minibatches want a large one
     anneal_lr: str = "linear"               # to zero over total_steps: "linear", "cosine"; "none" keeps it
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999

@@ -4,6 +4,7 @@
 at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead.
 """
 
+import io
 import sys
 import time
 from collections import deque
@@ -184,10 +185,11 @@ class NotebookDashboard:
 
     def show(self):
         self.shown = True
-        console = Console(width=100, record=True, file=open("/dev/null", "w"), force_jupyter=False)
+        console = Console(width=100, record=True, file=io.StringIO(), force_jupyter=False)
         console.print(self.panels.draw())
+        text = console.export_text(clear=False)
         page = console.export_html(inline_styles=True, code_format="<pre style=\"line-height:1.2;font-family:monospace\">{code}</pre>")
-        self.handle.update({"text/html": page, "text/plain": console.export_text()}, raw=True)
+        self.handle.update({"text/html": page, "text/plain": text}, raw=True)
         self.due = time.monotonic() + self.pause
 
     def close(self):

@@ -1,9 +1,15 @@
-"""Settings of the learner by environment: only what differs from `Config`, and why; and settings of the environments themselves."""
+"""Settings by environment: of the learner, only what differs from `Config`; and of the environments themselves.
+
+The remarks say what the setting was measured to do; agent-steps are in millions, one seed unless said otherwise.
+"""
 
 DEFAULTS = {
-    "cartpole": {},
-    "snake": {"num_envs": 1},
-    "squared": {},
+    # Returns go up to 500, so the value loss would drown the policy's in the shared layers: with vf_coef 0.5 one seed of three is
+    # solved within 3 M steps, with 0.05 ten of ten, in 1.1 to 2.2 M.
+    "cartpole": {"total_steps": 3_000_000, "learning_rate": 0.01, "minibatch_size": 4096, "ent_coef": 0.0, "vf_coef": 0.05},
+    "snake": {"num_envs": 1, "total_steps": 20_000_000},
+    # A score of 0.9 after 2.1 to 2.5 M steps; with a learning rate of 0.003 after 4.5 to 5.7 M.
+    "squared": {"total_steps": 6_000_000, "learning_rate": 0.01},
 }
 
 ENVIRONMENT = {

@@ -104,6 +104,9 @@ class PPO:
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
             actions, log_probs = policy.distribution.sample(outputs, self.generator)
+            if recurrent:
+                living = torch.from_numpy(env.masks).clone()
+                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)     # the memory of a slot without an agent stands still
             lap("forward")
             buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks, self.state.cpu() if recurrent else None)
             self.actions.copy_(actions)                                 # int64 or float32 into the environment's own memory
@@ -113,7 +116,7 @@ class PPO:
             buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations, state.cpu() if recurrent else None)
             if recurrent:
                 self.state = state
-                self.state[torch.from_numpy(env.terminals | env.truncations).to(self.device)] = 0
+                self.state[(living & torch.from_numpy(env.terminals | env.truncations)).to(self.device)] = 0
             lap("copy")
         values = policy(self.to_device(self.observations), self.state)[1]       # of what comes after the last step
         buffer.record_next_values(values.cpu())

@@ -1,0 +1,167 @@
+"""Checkpoints: a resumed run is the same run, a policy file is enough to play, and a file that does not fit says so."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from test_ppo import TIMES, Drift, curve, run
+
+import envs
+import puffer_min
+from puffer_min.checkpoint import CheckpointError, pack_space, read_checkpoint, save_checkpoint, unpack_space
+from puffer_min.training import train
+
+
+@pytest.mark.parametrize("env, settings", [
+    ("squared", {}), ("cartpole", {"recurrent": True}), ("cartpole", {"vtrace": True, "update_epochs": 2}), ("snake", {"num_envs": 2, "env_settings": {"num_snakes": 8}}),
+    (Drift, {"num_envs": 2, "minibatch_size": 32}),
+    (lambda **kwargs: Drift(num_agents=8, death=0.4, actions=spaces.Box(-1, 1, (2,))), {"num_envs": 1, "recurrent": True}),
+], ids=["squared", "lstm", "vtrace", "snake", "python", "dying"])
+def test_a_resumed_run_has_the_same_curve_as_one_that_never_stopped(tmp_path, env, settings):
+    """Every logged number and every weight: what was learned, drawn, begun and logged goes on where it stood."""
+    whole = run(tmp_path / "whole", env, seed=5, **settings)
+    stop = []
+
+    def press_ctrl_c(update):
+        if update["step"] >= 600 and not stop:
+            stop.append(update["step"])
+            signal.raise_signal(signal.SIGINT)
+    half = run(tmp_path / "half", env, seed=5, dashboard=press_ctrl_c, **settings)
+    assert half.ended == "interrupted" and half.history[-1]["step"] == stop[0] < 1280
+    rest = train(env, resume=half.checkpoint)
+    assert rest.run_dir == half.run_dir
+    assert curve(half.history + rest.history) == curve(whole.history)
+    assert all(a.equal(b) for a, b in zip(rest.policy.policy.parameters(), whole.policy.policy.parameters()))
+    assert curve(puffer_min.read_log(half.run_dir / "log.jsonl")) == curve(whole.history), "the log is one log"
+    times = [update["seconds"] for update in half.history + rest.history]
+    assert times == sorted(times)
+
+
+def test_a_run_that_crashed_goes_on_from_its_last_checkpoint_and_the_log_has_no_line_twice(tmp_path):
+    whole = run(tmp_path / "whole", seed=2)
+
+    def crash(update):
+        if update["step"] == 896:
+            raise RuntimeError("power cut")
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(tmp_path / "crashed", seed=2, checkpoint_interval=3, dashboard=crash)
+    checkpoint = tmp_path / "crashed" / "run" / "checkpoint.pt"
+    assert read_checkpoint(checkpoint)["steps"] == 768
+    train("squared", resume=checkpoint)
+    assert curve(puffer_min.read_log(checkpoint.parent / "log.jsonl")) == curve(whole.history)
+
+
+def test_a_finished_run_can_be_trained_further(tmp_path):
+    first = run(tmp_path)
+    more = train("squared", resume=first.checkpoint, total_steps=2560)
+    assert [update["step"] for update in more.history] == list(range(1408, 2561, 128))
+    assert more.config.total_steps == 2560 and more.config.horizon == 8
+
+
+def test_ctrl_c_gives_the_signal_handler_back(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    inside = []
+    run(tmp_path, dashboard=lambda update: inside.append(signal.getsignal(signal.SIGINT)))
+    assert inside[0] != before and signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    def twice(update):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, dashboard=twice)
+
+
+def test_training_works_outside_the_main_thread(tmp_path):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(tmp_path)))
+    thread.start()
+    thread.join()
+    assert results[0].ended == "done"
+
+
+@pytest.mark.parametrize("settings", [{}, {"recurrent": True}, {"encoder": "onehot", "num_layers": 1, "hidden_size": 24}])
+def test_a_saved_policy_plays_the_same(tmp_path, settings):
+    result = run(tmp_path, **settings)
+    path = result.save(tmp_path / "policies" / "squared.pt")
+    loaded = puffer_min.load_policy(path)
+    env = envs.make("squared", 8)
+    observations, _ = env.reset(1)
+    result.policy.reset()
+    for _ in range(10):
+        actions = loaded.act(observations)
+        assert np.array_equal(actions, result.policy.act(observations))
+        _, _, terminals, truncations, _ = env.step(actions)
+        for policy in (loaded, result.policy):
+            policy.observe_ends(terminals | truncations)
+
+
+def test_a_policy_file_is_small_and_holds_no_pickle(tmp_path):
+    path = run(tmp_path).save(tmp_path / "policy.pt")
+    assert path.stat().st_size < 120_000
+    assert set(torch.load(path, weights_only=True)) == {"format", "env_name", "env_settings", "config", "seed", "observation_space", "action_space", "policy"}
+
+
+def test_evaluate_gives_every_agent_the_same_number_of_episodes(tmp_path):
+    class Always:
+        def act(self, observations):
+            return np.full(len(observations), 1, np.int32)          # up: 6 steps to the edge, unless the target is on the way
+    report = puffer_min.evaluate("squared", Always(), episodes=250, seed=3)
+    assert report["episodes"] == 256 and 5 < report["episode_length"] <= 6
+    assert report["score"] == pytest.approx(5 / 120, abs=0.05)
+    assert report["episode_return"] == pytest.approx(2 * report["score"] - 1, abs=0.1)
+
+
+# ---------------------------------------------------------------------- files that do not fit
+
+def test_a_truncated_file_is_refused_in_one_sentence(tmp_path):
+    checkpoint = run(tmp_path).checkpoint
+    whole = checkpoint.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 10):
+        checkpoint.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=rf"checkpoint.pt \({size:,} bytes\) is not a checkpoint or was cut short"):
+            puffer_min.load_policy(checkpoint)
+        with pytest.raises(CheckpointError, match="cut short"):
+            train("squared", resume=checkpoint)
+
+
+def test_a_checkpoint_of_another_environment_is_refused_by_name(tmp_path):
+    checkpoint = run(tmp_path).checkpoint
+    with pytest.raises(CheckpointError, match="is a checkpoint of squared, expected one of cartpole"):
+        train("cartpole", resume=checkpoint)
+    with pytest.raises(CheckpointError, match=r"is a checkpoint of Box\(0, 2, \(121,\), uint8\) and Discrete\(5\), expected one of Box\(0, 2, \(49,\)"):
+        train("squared", resume=checkpoint, env_settings={"size": 7})
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no checkpoint .*nowhere.pt"):
+        puffer_min.load_policy(tmp_path / "nowhere.pt")
+    with pytest.raises(CheckpointError, match="it is a folder: name the file in it"):
+        puffer_min.load_policy(tmp_path)
+    torch.save({"format": 99}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="has format 99, expected 1"):
+        puffer_min.load_policy(tmp_path / "other.pt")
+    policy = run(tmp_path).save(tmp_path / "policy.pt")
+    with pytest.raises(CheckpointError, match="holds a policy only, nothing to go on training from"):
+        train("squared", resume=policy)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = save_checkpoint(tmp_path / "c.pt", {"format": 1, "old": True})
+    with pytest.raises(Exception):
+        save_checkpoint(path, {"format": 1, "new": lambda: None})
+    assert torch.load(path, weights_only=True)["old"] is True
+    assert os.listdir(tmp_path) == ["c.pt"]
+
+
+@pytest.mark.parametrize("space", [spaces.Box(0, 2, (3, 4), np.uint8), spaces.Box(np.float32([-np.inf, -1]), np.float32([np.inf, 2])), spaces.Discrete(7),
+                                   spaces.MultiDiscrete([3, 1, 4])])
+def test_spaces_survive_a_checkpoint(tmp_path, space):
+    path = save_checkpoint(tmp_path / "s.pt", {"space": pack_space(space)})
+    assert unpack_space(torch.load(path, weights_only=True)["space"]) == space

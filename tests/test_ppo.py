@@ -1,0 +1,401 @@
+"""The learner against plain formulas, step by step, and as a whole."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import envs
+import puffer_min
+from puffer_min.buffer import Minibatch
+from puffer_min.config import Config, settings_for
+from puffer_min.env import PufferEnv
+from puffer_min.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
+from puffer_min.sampling import distribution_of
+from puffer_min.stages import STAGES
+from puffer_min.training import train
+
+
+@pytest.fixture(autouse=True)
+def exact_and_alone():
+    """Full float32 precision and one thread: these tests compare numbers, and run beside others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Drift(PufferEnv):
+    """Numbers to learn on, with everything a learner must cope with: ends of both kinds, slots that are empty at times, any action space."""
+
+    def __init__(self, buffers=None, seed=0, num_agents=4, actions=spaces.Discrete(3), death=0.0, poison=None, report_interval=0):
+        self.single_observation_space, self.single_action_space = spaces.Box(-1, 1, (5,), np.float32), actions
+        self.num_agents, self.death, self.poison, self.truncates, self.clock = num_agents, death, poison, True, 0
+        super().__init__(buffers, seed, report_interval)
+
+    def observe(self):
+        self.observations[:] = self.random.uniform(-1, 1, self.observations.shape)
+        self.masks[:] = self.random.random(self.num_agents) >= self.death
+
+    def reset(self, seed=None):
+        self.begin_reset(seed)
+        self.observe()
+        return self.observations, []
+
+    def step(self, actions):
+        self.begin_step(actions)
+        self.clock += 1
+        self.rewards[:] = self.random.normal(size=self.num_agents)
+        self.terminals[:] = self.random.random(self.num_agents) < 0.1
+        self.truncations[:] = self.random.random(self.num_agents) < 0.1
+        self.final_observations[:] = self.random.uniform(-1, 1, self.observations.shape)
+        self.observe()
+        if self.poison and self.clock == 30:
+            getattr(self, self.poison)[0] = np.nan
+        return self.finish_step()
+
+
+SMALL = Config(num_envs=4, horizon=8, minibatch_size=16, hidden_size=16, total_steps=1000, anneal_lr="none", matmul_precision="highest", torch_threads=1)
+
+
+def cleanrl(config, agent_outputs, newvalue, space, b):
+    """CleanRL's ppo.py, line by line, with torch.distributions."""
+    if isinstance(space, spaces.Discrete):
+        probs = torch.distributions.Categorical(logits=agent_outputs.t())
+        newlogprob, entropy = probs.log_prob(b.actions), probs.entropy()
+    else:
+        size = b.actions.shape[1]
+        probs = torch.distributions.Normal(agent_outputs[:size].t(), agent_outputs[size:].t().exp())
+        newlogprob, entropy = probs.log_prob(b.actions).sum(1), probs.entropy().sum(1)
+    logratio = newlogprob - b.log_probs
+    ratio = logratio.exp()
+    approx_kl = ((ratio - 1) - logratio).mean()
+    clipfrac = ((ratio - 1.0).abs() > config.clip_coef).float().mean()
+    mb_advantages = b.advantages
+    if config.norm_adv:
+        mb_advantages = (mb_advantages - mb_advantages.mean()) / (mb_advantages.std() + 1e-8)
+    pg_loss1 = -mb_advantages * ratio
+    pg_loss2 = -mb_advantages * torch.clamp(ratio, 1 - config.clip_coef, 1 + config.clip_coef)
+    pg_loss = torch.max(pg_loss1, pg_loss2).mean()
+    if config.vf_clip_coef is not None:
+        v_loss_unclipped = (newvalue - b.returns) ** 2
+        v_clipped = b.values + torch.clamp(newvalue - b.values, -config.vf_clip_coef, config.vf_clip_coef)
+        v_loss = 0.5 * torch.max(v_loss_unclipped, (v_clipped - b.returns) ** 2).mean()
+    else:
+        v_loss = 0.5 * ((newvalue - b.returns) ** 2).mean()
+    entropy_loss = entropy.mean()
+    return pg_loss - config.ent_coef * entropy_loss + v_loss * config.vf_coef, [pg_loss, v_loss, entropy_loss, approx_kl, clipfrac]
+
+
+def random_minibatch(space, size=64, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random)
+    distribution = distribution_of(space)
+    outputs = draw(distribution.num_outputs, size)
+    actions, log_probs = distribution.sample(outputs, random)
+    batch = Minibatch(draw(size, 5), actions, log_probs + 0.3 * draw(size), draw(size), draw(size), draw(size), torch.zeros(1, size, dtype=torch.bool), draw(1, 0))
+    return distribution, outputs, draw(size), batch
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(6), spaces.Box(-1, 1, (3,))], ids=["discrete", "box"])
+@pytest.mark.parametrize("settings", [{}, {"vf_clip_coef": 0.2}, {"norm_adv": False, "ent_coef": 0.3}, {"clip_coef": 0.05, "vf_coef": 2.0}])
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_and_gradients_equal_cleanrls(space, settings, seed):
+    config = Config(**settings)
+    distribution, outputs, values, batch = random_minibatch(space, seed=seed)
+    gradients = []
+    for loss_of in (lambda o, v: ppo_loss(config, o, v, distribution, batch)[:2], lambda o, v: cleanrl(config, o, v, space, batch)):
+        o, v = outputs.clone().requires_grad_(), values.clone().requires_grad_()
+        loss, parts = loss_of(o, v)
+        loss.backward()
+        gradients.append((loss.detach(), torch.stack([p.detach() for p in parts]), o.grad, v.grad))
+    for ours, theirs in zip(*gradients):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_one_update_equals_plain_pytorch():
+    """Three minibatches of two epochs, from the same rows: parameters equal to those of module-by-module autograd, clip_grad_norm_ and Adam."""
+    config = settings_for(None, SMALL, update_epochs=2, ent_coef=0.02, max_grad_norm=0.05)
+    learner = PPO(Drift(num_agents=6), settings_for(None, config, num_envs=6), seed=3)
+    learner.collect()
+    learner.estimate()
+    buffer = learner.buffer
+    plain = PPO(Drift(num_agents=6), config, seed=3).policy          # the same weights
+    plain.load_state_dict(learner.policy.state_dict())
+    parameters = [p.detach().clone().requires_grad_() for p in plain.parameters()]
+    names = [name for name, _ in plain.named_parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, eps=config.adam_eps)
+    order = torch.Generator()
+    order.set_state(learner.shuffle.get_state())
+    for _ in range(config.update_epochs):
+        for rows in torch.randperm(6, generator=order).split(2):
+            flat = lambda name: getattr(buffer, name)[rows].flatten(0, 1)
+            b = Minibatch(*(flat(n) for n in ("observations", "actions", "log_probs", "values", "advantages", "returns")), None, None)
+            w = dict(zip(names, parameters))
+            hidden = torch.relu(b.observations @ w["encoder.layer.weight"].t() + w["encoder.layer.bias"])
+            hidden = torch.relu(hidden @ w["layers.0.weight"].t() + w["layers.0.bias"])
+            both = hidden @ w["head.weight"].t() + w["head.bias"]
+            loss, _ = cleanrl(config, both[:, :-1].t(), both[:, -1], spaces.Discrete(3), b)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            optimizer.step()
+    learner.update()
+    for name, ours, theirs in zip(names, learner.policy.parameters(), parameters):
+        torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("actions", [spaces.Discrete(3), spaces.MultiDiscrete([2, 3]), spaces.Box(-2, 2, (2,))], ids=["discrete", "multidiscrete", "box"])
+@pytest.mark.parametrize("settings", [{}, {"recurrent": True}], ids=["mlp", "lstm"])
+@pytest.mark.parametrize("death", [0.0, 0.4])
+def test_the_update_sees_what_acting_saw(actions, settings, death):
+    """Before the first step of Adam, replaying the rows gives the log-probabilities and values of acting: nothing is shifted, mixed or forgotten."""
+    learner = PPO(Drift(num_agents=5, actions=actions, death=death), settings_for(None, SMALL, minibatch_size=8, **settings), seed=1)
+    for _ in range(3):
+        learner.collect()
+        rows = learner.buffer.trained_rows
+        batch = learner.buffer.gather(rows)
+        with torch.no_grad():
+            outputs, values = learner.policy.replay(batch.observations, batch.states, batch.ends)
+            log_probs, _ = learner.policy.distribution.evaluate(outputs, batch.actions)
+        torch.testing.assert_close(log_probs, batch.log_probs, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(values, batch.values, rtol=1e-4, atol=1e-5)
+        learner.buffer.recycle()
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_truncated_steps_bootstrap_from_what_was_seen_at_the_cut(recurrent):
+    learner = PPO(Drift(), settings_for(None, SMALL, recurrent=recurrent), seed=0)
+    seen = []
+    original = learner.buffer.record_outcome
+
+    def watch(rewards, terminals, truncations, final_observations, states=None):
+        row, column = learner.buffer.row, learner.buffer.column
+        for agent in np.flatnonzero(truncations & ~terminals):
+            seen.append((row + agent, column, torch.from_numpy(final_observations[agent].copy()), None if states is None else states[agent].clone()))
+        original(rewards, terminals, truncations, final_observations, states)
+    learner.buffer.record_outcome = watch
+    learner.collect()
+    assert seen
+    for row, column, observation, state in seen:
+        with torch.inference_mode():
+            value = learner.policy(observation[None], None if state is None else state[None])[1]
+        torch.testing.assert_close(learner.buffer.final_values[row, column], value[0], rtol=1e-4, atol=1e-5)
+
+
+def test_dead_agents_are_excluded_and_not_multiplied_by_zero():
+    learner = PPO(Drift(num_agents=6, death=0.5), SMALL, seed=0)
+    report = learner.iterate()
+    assert 0.3 < report["density"] < 0.7
+    assert learner.steps == 6 * 8, "a step is one of a living agent"
+    shapes = []
+    original = learner.policy.replay
+    learner.policy.replay = lambda observations, *rest: shapes.append(len(observations)) or original(observations, *rest)
+    learner.iterate()
+    assert sum(shapes) == 6 * 8, "only living agents' steps go through the network"
+
+
+def test_recurrent_state_is_carried_across_updates_and_reset_at_ends():
+    learner = PPO(Drift(), settings_for(None, SMALL, recurrent=True), seed=0)
+    learner.iterate()
+    before, ends = learner.state.clone(), learner.env.terminals | learner.env.truncations
+    assert (before[~ends] != 0).any() and (before[ends] == 0).all()
+    learner.collect()
+    torch.testing.assert_close(learner.buffer.states[:4], before)
+
+
+def test_vtrace_estimates_again_before_every_epoch_with_the_latest_ratios():
+    learner = PPO(Drift(), settings_for(None, SMALL, vtrace=True, update_epochs=3, learning_rate=0.01), seed=0)
+    seen = []
+    original = learner.estimate
+    learner.estimate = lambda: seen.append(learner.buffer.ratios[:4].clone()) or original()
+    for _ in range(2):
+        learner.iterate()
+    assert len(seen) == 6
+    for update in (seen[:3], seen[3:]):
+        assert (update[0] == 1).all(), "new experience is on policy"
+        assert all((ratios != 1).any() and torch.isfinite(ratios).all() for ratios in update[1:])
+
+
+def test_the_epochs_stop_beyond_target_kl():
+    one, all_ = (PPO(Drift(), settings_for(None, SMALL, update_epochs=4, learning_rate=0.05, target_kl=kl), seed=0).iterate()["epochs"] for kl in (1e-4, None))
+    assert (one, all_) == (1, 4)
+
+
+@pytest.mark.parametrize("anneal, half, end", [("linear", 0.5, 0), ("cosine", 0.5, 0), ("none", 1, 1)])
+def test_the_learning_rate_is_annealed(anneal, half, end):
+    config = Config(total_steps=1000, anneal_lr=anneal)
+    assert (config.annealed(0), config.annealed(500), config.annealed(1000)) == pytest.approx((1, half, end))
+    learner = PPO(Drift(), settings_for(None, SMALL, anneal_lr=anneal, total_steps=64, learning_rate=0.02), seed=0)
+    assert [learner.iterate()["learning_rate"] for _ in range(2)] == pytest.approx([0.02, 0.02 * half])
+
+
+def test_all_parameters_live_in_one_vector_with_their_gradients():
+    policy = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
+    expected, inputs = [p.detach().clone() for p in policy.parameters()], torch.randn(5, 3)
+    flat = flatten_parameters(policy)
+    assert all(p.equal(e) for p, e in zip(policy.parameters(), expected))
+    policy(inputs).square().sum().backward()
+    assert flat.grad.equal(torch.cat([p.grad.flatten() for p in policy.parameters()])) and flat.grad.abs().sum() > 0
+    with torch.no_grad():
+        flat.add_(1)
+    assert all(p.equal(e + 1) for p, e in zip(policy.parameters(), expected))
+
+
+# ---------------------------------------------------------------------- whole runs
+
+def run(tmp_path, env="squared", **settings):
+    settings = {"num_envs": 16, "horizon": 8, "minibatch_size": 64, "total_steps": 1280, "torch_threads": 1, "checkpoint_interval": 0, "run_dir": tmp_path / "run"} | settings
+    return train(env, **settings)
+
+
+TIMES = {"seconds", "sps", "sps_now", "stages"}
+
+
+def curve(history):
+    return [{name: value for name, value in update.items() if name not in TIMES} for update in history]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path):
+    first, second, other = (run(tmp_path / str(i), seed=seed) for i, seed in enumerate((7, 7, 8)))
+    assert curve(first.history) == curve(second.history) != curve(other.history)
+    assert all(a.equal(b) for a, b in zip(first.policy.policy.parameters(), second.policy.policy.parameters()))
+
+
+def test_training_leaves_torchs_settings_and_random_streams_alone(tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), torch.get_num_threads(), torch.get_float32_matmul_precision(), np.random.get_state()[1].tolist()
+    run(tmp_path, torch_threads=2, matmul_precision="medium", deterministic=True)
+    after = torch.get_rng_state(), torch.get_num_threads(), torch.get_float32_matmul_precision(), np.random.get_state()[1].tolist()
+    assert before[0].equal(after[0]) and before[1:] == after[1:] and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_stages_add_up_to_the_wall_time_and_sps_is_steps_by_wall_time(tmp_path):
+    marks = []
+    start = time.perf_counter()
+    result = run(tmp_path, total_steps=20 * 128, dashboard=lambda update: marks.append(time.perf_counter()))
+    for earlier, later, before, after in zip(result.history, result.history[1:], marks, marks[1:]):
+        assert set(later["stages"]) == set(STAGES) and sum(later["stages"].values()) == pytest.approx(1)
+        assert later["sps"] == pytest.approx(later["step"] / later["seconds"])
+        passed = later["seconds"] - earlier["seconds"]
+        assert later["sps_now"] == pytest.approx((later["step"] - earlier["step"]) / passed)
+    clocked, wall = result.history[-1]["seconds"] - result.history[0]["seconds"], marks[-1] - marks[0]
+    assert clocked == pytest.approx(wall, rel=0.1)
+    assert result.history[-1]["seconds"] <= marks[-1] - start
+
+
+def test_history_log_and_dashboard_hold_the_same(tmp_path):
+    shown = []
+    result = run(tmp_path, dashboard=shown.append)
+    assert shown == result.history and len(shown) == 10
+    logged = puffer_min.read_log(result.run_dir / "log.jsonl")
+    assert curve(logged) == curve(shown)
+    assert {"step", "seconds", "sps", "score", "episode_return", "episode_length", "episodes", "policy_loss", "value_loss", "entropy", "approx_kl",
+            "clip_fraction", "explained_variance", "grad_norm", "learning_rate", "density", "stages"} <= set(shown[-1])
+    assert [update["step"] for update in shown] == list(range(128, 1281, 128))
+
+
+def test_a_run_stops_at_its_target_score(tmp_path):
+    result = run(tmp_path, target_score=-2.0, total_steps=100_000)
+    assert result.ended == "target" and result.history[-1]["step"] < 100_000
+    assert sum(update["episodes"] for update in result.history) >= 100
+
+
+@pytest.mark.parametrize("poison, named", [("rewards", "rewards"), ("observations", "observations")])
+def test_a_nan_stops_training_and_names_step_and_tensor(poison, named):
+    learner = PPO(Drift(num_agents=4, poison=poison), SMALL, seed=0)
+    with pytest.raises(NotFinite, match=rf"training stopped at step 96: {named} \(from the environment\) holds a NaN"):
+        for _ in range(10):
+            learner.iterate()
+
+
+def test_a_nan_in_the_weights_is_named_by_its_parameter():
+    learner = PPO(Drift(), SMALL, seed=0)
+    learner.iterate()
+    learner.collect()
+    learner.estimate()
+    with torch.no_grad():
+        learner.policy.layers[0].weight[0, 0] = math.nan
+    with pytest.raises(NotFinite, match="the policy's parameter 'layers.0.weight'"):
+        learner.update()
+
+
+def test_settings_are_checked_by_name_and_value():
+    with pytest.raises(TypeError, match="there is no setting 'learning_rte': did you mean 'learning_rate'?"):
+        train("squared", learning_rte=1)
+    with pytest.raises(ValueError, match="gamma=1.5 given, expected a number from 0 to 1"):
+        Config(gamma=1.5)
+    with pytest.raises(ValueError, match="horizon=0 given, expected a whole number of at least 1"):
+        Config(horizon=0)
+    with pytest.raises(ValueError, match="anneal_lr='exp' given, expected one of 'linear', 'cosine', 'none'"):
+        Config(anneal_lr="exp")
+    with pytest.raises(ValueError, match="unknown environment 'sqared': did you mean 'squared'?"):
+        train("sqared")
+
+
+def test_defaults_hold_only_what_differs():
+    from puffer_min.defaults import DEFAULTS, ENVIRONMENT
+    for name, settings in DEFAULTS.items():
+        assert name in envs.names() and settings_for(name)
+        same = [key for key, value in settings.items() if getattr(Config(), key) == value]
+        assert not same, f"{name}: {same} are the defaults anyway"
+    assert set(ENVIRONMENT) <= set(envs.names())
+
+
+def test_a_python_environment_and_a_gymnasium_one_train(tmp_path):
+    import gymnasium
+    result = run(tmp_path, Drift, total_steps=512, num_envs=2)
+    assert result.env_name == "Drift" and len(result.history) == 512 // (2 * 4 * 8)
+    result = run(tmp_path, lambda: gymnasium.make("CartPole-v1"), total_steps=512, num_envs=2, minibatch_size=16)
+    assert result.env_name == "CartPole-v1" and result.history[-1]["episode_return"] > 1
+    vec = puffer_min.make_vec("cartpole", num_envs=4)
+    assert run(tmp_path, vec, total_steps=64, minibatch_size=32).env_name == "cartpole"
+    vec.reset(0)
+    vec.close()
+
+
+def test_cartpole_learns_to_195_and_beyond(tmp_path):
+    """With the default settings; random play lasts 22 steps. About a second on an idle core."""
+    result = train("cartpole", seed=1, target_score=195, torch_threads=1, run_dir=tmp_path)
+    assert result.ended == "target", result.history[-1]
+
+
+def test_a_memory_task_is_learned_with_the_lstm_and_not_without(tmp_path):
+    """The first observation tells which action will be right `delay` steps later, and nothing in between does. The horizon is shorter than the delay."""
+    class Recall(PufferEnv):
+        delay = 6
+
+        def __init__(self, buffers=None, seed=0, report_interval=0):
+            self.single_observation_space, self.single_action_space, self.num_agents = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2), 128
+            super().__init__(buffers, seed, report_interval)
+
+        def reset(self, seed=None):
+            self.begin_reset(seed)
+            self.age = self.random.integers(0, self.delay, self.num_agents)
+            self.shown = self.random.integers(0, 2, self.num_agents)
+            return self.observe()
+
+        def observe(self):
+            self.observations[:, 0] = np.where(self.age == 0, 2 * self.shown - 1, 0)
+            self.observations[:, 1] = self.age == self.delay
+            return self.observations, []
+
+        def step(self, actions):
+            self.begin_step(actions)
+            over = self.age == self.delay
+            self.rewards[:] = over * (self.actions == self.shown)
+            self.terminals[:] = over
+            self.age = np.where(over, 0, self.age + 1)
+            self.shown = np.where(over, self.random.integers(0, 2, self.num_agents), self.shown)
+            self.observe()
+            return self.finish_step()
+
+    scores = {}
+    for recurrent in (True, False):
+        result = train(Recall, seed=0, num_envs=1, horizon=4, minibatch_size=512, total_steps=200_000, recurrent=recurrent, hidden_size=32, num_layers=1,
+                       learning_rate=1e-2, torch_threads=1, target_score=0.95, run_dir=tmp_path / str(recurrent))
+        scores[recurrent] = result.history[-1]["score"]
+    assert scores[True] > 0.9 and scores[False] < 0.65, scores
