@@ -41,9 +41,10 @@ def links(text: str) -> list[str]:
 
 
 def anchors(path: Path) -> set[str]:
-    """The anchors that JupyterLab gives the headings of a notebook."""
+    """The anchors that JupyterLab knows in a notebook: its headings, and `cell-id=` for each cell."""
+    ids = {f"cell-id={cell['id']}" for cell in json.loads(path.read_text())["cells"] if "id" in cell}
     text = "\n".join(source for _, source, _ in cells(path, "markdown"))
-    return {heading.strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    return ids | {heading.strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
 @each([*EVERY, ROOT / "README.md", ROOT / "envs" / "README.md", ROOT / "solutions" / "README.md"])
@@ -57,7 +58,7 @@ def test_every_link_leads_to_a_file_and_a_heading(path):
         assert target.exists(), f"{path.name} links to {link}, which does not exist."
         assert target.is_file() or path.suffix == ".md", f"{path.name} links to the folder {link}, which JupyterLab cannot open."
         if anchor and target.suffix == ".ipynb":
-            assert anchor in anchors(target), f"{path.name} links to {link}, and {target.name} has no such heading."
+            assert anchor in anchors(target), f"{path.name} links to {link}, and {target.name} has no such heading or cell."
 
 
 # The table of contents

@@ -22,7 +22,7 @@ TRIES = 3                       # a claim about speed may be disturbed by other 
 
 def expect(condition, sentence: str) -> None:
     """Fail with `sentence` unless `condition` holds; NumPy arrays must hold everywhere."""
-    if not np.all(condition):
+    if not (condition.all() if isinstance(condition, np.ndarray) else condition):
         raise CheckFailed(sentence)
 
 

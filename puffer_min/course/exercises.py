@@ -2,6 +2,7 @@
 
     python -m puffer_min.course.exercises                       write every exercises notebook
     python -m puffer_min.course.exercises --check               say which committed one differs; exit status 1 if any does
+    python -m puffer_min.course.exercises run                   run every solutions notebook and save it with its outputs
     python -m puffer_min.course.exercises release --level 5     nbgrader's source and release folders for one level
 
 The same solutions give the same bytes. A notebook in which somebody has written answers is never overwritten unasked: each stub
@@ -18,6 +19,8 @@ import sys
 from pathlib import Path
 
 import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from puffer_min.course.solutions import ROOT, SOLUTION_ONLY, SolutionsError, read, replace_region, role, without_hidden_tests
 
@@ -115,6 +118,21 @@ def strangers(root):
             for path in sorted((Path(root) / "exercises").glob("*.ipynb")) if path.name not in known]
 
 
+def run_solutions(path):
+    """Runs a solutions notebook from top to bottom and saves it with its outputs, as a reader of the repository sees it.
+
+    Raises SolutionsError with the sentence of the first cell that fails; the file is then as it was.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(Path(path).parent)}},
+                            record_timing=False, store_widget_state=False)
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise SolutionsError(f"{path} does not run: {error.ename}: {error.evalue}") from None
+    Path(path).write_text(notebook_text(notebook), encoding="utf-8")
+
+
 def release(level, root, course):
     """Copies the level's solutions into nbgrader's source folder, runs `nbgrader generate_assignment`, returns the released notebook.
 
@@ -141,7 +159,7 @@ def release(level, root, course):
 
 def parse_arguments(arguments):
     parser = argparse.ArgumentParser(prog="python -m puffer_min.course.exercises", description=__doc__.split("\n")[0])
-    parser.add_argument("action", nargs="?", choices=["generate", "release"], default="generate")
+    parser.add_argument("action", nargs="?", choices=["generate", "release", "run"], default="generate")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a committed notebook differs")
     parser.add_argument("--overwrite", action="store_true", help="overwrite notebooks that hold answers")
     parser.add_argument("--level", type=int, help="the level to release, 1 to 10")
@@ -162,6 +180,10 @@ def main(arguments=None):
             released = release(options.level, options.root, options.course or options.root / "classroom")
             step = f"nbgrader release_assignment level{options.level:02d}"
             print(f"Level {options.level} is released to {released}; hand it out with `{step}`.")
+        elif options.action == "run":
+            for path in sources:
+                run_solutions(path)
+                print(f"{path} is run, and its outputs are saved in it.")
         elif options.check:
             problems = [difference(path, exercises / path.name) for path in sources] + strangers(options.root)
             if any(problems):

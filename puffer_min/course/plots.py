@@ -63,6 +63,8 @@ class Plot(Figure):
 
     @in_style
     def draw(self, renderer):
+        for axes in self.axes:                          # a long title goes on in a second line, not over the edge
+            axes.set_title(axes.get_title(loc="left"), loc="left", wrap=True)
         super().draw(renderer)
 
     @in_style
