@@ -54,10 +54,12 @@ cdef class Bandit(Native):
             self.rows.terminals[i] = self.lengths[i] + 1 >= self.length
 
     def render(self, index=0):
-        """RGB array: one square an arm; the arm pulled last is green if it paid, red if not."""
-        self.require_ready()
-        index = range(self.num_envs)[index]
+        """RGB array: one square an arm; with the key that pulls it; the arm pulled last is green if it paid, red if not."""
+        self.require_index(index)
         arms = np.zeros((1, self.arms), int)
         if self.lengths[index] or self.terminals[index]:
             arms[0, self.actions[index]] = 2 if self.rewards[index] else 1
-        return drawing.tiles(arms, [drawing.INK[name] for name in ("wall", "danger", "goal")], scale=60)
+        image = drawing.tiles(arms, [drawing.INK[name] for name in ("wall", "danger", "goal")], scale=60)
+        for key, arm in self.keys.items():
+            drawing.glyph(image, 30, 60 * arm + 30, key, drawing.INK["ground"], scale=4)
+        return image

@@ -226,6 +226,7 @@ cdef class Breakout(Native):
 
     def render(self, index=0):
         """RGB array of game `index`: paddle blue, spare balls along the bottom."""
+        self.require_index(index)
         cdef Game game = self.games[index]
         ink = drawing.INK
         image = drawing.canvas(HEIGHT, WIDTH)

@@ -182,6 +182,7 @@ cdef class Connect4(Native):
 
     def set_board(self, int index, rows):
         """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's, `o` the opponent's, `.` empty."""
+        self.require_index(index)
         cells = [row.lower() for row in rows]
         if len(cells) != ROWS or any(len(row) != COLUMNS or set(row) - set("xo.") for row in cells):
             raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters out of 'x', 'o', '.'")
@@ -196,6 +197,7 @@ cdef class Connect4(Native):
 
     def opponent_moves(self, int index):
         """Columns among which the opponent would choose if it were to move in game `index` (for tests and lessons)."""
+        self.require_index(index)
         cdef Game game = self.games[index]
         cdef uint64_t moves = playable(game.mine | game.theirs)
         cdef uint64_t chosen = moves
@@ -206,14 +208,16 @@ cdef class Connect4(Native):
         return [column for column in range(COLUMNS) if chosen >> (column * STRIDE) & 0x3F]
 
     def render(self, index=0):
-        """RGB array of game `index`: the agent's stones blue, the opponent's orange."""
+        """RGB array of game `index`: the agent's stones blue, the opponent's orange, above each column the key that plays it."""
+        self.require_index(index)
         cells = np.asarray(self.observations[index * self.players, :CELLS]).reshape(ROWS, COLUMNS)
         ink, scale = drawing.INK, 48
-        image = drawing.canvas(ROWS * scale, COLUMNS * scale, ink["grid"])
-        for row in range(ROWS):
-            for column in range(COLUMNS):
+        image = drawing.canvas(ROWS * scale + scale // 2, COLUMNS * scale, ink["grid"])
+        for column in range(COLUMNS):
+            drawing.glyph(image, 0.25 * scale, (column + 0.5) * scale, str(column + 1), ink["muted"])
+            for row in range(ROWS):
                 colour = (ink["ground"], ink["agent"], ink["rival"])[cells[row, column]]
-                drawing.disc(image, (row + 0.5) * scale, (column + 0.5) * scale, 0.4 * scale, colour)
+                drawing.disc(image, (row + 1) * scale, (column + 0.5) * scale, 0.4 * scale, colour)
         return image
 
 

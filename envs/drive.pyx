@@ -1,7 +1,7 @@
 """drive: cars on generated roads, a stand-in for a GPU driving simulator that any laptop runs.
 
 Rules         A world is 2 to 4 curved roads that meet near its middle, and up to 32 slots. Some slots stay absent, some hold parked
-              cars, the rest are agents, each with a goal 20 to 70 m along its lane. Every step is 0.1 s of a kinematic bicycle
+              cars, the rest are agents, each with a goal 16 to 70 m along its lane. Every step is 0.1 s of a kinematic bicycle
               model. An agent's episode ends when it comes within 2.5 m of its goal (+1), hits another car (-1, both) or leaves
               the road (-1); its slot is then empty. After 90 steps, or when no agent is left, the agents still driving
               are cut off (truncation) and a new world with new roads begins.
@@ -309,18 +309,20 @@ cdef class Drive(Native):
 
     def cars(self, int index=0):
         """Float32 (slots, 7) of world `index`: x, y, heading, speed, goal x, goal y and kind (0 absent, 1 parked, 2 driving)."""
+        self.require_index(index)
         cdef World* world = &self.worlds[index]
         return np.array([[world.cars[n].x, world.cars[n].y, world.cars[n].heading, world.cars[n].speed, world.cars[n].goal_x, world.cars[n].goal_y,
                           world.cars[n].kind] for n in range(self.slots)], np.float32)
 
     def roads(self, int index=0):
         """Float32 (points, 5) of world `index`: x, y, cosine, sine and half width of every road point."""
+        self.require_index(index)
         cdef World* world = &self.worlds[index]
         return np.array([[world.x[n], world.y[n], world.cosine[n], world.sine[n], world.half_width[n]] for n in range(world.num_points)], np.float32)
 
     def render(self, index=0):
-        """RGB array of world `index` from above: agents blue (slot 0 yellow) with their goals as dots, parked cars grey."""
-        ink, scale, side = drawing.INK, 2, int(2 * WORLD)
+        """RGB array of world `index` from above: agents blue with white bonnets and green goals, parked cars grey; slot 0 and its goal yellow, a line between."""
+        ink, scale, side = drawing.INK, 3, int(2 * WORLD)
         image = drawing.canvas(side * scale, side * scale)
         place = lambda x, y: ((WORLD - y) * scale, (x + WORLD) * scale)
         for x, y, _, _, width in self.roads(index):
@@ -330,9 +332,12 @@ cdef class Drive(Native):
                 continue
             colour = ink["muted"] if kind == PARKED else ink["food"] if slot == 0 else ink["agent"]
             if kind == DRIVING:
-                drawing.disc(image, *place(goal_x, goal_y), 1.5 * scale, ink["food"] if slot == 0 else ink["goal"])
+                drawing.disc(image, *place(goal_x, goal_y), (GOAL_RADIUS if slot == 0 else 1.5) * scale, ink["food"] if slot == 0 else ink["goal"])
+                if slot == 0:
+                    drawing.line(image, *place(x, y), *place(goal_x, goal_y), colour)
             along, across = np.cos(heading) * BODY, np.sin(heading) * BODY
             drawing.line(image, *place(x - along, y - across), *place(x + along, y + across), colour, 2 * RADIUS * scale)
+            drawing.disc(image, *place(x + along, y + across), 0.6 * scale, ink["text" if kind == DRIVING else "wall"])
         return image
 
 

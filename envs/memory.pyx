@@ -77,8 +77,12 @@ cdef class Memory(Native):
             row[self.symbols] = 1
 
     def render(self, index=0):
-        """RGB array: one square a symbol, the one shown in yellow; a bar below lights up when an answer is due."""
+        """RGB array: one square a symbol with the key that answers it, the one shown in yellow; a bar below lights up when an answer is due."""
+        self.require_index(index)
         seen = np.zeros((2, self.symbols), int)
         seen[0] = 2 * self.observations[index, :self.symbols]
         seen[1] = self.observations[index, self.symbols]
-        return drawing.tiles(seen, [drawing.INK[name] for name in ("wall", "agent", "food")], scale=60)
+        image = drawing.tiles(seen, [drawing.INK[name] for name in ("wall", "agent", "food")], scale=60)
+        for key, symbol in self.keys.items():
+            drawing.glyph(image, 30, 60 * symbol + 30, key, drawing.INK["ground"], scale=4)
+        return image

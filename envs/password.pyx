@@ -78,8 +78,12 @@ cdef class Password(Native):
 
     def render(self, index=0):
         """RGB array: a column a place, the digit typed there blue, 0 at the top; edges green after a right guess, red after a wrong one."""
+        self.require_index(index)
         places = self.observations[index].reshape(self.length, self.digits + 1)[:, 1:].T
         image = drawing.tiles(places, [drawing.INK[name] for name in ("wall", "agent")], scale=48)
+        for place in range(self.length):
+            for digit in range(self.digits):
+                drawing.glyph(image, 48 * digit + 24, 48 * place + 24, str(digit), drawing.INK["ground"], scale=3)
         if self.terminals[index]:
             image[:6] = image[-6:] = drawing.INK["goal" if self.rewards[index] else "danger"]
         return image

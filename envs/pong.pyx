@@ -152,6 +152,7 @@ cdef class Pong(Native):
 
     def render(self, index=0):
         """RGB array of game `index`: the agent's paddle blue on the right, the rival's orange, points along the top."""
+        self.require_index(index)
         cdef Game game = self.games[index]
         ink, scale = drawing.INK, 3
         image = drawing.canvas(HEIGHT * scale, WIDTH * scale)

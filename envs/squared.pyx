@@ -94,5 +94,6 @@ cdef class Squared(Native):
 
     def render(self, index=0):
         """RGB array of square `index`: the agent blue, the target green."""
+        self.require_index(index)
         cells = np.asarray(self.observations[index]).reshape(self.size, self.size)
         return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "agent", "goal")], scale=24)

@@ -59,8 +59,7 @@ cdef class Stochastic(Native):
 
     def render(self, index=0):
         """RGB array: how often left was played (blue) of all steps so far, and the mark to end at (yellow)."""
-        self.require_ready()
-        index = range(self.num_envs)[index]
+        self.require_index(index)
         image = drawing.canvas(80, 400)
         drawing.rectangle(image, 20, 0, 40, 400 * self.lengths[index] / self.length, drawing.INK["wall"])
         drawing.rectangle(image, 20, 0, 40, 400 * self.metrics[2 * index + 1] / self.length, drawing.INK["agent"])

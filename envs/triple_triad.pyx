@@ -225,6 +225,7 @@ cdef class TripleTriad(Native):
 
     def render(self, index=0):
         """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right; the selected card is framed."""
+        self.require_index(index)
         cdef Table table = self.tables[index]
         ink, size, gap = drawing.INK, 56, 8
         image = drawing.canvas(CARDS * (size + gap) + gap, 5 * (size + gap) + 4 * gap)

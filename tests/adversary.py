@@ -25,7 +25,7 @@ from envs.core.buffers import Buffers
 from envs.core.compile_settings import is_sanitized
 
 RANDOM_STEPS = 1_000_000                # agent-steps in the default settings
-ODD_STEPS = 300                         # steps in a row of each kind of action, in each odd setting
+ODD_STEPS = 150                         # steps in a row of each kind of action, in each odd setting
 HUGE = np.finfo(np.float32).max
 FLOATS = (HUGE, -HUGE, np.float32(1e-45), np.float32(-1e-45), 0.0, -0.0, 1.0, -1.0, np.nextafter(np.float32(1), 2))
 
@@ -36,8 +36,8 @@ ODD = {
     "connect4": [{"opponent": "random"}, {"players": 2}, {"players": 2, "opponent": "search"}, {"opponent": "search", "depth": 1},
                  {"opponent": "search", "depth": 4, "node_budget": 200}, {"opponent": "search", "depth": 42, "node_budget": 1},
                  {"opponent": "search", "depth": 1000, "node_budget": 300}],
-    "drive": [{"slots": 1}, {"slots": 2, "absent": 0.99}, {"slots": 2, "parked": 0.99}, {"absent": 0, "parked": 0}, {"absent": 0.97},
-              {"parked": 0.97}, {"continuous": True}, {"continuous": True, "slots": 1}],
+    "drive": [{"slots": 1}, {"slots": 2, "absent": 0.99, "parked": 0}, {"slots": 2, "absent": 0, "parked": 0.99}, {"absent": 0, "parked": 0},
+              {"absent": 0.97, "parked": 0}, {"absent": 0, "parked": 0.97}, {"continuous": True}, {"continuous": True, "slots": 1}],
     "grid": [{"task": task, "size": size} for task in ("empty", "empty_random", "door_key", "lava_gap") for size in (5, 6, 47)]
     + [{"task": task, "size": size} for task in ("maze", "four_rooms") for size in (5, 7, 47)]
     + [{"task": "maze", "size": 5, "max_steps": 1, "num_levels": 1, "start_level": (1 << 62) - 1}, {"task": "door_key", "see_through_walls": True}],
@@ -147,7 +147,7 @@ def play_odd(name, settings, num_envs):
         for _ in range(ODD_STEPS):
             env.step(actions())
             steps += env.num_agents
-            if random.randint(6) == 0:
+            if random.randint(15) == 0:
                 trouble(env, random, saved)
     for index in range(num_envs):
         env.render(index)

@@ -242,6 +242,12 @@ cdef class Native:
         if not self.ready:
             raise RuntimeError(f"{type(self).__name__} is closed or was never prepared; make a new one with envs.make(...)")
 
+    def require_index(self, index):
+        """Raise unless there is an environment `index`: for `render` and all that looks into a struct."""
+        self.require_ready()
+        if not 0 <= index < self.num_envs:
+            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}, one of the {self.num_envs} environments")
+
     def set_seed(self, seed):
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise ValueError(f"seed={seed!r} given, expected a whole number >= 0")

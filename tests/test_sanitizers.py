@@ -1,0 +1,95 @@
+"""No environment reaches outside its memory: a million random and adversarial steps under AddressSanitizer and UBSan, without a report.
+
+The sanitize build also holds what the debug build checks: an overflow of a whole number, or a `require` that is false, ends the process
+or raises. `adversary.py` is what is played; here it is started, and shown to notice mistakes that are put in.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import adversary
+import environments
+import mutants
+import pytest
+from mutants import ROOT, SANITIZE
+
+from envs.core import compile_settings
+
+REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """Environment variables under which a process loads the sanitize build; compiled where it is missing or older than its sources."""
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    runtime = Path(subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip())
+    if not runtime.is_absolute():
+        pytest.skip(f"{compiler} brings no libasan.so; the sanitizers are run on Linux with GCC (apt-get install gcc)")
+    manifest = ROOT / "envs/.manifest-sanitize.json"
+    built = json.loads(manifest.read_text()) if manifest.exists() else {}
+    modules = ["envs.core.native", *(f"envs.{name}" for name in environments.names())]
+    stale = [module.replace(".", "/") + ".pyx" for module in modules if built.get(module) != compile_settings.source_hash(module)
+             or not list((ROOT / "build/sanitize").glob(module.replace(".", "/") + ".*.so"))]
+    if stale:
+        build = mutants.run_in(ROOT, [sys.executable, "setup.py", "-q", "build_ext", "--parallel", "2"], SANITIZE | {"PUFFER_ONLY": ",".join(stale)})
+        assert build.returncode == 0, build.stderr[-3000:]
+    return SANITIZE | {"LD_PRELOAD": str(runtime), "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+
+
+def play(watched, folder, name, *options):
+    """The adversary's play of environment `name` in a process of its own."""
+    return mutants.run_in(folder, [sys.executable, "tests/adversary.py", name, *options], watched)
+
+
+@pytest.mark.parametrize("name", environments.names())
+def test_a_million_random_and_adversarial_steps_stay_inside_memory(name, watched):
+    run = play(watched, ROOT, name)
+    assert run.returncode == 0 and not any(report in run.stderr for report in REPORTS), run.stderr[-6000:]
+    _, random, _, _, odd = run.stdout.split()[:5]
+    assert int(random) >= adversary.RANDOM_STEPS and int(odd) >= 10_000, run.stdout
+
+
+def test_every_environment_has_odd_settings():
+    assert set(adversary.ODD) == set(environments.names())
+
+
+BITES = {
+    "one byte written behind the observations":
+        ("squared", "        memset(cell, EMPTY, cells)\n", "        memset(cell, EMPTY, cells + 1)\n", "AddressSanitizer: heap-buffer-overflow"),
+    "one number written before the rewards":
+        ("stochastic", "self.rows.rewards[i] = max(", "self.rows.rewards[i - 1] = max(", "AddressSanitizer: heap-buffer-overflow"),
+    "a state of sizeof(pointer)":
+        ("triple_triad", "num_envs * sizeof(Table)", "num_envs * sizeof(Table*)", "AddressSanitizer"),
+    "one symbol read behind the state":
+        ("memory", "actions[i] == self.shown[i * self.length + asked]", "actions[i] == self.shown[i * self.length + asked + 1]",
+         "AddressSanitizer: use-after-poison"),
+    "-1 for no neighbour used as an index":
+        ("triple_triad", "if other >= 0 and table.owner[other] == 1 - side and", "if table.owner[other] == 1 - side and", "runtime error: index -1 out of bounds"),
+    "one too many in a list on the stack":
+        ("drive", "n = count if count < PARTNERS else PARTNERS - 1", "n = count", "runtime error: index 15 out of bounds"),
+    "a stone on a full column":
+        ("connect4", "if not free_cell(game.mine | game.theirs, column):", "if False:", "runtime error: passing zero to ctz()"),
+}
+
+
+@pytest.mark.parametrize("what", BITES)
+def test_a_mistake_of_that_kind_is_reported(what, watched, tmp_path):
+    name, old, new, report = BITES[what]
+    mutants.copy_with(tmp_path, f"envs/{name}.pyx", old, new, build=SANITIZE)
+    run = play(watched, tmp_path, name, "--steps", "20000")
+    assert run.returncode != 0 and report in run.stderr, run.stderr[-3000:]
+
+
+def test_without_a_mistake_the_same_copy_plays_on(watched, tmp_path):
+    run = play(watched, mutants.copy_with(tmp_path, "envs/squared.pyx", build=SANITIZE), "squared", "--steps", "20000")
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def test_the_adversary_asks_for_the_build_that_watches():
+    run = subprocess.run([sys.executable, "tests/adversary.py", "squared"], cwd=ROOT, env={**os.environ, "PUFFER_SANITIZE": ""}, capture_output=True, text=True)
+    assert run.returncode != 0 and "This is not the sanitize build" in run.stderr
