@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -30,10 +32,23 @@ def lab():
                 break
         else:
             pytest.fail("`make lab` printed no address:\n" + "".join(said))
+        wait_until_it_listens(printed[1])
         yield printed[1], printed[3], printed[2]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
+
+
+def wait_until_it_listens(address, patience=60):
+    """JupyterLab prints its address a moment before it answers there."""
+    for _ in range(10 * patience):
+        try:
+            urllib.request.urlopen(address + "/api", timeout=patience).close()
+        except urllib.error.URLError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"Nothing answered at {address} within {patience} s.")
 
 
 def read(lab, path):

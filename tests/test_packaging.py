@@ -1,6 +1,7 @@
 """One set of dependencies in three files, one direction between the packages, and a library that installs without the course."""
 
 import ast
+import functools
 import json
 import os
 import re
@@ -120,6 +121,11 @@ def imported_packages(path: Path, inside_functions=True) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@functools.cache
+def distributions() -> dict[str, list[str]]:
+    return packages_distributions()
+
+
 def tracked(*patterns: str) -> list[Path]:
     """Files that git knows, or would add, matching the patterns."""
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -129,11 +135,10 @@ def tracked(*patterns: str) -> list[Path]:
 def third_party(paths, inside_functions=True) -> dict[str, set[Path]]:
     """Files by the canonical name of each distribution that they import."""
     own = {path.stem for path in tracked("tests/*", "tools/*", "benchmarks/*")} | {"envs", "puffer_min", "setup", "cython", "libc", "libcpp", "posix", "openmp", "cpython"}
-    distributions = packages_distributions()
     found: dict[str, set[Path]] = {}
     for path in paths:
         for name in imported_packages(path, inside_functions) - own - set(sys.stdlib_module_names):
-            for distribution in distributions.get(name, [name])[:1]:
+            for distribution in distributions().get(name, [name])[:1]:
                 found.setdefault(canonicalize_name(distribution), set()).add(path.relative_to(ROOT))
     return found
 

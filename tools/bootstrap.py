@@ -247,6 +247,8 @@ def main(arguments):
     if not command:
         print("Ready: `make lab` opens the course, `make test` runs the tests.")
         return
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):               # a `make` that the command calls is not part of the one that called us
+        os.environ.pop(name, None)
     os.environ["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
     os.environ["VIRTUAL_ENV"] = str(VENV)
     os.environ.setdefault("CC", shlex.join(find_compiler()))
