@@ -184,7 +184,7 @@ def test_the_project_imports_from_anywhere(tmp_path):
 
 
 @pytest.mark.long
-def test_a_wheel_from_a_clean_checkout_steps_every_environment(tmp_path):
+def test_a_wheel_from_a_clean_checkout_steps_every_environment_and_carries_its_policies(tmp_path):
     checkout, site = tmp_path / "checkout", tmp_path / "site"
     for path in tracked():
         (checkout / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +197,8 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment(tmp_path):
             "    env = envs.make(name, 2)\n"
             "    env.reset(seed=0)\n"
             "    env.step(env.action_space.sample().astype(env.actions.dtype))\n"
+            "from pathlib import Path\n"
+            "puffer_min.load_policy(Path(puffer_min.__file__).parent / 'policies' / 'snake.pt')\n"
             "print(envs.__file__, len(envs.names()))")
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={**environment, "PYTHONPATH": str(site)})
     assert said.returncode == 0, said.stderr
