@@ -10,6 +10,13 @@ Importing this package imports nothing else; a name is looked up in its module w
 """
 
 import importlib
+import os
+
+# torch's threads wait for each other by spinning, for milliseconds, in which a busy machine of few cores lets nobody work: with
+# seven other programs on two cores a run took 20 times as long as with a short spin before sleep, and alone it is no faster.
+# libgomp reads this when torch is first imported; whoever has set it, or OMP_WAIT_POLICY, knows better.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 _HOME = {
     "PufferEnv": "env", "make_vec": "vector", "check_environment": "check", "GymnasiumEnv": "gymnasium_env",

@@ -1,4 +1,5 @@
-"""The dashboard: what a run is doing, drawn again after every update but at most ten times a second.
+"""The dashboard: what a run is doing, drawn again after an update but at most three times a second:
+a picture costs some 10 ms.
 
 `make_dashboard("terminal" | "notebook" | None | function)` gives an object that is called with the dict of each update and closed
 at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead.
@@ -80,7 +81,7 @@ def number(value) -> str:
 class Panels:
     """The picture of a run, from the updates it has been given."""
 
-    def __init__(self, env_name: str, curve: int = 4096):
+    def __init__(self, env_name: str, curve: int = 600):
         self.env_name = env_name
         self.curves = {name: deque(maxlen=curve) for name in ("sps_now", *EPISODE, "entropy")}
         self.last = None
@@ -134,7 +135,7 @@ class Panels:
 class TerminalDashboard:
     """Draws in place in a terminal; without one, prints a line every `interval` seconds and at the end."""
 
-    def __init__(self, env_name: str, *, console: Console | None = None, interval: float = 5.0, frames_per_second: float = 10.0):
+    def __init__(self, env_name: str, *, console: Console | None = None, interval: float = 5.0, frames_per_second: float = 3.0):
         self.console = console or Console(file=sys.stderr)
         self.panels = Panels(env_name)
         self.pause = 1 / frames_per_second if self.console.is_terminal else interval
@@ -171,7 +172,7 @@ class TerminalDashboard:
 class NotebookDashboard:
     """The same picture in a notebook's output, as text in a fixed-width font, replaced in place."""
 
-    def __init__(self, env_name: str, frames_per_second: float = 4.0):
+    def __init__(self, env_name: str, frames_per_second: float = 3.0):
         from IPython.display import display         # only in a notebook; the library does not need IPython
 
         self.panels, self.pause = Panels(env_name), 1 / frames_per_second

@@ -101,12 +101,11 @@ class LSTM(nn.Module):
         """inputs (rows, horizon, size) -> hidden (rows, horizon, size). The inputs' product is one for all steps; only the state's is a loop."""
         hidden, cell = state.split(self.size, 1)
         goes_on = (~ends).to(inputs.dtype).t().unsqueeze(2)
-        gates = self.input(inputs.transpose(0, 1))
         seen = []
-        for t in range(len(gates)):
-            hidden, cell = self.gates(gates[t], hidden, cell)
+        for gates, on in zip(self.input(inputs.transpose(0, 1)).unbind(), goes_on):      # unbind: its gradient is one tensor, not one a step
+            hidden, cell = self.gates(gates, hidden, cell)
             seen.append(hidden)
-            hidden, cell = hidden * goes_on[t], cell * goes_on[t]
+            hidden, cell = hidden * on, cell * on
         return torch.stack(seen, 1)
 
 
