@@ -47,6 +47,18 @@ def forced_win(board, mover, other, plies):
     return best
 
 
+@functools.lru_cache(maxsize=None)
+def outcome(board, mover, other):
+    """Of a position without four, for `mover`, to move, if both play best to the end: 1 won, 0 drawn, -1 lost."""
+    results = []
+    for after in (drop(board, column, mover) for column in range(COLUMNS)):
+        if after is not None:
+            results.append(1 if won(after, mover) else -outcome(after, other, mover))
+            if results[-1] == 1:
+                break
+    return max(results, default=0)
+
+
 def as_rows(board):
     return ["".join(board[column][row] if row < len(board[column]) else "." for column in range(COLUMNS)) for row in reversed(range(ROWS))]
 
@@ -58,6 +70,18 @@ def random_position(rng, stones):
         free = [column for column in range(COLUMNS) if len(board[column]) < ROWS]
         board = drop(board, int(rng.choice(free)), turn)
         if won(board, turn):
+            return None
+        turn = "x" if turn == "o" else "o"
+    return board
+
+
+def quiet_position(rng, stones):
+    """The same for a fuller board: nobody completes four where another column is free; None if somebody has to."""
+    board, turn = ("",) * COLUMNS, "o" if stones % 2 == 0 else "x"
+    for _ in range(stones):
+        after = [drop(board, int(column), turn) for column in rng.permutation(COLUMNS)]
+        board = next((board for board in after if board is not None and not won(board, turn)), None)
+        if board is None:
             return None
         turn = "x" if turn == "o" else "o"
     return board
@@ -153,6 +177,23 @@ def test_search_never_loses_a_won_position_at_its_depth():
             assert keeps, f"column {column} gives away a win in {length} plies:\n" + "\n".join(as_rows(board))
         tested += 1
     forced_win.cache_clear()
+
+
+def test_search_to_the_end_of_the_board_plays_only_best_moves():
+    rng, tested = np.random.default_rng(13), 0
+    env = envs.make("connect4", 1, opponent="search", depth=42, node_budget=10**6)
+    env.reset()
+    while tested < 100:
+        board = quiet_position(rng, int(rng.integers(33, 39)))
+        if board is None:
+            continue
+        env.set_board(0, as_rows(board))
+        for column in env.opponent_moves(0):
+            after = drop(board, column, "o")
+            result = 1 if won(after, "o") else -outcome(after, "x", "o")
+            assert result == outcome(board, "o", "x"), f"column {column} comes to {result}:\n" + "\n".join(as_rows(board))
+        tested += 1
+    outcome.cache_clear()
 
 
 def test_search_avoids_a_loss_it_can_see():

@@ -28,6 +28,7 @@ class Mistake:
 BASE, SQUARED, SNAKE, CARTPOLE = "envs/core/native.pyx", "envs/squared.pyx", "envs/snake.pyx", "envs/cartpole.pyx"
 PONG, BREAKOUT, CONNECT4, TRIPLE_TRIAD, DRIVE = (f"envs/{name}.pyx" for name in ("pong", "breakout", "connect4", "triple_triad", "drive"))
 BANDIT, MEMORY, PASSWORD, STOCHASTIC = (f"envs/{name}.pyx" for name in ("bandit", "memory", "password", "stochastic"))
+GRID, GRID_LEVEL, GRID_TWIN = "envs/grid.pyx", "envs/grid.pxd", "tests/test_grid.py::test_the_native_environment_and_its_slow_twin_take_the_same_trajectory"
 SANITY = "tests/test_sanity_tasks.py::test_"
 CONTRACT = "tests/test_native_base.py::test_"
 
@@ -179,6 +180,9 @@ MISTAKES = [
             "tests/test_connect4.py::test_two_players_rewards_are_opposite"),
     Mistake("a line of four over the edge of the board", CONNECT4,
             "& (BOARD ^ taken)", "& ~taken",
+            "tests/test_connect4.py::test_search_to_the_end_of_the_board_plays_only_best_moves"),
+    Mistake("an opponent blind to one diagonal", CONNECT4,
+            " | threats(stones, 8)", "",
             "tests/test_connect4.py::test_search_never_loses_a_won_position_at_its_depth"),
     Mistake("the board upside down in the observation", CONNECT4,
             "(ROWS - 1 - where % STRIDE) * COLUMNS", "where % STRIDE * COLUMNS",
@@ -243,6 +247,24 @@ MISTAKES = [
             "self.metrics[3 * agent + metric] = 1", "self.metrics[3 * slot + metric] = 1",
             "tests/test_drive.py::test_the_log_counts_goals_collisions_and_departures_of_every_world"),
 
+    # ---------------------------------------------------------------- grid
+    Mistake("swapped row and column in one of two copies of a level", GRID_LEVEL,
+            "cells[place(geometry, x, y)] = cells[geometry.plane + place(geometry, y, x)] = cell",
+            "cells[place(geometry, x, y)] = cells[geometry.plane + place(geometry, x, y)] = cell",
+            GRID_TWIN + "[door_key-8]"),
+    Mistake("the same level in every episode", GRID,
+            "stream_of(<uint64_t> seed, 0)", "stream_of(0, 0)",
+            GRID_TWIN + "[maze-13]"),
+    Mistake("the end of time taken for a failure", GRID,
+            "self.rows.terminals[i] = outcome >= WON", "self.rows.terminals[i] = 1",
+            GRID_TWIN + "[four_rooms-9]"),
+    Mistake("last observation lost at the end of an episode", GRID,
+            "        self.observe(i, i + 1, self.rows.final_observations)\n", "",
+            GRID_TWIN + "[empty-8]"),
+    Mistake("goal out of reach", GRID_LEVEL,
+            "last += last >= first", "last -= 1",
+            "tests/test_grid_levels.py::test_a_maze_is_a_spanning_tree_of_its_rooms[5]"),
+
     # ---------------------------------------------------------------- the sanity tasks
     Mistake("a share divided in integers", BANDIT,
             "<float> (actions[i] == self.best) / self.length", "(actions[i] == self.best) / self.length",
@@ -251,7 +273,8 @@ MISTAKES = [
             "actions[i] == self.shown[i * self.length + asked]", "actions[i] == self.shown[i * self.length + asked + 1]",
             SANITY + "memory_is_solved_by_repeating_what_was_shown[settings2]"),
     Mistake("the symbol still shown when it is asked for", MEMORY,
-            "if time < self.length:", "if time < 1 + self.length:",
+            "            row[self.symbols] = 1\n",
+            "            row[self.symbols] = row[self.shown[i * self.length + time - self.length - self.delay]] = 1\n",
             SANITY + "memory_cannot_be_guessed"),
     Mistake("a symbol that never comes up", MEMORY,
             "draw_below(&self.streams[i], self.symbols)", "draw_below(&self.streams[i], self.symbols - 1)",
