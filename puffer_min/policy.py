@@ -5,14 +5,13 @@
 `Policy` is the network, for the learner. `Actor` plays with it: NumPy in, NumPy out, the recurrent state kept inside.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from puffer_min.encoders import linear, make_encoder
+from puffer_min.lstm import LSTM
 from puffer_min.sampling import Gaussian, distribution_of
 
 
@@ -70,47 +69,6 @@ class Policy(nn.Module):
         if self.gaussian:
             outputs = torch.cat([outputs, self.log_deviation.unsqueeze(1).expand(-1, outputs.shape[1])])
         return outputs, values
-
-
-class LSTM(nn.Module):
-    """A long short-term memory (Hochreiter and Schmidhuber 1997) whose state, hidden and cell side by side, is an argument.
-
-    In training it is unrolled over rows from the state that was recorded before the row, and set to zero after every end, as in acting.
-    """
-
-    def __init__(self, size):
-        super().__init__()
-        self.size = size
-        self.input = linear(size, 4 * size, gain=1.0)
-        self.state_weight = nn.Parameter(torch.empty(4 * size, size))
-        nn.init.orthogonal_(self.state_weight)
-        nn.init.ones_(self.input.bias[size:2 * size])                   # forget gate open: remember at first
-
-    def gates(self, inputs, hidden, cell):
-        """One step from the gates' inputs (N, 4 * size); tanh(x) as 2 sigmoid(2x) - 1, which torch computes ten times as fast."""
-        raw = torch.addmm(inputs, hidden, self.state_weight.t())
-        i, f, o, g = raw.split(self.size, 1)
-        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * _tanh(g)
-        return torch.sigmoid(o) * _tanh(cell), cell
-
-    def forward(self, inputs, state):
-        hidden, cell = self.gates(self.input(inputs), *state.split(self.size, 1))
-        return hidden, torch.cat([hidden, cell], 1)
-
-    def replay(self, inputs, state, ends):
-        """inputs (rows, horizon, size) -> hidden (rows, horizon, size). The inputs' product is one for all steps; only the state's is a loop."""
-        hidden, cell = state.split(self.size, 1)
-        goes_on = (~ends).to(inputs.dtype).t().unsqueeze(2)
-        seen = []
-        for gates, on in zip(self.input(inputs.transpose(0, 1)).unbind(), goes_on):      # unbind: its gradient is one tensor, not one a step
-            hidden, cell = self.gates(gates, hidden, cell)
-            seen.append(hidden)
-            hidden, cell = hidden * on, cell * on
-        return torch.stack(seen, 1)
-
-
-def _tanh(x):
-    return 2 * torch.sigmoid(2 * x) - 1
 
 
 class Actor:

@@ -63,6 +63,8 @@ class PPO:
 
     def __init__(self, env, config: Config = Config(), *, seed: int = 0):
         self.env, self.config, self.device = env, config, torch.device(config.device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={config.device!r} given, but torch finds no CUDA device here; use device=\"cpu\"")
         segments, self.minibatch_rows = config.rows(env.num_agents)
         with torch.random.fork_rng(devices=[]):                         # the same weights for a seed, and nobody else's stream disturbed
             torch.manual_seed(seed)

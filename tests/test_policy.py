@@ -8,6 +8,7 @@ from gymnasium import spaces
 import envs
 import puffer_min
 from puffer_min.encoders import make_encoder, scale_of
+from puffer_min.lstm import LSTM, Unroll
 from puffer_min.policy import Actor, Policy, RandomPolicy
 
 
@@ -117,19 +118,33 @@ def test_gradients_flow_back_through_time_and_not_across_an_end():
     assert reached.tolist() == [False] * 3 + [True] * 3
 
 
-def test_a_recurrent_policy_equals_torchs_lstm():
-    policy = policy_for(spaces.Box(-1, 1, (3,)), recurrent=True, hidden_size=8)
-    peer = torch.nn.LSTM(8, 8, batch_first=True)
-    ours = policy.lstm
+def test_memory_and_its_gradients_equal_torchs_lstm():
+    torch.manual_seed(0)
+    ours, peer = LSTM(8), torch.nn.LSTM(8, 8, batch_first=True)
     order = torch.cat([torch.arange(0, 16), torch.arange(24, 32), torch.arange(16, 24)])    # torch's gates are i f g o, ours i f o g
     with torch.no_grad():
         peer.weight_ih_l0.copy_(ours.input.weight[order])
         peer.weight_hh_l0.copy_(ours.state_weight[order])
         peer.bias_ih_l0.copy_(ours.input.bias[order])
         peer.bias_hh_l0.zero_()
-    inputs = torch.randn(4, 7, 8)
-    given = ours.replay(inputs, torch.zeros(4, 16), torch.zeros(4, 7, dtype=torch.bool))
-    torch.testing.assert_close(given, peer(inputs)[0], rtol=1e-4, atol=1e-5)
+    inputs = [torch.randn(4, 7, 8).requires_grad_() for _ in range(2)]
+    inputs[1].data.copy_(inputs[0].data)
+    state, weights = torch.randn(4, 16), torch.randn(4, 7, 8)
+    given = ours.replay(inputs[0], state, torch.zeros(4, 7, dtype=torch.bool))
+    expected = peer(inputs[1], (state[None, :, :8].contiguous(), state[None, :, 8:].contiguous()))[0]
+    torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+    (given * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for one, other in ((inputs[0].grad, inputs[1].grad), (ours.state_weight.grad[order], peer.weight_hh_l0.grad), (ours.input.weight.grad[order], peer.weight_ih_l0.grad),
+                       (ours.input.bias.grad[order], peer.bias_ih_l0.grad)):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_back_propagation_through_time_equals_differences_also_across_ends():
+    random = torch.Generator().manual_seed(0)
+    gates, hidden, cell, weight = (torch.randn(*shape, generator=random, dtype=torch.float64).requires_grad_() for shape in ((5, 3, 8), (3, 2), (3, 2), (8, 2)))
+    goes_on = (torch.rand(5, 3, 1, generator=random) > 0.4).double()
+    assert torch.autograd.gradcheck(lambda *given: Unroll.apply(*given, goes_on), (gates, hidden, cell, weight))
 
 
 # ---------------------------------------------------------------------- those who play

@@ -336,6 +336,24 @@ def test_settings_are_checked_by_name_and_value():
         train("sqared")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_missing_cuda_device_is_said_in_a_sentence():
+    with pytest.raises(ValueError, match="device='cuda' given, but torch finds no CUDA device here; use device=\"cpu\""):
+        PPO(Drift(), settings_for(None, SMALL, device="cuda"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_on_cuda_the_update_sees_what_acting_saw_and_learning_goes_on(recurrent):
+    learner = PPO(Drift(death=0.3), settings_for(None, SMALL, device="cuda", recurrent=recurrent), seed=1)
+    learner.iterate()
+    learner.collect()
+    batch = learner.buffer.gather(learner.buffer.trained_rows)
+    with torch.no_grad():
+        _, values = learner.policy.replay(*(learner.to_device(t) for t in (batch.observations, batch.states, batch.ends)))
+    torch.testing.assert_close(values.cpu(), batch.values, rtol=1e-3, atol=1e-4)
+
+
 def test_defaults_hold_only_what_differs():
     from puffer_min.defaults import DEFAULTS, ENVIRONMENT
     for name, settings in DEFAULTS.items():
