@@ -42,4 +42,5 @@ clean:                   ## remove everything that was built; .venv too with ARG
 	rm -rf build dist *.egg-info envs/*.so envs/core/*.so puffer_min/*.so envs/.manifest-*.json $(if $(filter all,$(ARGS)),.venv)
 
 python:
-	@command -v $(PYTHON) >/dev/null || { echo "No Python was found: install Python 3.11 or newer, or name it with \`make lab PYTHON=/path/to/python3.11\`." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "No Python was found: install Python 3.11 or newer," \
+		"or name it with \`make lab PYTHON=/path/to/python3.11\`." >&2; exit 1; }

@@ -126,7 +126,8 @@ def base_python() -> str:
 
 
 def test_what_is_missing_is_said_before_anything_is_made(fresh_folder):
-    said = subprocess.run(["make", "lab", f"PYTHON={base_python()}"], cwd=fresh_folder, env={**os.environ, "CC": "/nonexistent"}, capture_output=True, text=True)
+    said = subprocess.run(["make", "lab", f"PYTHON={base_python()}"], cwd=fresh_folder, env={**os.environ, "CC": "/nonexistent"},
+                          capture_output=True, text=True)
     first, *rest = said.stderr.splitlines()
     assert said.returncode != 0 and "CC=/nonexistent names a C compiler that does not exist" in first
     assert all(line.startswith("make") for line in rest), rest
@@ -188,7 +189,7 @@ def two_sources(monkeypatch, own_stamps, tmp_path):
     settings = runpy.run_path(str(tmp_path / "envs" / "core" / "compile_settings.py"))
     manifest = {f"envs.{name}": settings["source_hash"](f"envs.{name}") for name in ("one", "two")}
     (tmp_path / "envs" / ".manifest-release.json").write_text(json.dumps(manifest))
-    bootstrap.compile_sources(debug=False)                          # the first time, everything: nobody knows with which settings it was built
+    bootstrap.compile_sources(debug=False)                          # the first time, everything: nobody knows how it was built
     assert own_stamps.pop()[1]["PUFFER_ONLY"] == "envs/one.pyx,envs/two.pyx"
     return own_stamps
 
@@ -236,7 +237,8 @@ def test_the_debug_build_is_asked_for_by_its_variable_and_the_readers_own_is_put
 def test_a_failing_command_shows_the_end_of_its_log_and_where_the_whole_is(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
     command = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
-    with pytest.raises(bootstrap.Missing, match=r"the reason\n\nCompiling failed: the reason is above, and the whole output in build/release\.log\."):
+    sentence = r"the reason\n\nCompiling failed: the reason is above, and the whole output in build/release\.log\."
+    with pytest.raises(bootstrap.Missing, match=sentence):
         bootstrap.run_quietly(command, tmp_path / "build" / "release.log", "Compiling")
     assert capsys.readouterr().out == "Compiling (log: build/release.log)\n"
 

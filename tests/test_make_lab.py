@@ -22,8 +22,8 @@ def lab():
     """(address of the server, its token, the path that the printed address opens)."""
     if not bootstrap.STAMPS.exists():
         pytest.skip("This environment was not set up by `make`.")
-    server = subprocess.Popen(["make", "lab", "ARGS=--no-browser --port=0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              start_new_session=True)
+    server = subprocess.Popen(["make", "lab", "ARGS=--no-browser --port=0"], cwd=ROOT, start_new_session=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         said = []
         for line in server.stdout:
@@ -67,8 +67,8 @@ def test_the_printed_address_opens_the_table_of_contents(lab):
 def test_the_kernel_is_this_environments(lab):
     specs = json.loads(read(lab, "/api/kernelspecs"))
     assert specs["default"] == "python3"
-    folder = json.loads(subprocess.run([sys.executable, "-m", "jupyter", "kernelspec", "list", "--json"], capture_output=True, check=True).stdout)
-    assert Path(folder["kernelspecs"]["python3"]["resource_dir"]).is_relative_to(sys.prefix)
+    listed = subprocess.run([sys.executable, "-m", "jupyter", "kernelspec", "list", "--json"], capture_output=True, check=True).stdout
+    assert Path(json.loads(listed)["kernelspecs"]["python3"]["resource_dir"]).is_relative_to(sys.prefix)
 
 
 def test_a_reader_who_studies_alone_sees_no_grading_menus_and_no_news(lab):

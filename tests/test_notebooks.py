@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEVELS = ["results", "research", "algorithms", "libraries", "vectorization", "compatibility", "wrappers", "environments", "custom_simulation",
-          "open_endedness"]
+LEVELS = ["results", "research", "algorithms", "libraries", "vectorization", "compatibility", "wrappers", "environments",
+          "custom_simulation", "open_endedness"]
 STEMS = [f"{number:02}_{name}" for number, name in enumerate(LEVELS, 1)]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
@@ -101,7 +101,8 @@ def test_notebooks_are_named_after_their_levels_and_every_chapter_has_its_exerci
 def test_every_code_cell_was_run_from_top_to_bottom_without_an_error(path):
     code = cells(path, "code")
     counts = [cell["execution_count"] for _, _, cell in code]
-    assert counts == list(range(1, len(code) + 1)), f"{path.name}: execution counts are {counts}; use Restart Kernel and Run All Cells, then save."
+    assert counts == list(range(1, len(code) + 1)), (
+        f"{path.name}: execution counts are {counts}; use Restart Kernel and Run All Cells, then save.")
     for index, _, cell in code:
         raised = [output["ename"] for output in cell["outputs"] if output["output_type"] == "error"]
         meant = {"raises-exception", "nbval-raises-exception"} & set(cell["metadata"].get("tags", []))
@@ -118,7 +119,8 @@ def test_exercises_are_committed_without_outputs_and_widgets(path):
 @each([*CHAPTERS, *SOLUTIONS, *EXERCISES])
 def test_code_cells_are_short_and_hide_nothing(path):
     lengths = [len(source.splitlines()) for _, source, _ in cells(path, "code")]
-    assert max(lengths) <= 30 and statistics.median(lengths) <= 8, f"{path.name}: cells of {max(lengths)} lines, median {statistics.median(lengths)}."
+    longest, median = max(lengths), statistics.median(lengths)
+    assert longest <= 30 and median <= 8, f"{path.name}: the longest cell has {longest} lines and the median one {median}."
     for index, source, _ in cells(path, "code"):
         assert not source.rstrip().endswith(";"), f"{path.name}, cell {index}: a trailing semicolon hides the output."
         assert "clear_output" not in source, f"{path.name}, cell {index}: clear_output hides what happened."
@@ -142,7 +144,8 @@ def test_tags_for_nbval_are_spelled_as_it_knows_them_and_skip_no_cell(path):
 def test_notebooks_are_small_and_hold_no_path_of_the_machine_that_ran_them(path):
     assert path.stat().st_size < 3_000_000, f"{path.name} is larger than 3 MB: fewer or smaller figures."
     for cell in notebook(path)["cells"]:
-        text = json.dumps([{k: v for k, v in output.get("data", output).items() if not k.startswith("image/")} for output in cell.get("outputs", [])])
+        outputs = [output.get("data", output) for output in cell.get("outputs", [])]
+        text = json.dumps([{kind: data for kind, data in output.items() if not kind.startswith("image/")} for output in outputs])
         found = re.search(r"(?<![\w.:/])/(home|root|Users|private|work|tmp)/\w[\w./-]*", text + "".join(cell["source"]))
         assert not found, f"{path.name} holds the path {found[0]}."
 
@@ -152,5 +155,5 @@ def test_no_widget_is_committed_without_an_output_that_is_seen_without_it(path):
     for index, _, cell in cells(path, "code"):
         for output in cell["outputs"]:
             data = output.get("data", {})
-            if "application/vnd.jupyter.widget-view+json" in data:
-                assert set(data) - {"application/vnd.jupyter.widget-view+json"}, f"{path.name}, cell {index}: a reader on the web sees nothing of this widget."
+            assert set(data) != {"application/vnd.jupyter.widget-view+json"}, (
+                f"{path.name}, cell {index}: a reader on the web sees nothing of this widget.")

@@ -22,6 +22,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 CONDA_NAMES = {"pytorch": "torch", "playwright-python": "playwright", "line_profiler": "line-profiler"}
 CONDA_ONLY = {"python", "pip", "make", "compilers"}
+OF_CYTHON = {"cython", "cpython", "libc", "libcpp", "posix", "openmp"}
 
 
 def conda_lines() -> list[str]:
@@ -48,7 +49,8 @@ def test_a_package_has_one_range_in_pyproject():
     for group, requirements in lock.declared().items():
         for requirement in requirements:
             first = seen.setdefault(canonicalize_name(requirement.name), (group, requirement.specifier))
-            assert first[1] == requirement.specifier, f"{requirement.name} has range {first[1]} in {first[0]} and {requirement.specifier} in {group}."
+            assert first[1] == requirement.specifier, (
+                f"{requirement.name} has range {first[1]} in {first[0]} and {requirement.specifier} in {group}.")
 
 
 def test_the_lock_holds_a_version_inside_every_range_of_pyproject():
@@ -57,7 +59,8 @@ def test_the_lock_holds_a_version_inside_every_range_of_pyproject():
         for requirement in requirements:
             pin = pins.get(canonicalize_name(requirement.name))
             assert pin, f"{requirement.name} is in pyproject.toml ({group}) and not in requirements.lock: install it and run `make lock`."
-            assert requirement.specifier.contains(pin), f"{requirement.name}: pyproject.toml asks for {requirement.specifier}, requirements.lock holds {pin}."
+            assert requirement.specifier.contains(pin), (
+                f"{requirement.name}: pyproject.toml asks for {requirement.specifier}, requirements.lock holds {pin}.")
 
 
 def test_conda_and_pyproject_ask_for_the_same_ranges():
@@ -83,7 +86,8 @@ def test_every_conda_line_says_which_level_needs_it():
 
 
 def test_the_lock_is_complete_on_every_platform_and_is_what_is_installed():
-    assert lock.LOCK.read_text() == lock.lock(), "requirements.lock is not what .venv holds and pyproject.toml needs: run `make build`, or `make lock`."
+    assert lock.LOCK.read_text() == lock.lock(), (
+        "requirements.lock is not what .venv holds and pyproject.toml needs: run `make build`, or `make lock` to keep what .venv holds.")
 
 
 def test_the_lock_pins_exactly_and_names_no_build():
@@ -128,13 +132,14 @@ def distributions() -> dict[str, list[str]]:
 
 def tracked(*patterns: str) -> list[Path]:
     """Files that git knows, or would add, matching the patterns."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [ROOT / name for name in listed if (ROOT / name).exists()]
 
 
 def third_party(paths, inside_functions=True) -> dict[str, set[Path]]:
     """Files by the canonical name of each distribution that they import."""
-    own = {path.stem for path in tracked("tests/*", "tools/*", "benchmarks/*")} | {"envs", "puffer_min", "setup", "cython", "libc", "libcpp", "posix", "openmp", "cpython"}
+    own = {path.stem for path in tracked("tests/*", "tools/*", "benchmarks/*")} | {"envs", "puffer_min", "setup"} | OF_CYTHON
     found: dict[str, set[Path]] = {}
     for path in paths:
         for name in imported_packages(path, inside_functions) - own - set(sys.stdlib_module_names):
@@ -167,7 +172,8 @@ def test_imports_point_from_the_course_to_the_learner_to_the_environments():
         assert "puffer_min" not in imported_packages(path), f"{path.relative_to(ROOT)} imports puffer_min: envs stands below it."
     for path in tracked("puffer_min/*.py", "puffer_min/*.pyx"):
         if "course" not in path.parts:
-            assert not re.search(r"^\s*(from|import) puffer_min\.course", path.read_text(), re.MULTILINE), f"{path.relative_to(ROOT)} imports the course tools."
+            upward = re.search(r"^\s*(from|import) puffer_min\.course", path.read_text(), re.MULTILINE)
+            assert not upward, f"{path.relative_to(ROOT)} imports the course tools, which stand above it."
 
 
 # The package
@@ -175,7 +181,8 @@ def test_imports_point_from_the_course_to_the_learner_to_the_environments():
 def test_every_folder_of_the_packages_is_a_package():
     """Folders without `__init__.py` are left out of a wheel in silence."""
     for path in tracked("envs/*.py", "envs/*.pyx", "puffer_min/*.py", "puffer_min/*.pyx"):
-        assert (path.parent / "__init__.py").exists(), f"{path.relative_to(ROOT)} lies in a folder without __init__.py and would be missing from a wheel."
+        assert (path.parent / "__init__.py").exists(), (
+            f"{path.relative_to(ROOT)} lies in a folder without __init__.py and would be missing from a wheel.")
 
 
 def test_the_project_imports_from_anywhere(tmp_path):
@@ -190,8 +197,8 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment_and_carries_its_p
         (checkout / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path.relative_to(ROOT)).write_bytes(path.read_bytes())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PUFFER_")}
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(checkout)],
-                   check=True, env=environment)
+    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip_install, "--target", str(site), str(checkout)], check=True, env=environment)
     code = ("import envs, puffer_min\n"
             "for name in envs.names():\n"
             "    env = envs.make(name, 2)\n"
@@ -200,7 +207,8 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment_and_carries_its_p
             "from pathlib import Path\n"
             "puffer_min.load_policy(Path(puffer_min.__file__).parent / 'policies' / 'snake.pt')\n"
             "print(envs.__file__, len(envs.names()))")
-    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={**environment, "PYTHONPATH": str(site)})
+    environment["PYTHONPATH"] = str(site)
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert said.returncode == 0, said.stderr
     file, count = said.stdout.split()
     assert Path(file).is_relative_to(site) and int(count) == len(list((ROOT / "envs").glob("*.pyx")))

@@ -30,6 +30,8 @@ VENV = ROOT / ".venv"
 STAMPS = VENV / "setup.json"
 LOCK = ROOT / "requirements.lock"
 OLDEST = (3, 11)
+OWN = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+PIP_INSTALL = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
 COMPILERS = ("cc", "gcc", "clang")
 
 
@@ -48,7 +50,8 @@ def package_command(**names):
                              ("pacman", "pacman -S --noconfirm"), ("apk", "apk add")):
         if shutil.which(install.split()[0]) and manager in names:
             return f"`{sudo}{install} {names[manager]}`"
-    return f"your package manager (`{sudo}apt-get install -y {names['apt']}` on Debian and Ubuntu, `{sudo}dnf install -y {names['dnf']}` on Fedora)"
+    return (f"your package manager (`{sudo}apt-get install -y {names['apt']}` on Debian and Ubuntu, "
+            f"`{sudo}dnf install -y {names['dnf']}` on Fedora)")
 
 
 def require_python():
@@ -56,8 +59,9 @@ def require_python():
     if os.name != "posix":
         raise Missing("The course runs on Linux and macOS: on Windows install WSL with `wsl --install` and run it there.")
     if sys.version_info < OLDEST:
-        mend = package_command(apt="python3.11 python3.11-venv python3.11-dev", dnf="python3.11 python3.11-devel", zypper="python311 python311-devel",
-                               pacman="python", apk="python3 python3-dev", xcode="brew install python@3.11")
+        mend = package_command(apt="python3.11 python3.11-venv python3.11-dev", dnf="python3.11 python3.11-devel",
+                               zypper="python311 python311-devel", pacman="python", apk="python3 python3-dev",
+                               xcode="brew install python@3.11")
         raise Missing(f"Python {platform.python_version()} was found and the course needs 3.11 or newer: install it with {mend} "
                       "or name the one you have with `make lab PYTHON=/path/to/python3.11`.")
 
@@ -65,11 +69,10 @@ def require_python():
 def require_venv():
     """Raise Missing if this Python cannot create virtual environments: Debian ships ensurepip apart."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-        mend = package_command(apt=f"{own}-venv", dnf="python3-pip", zypper="python3-pip", pacman="python-pip", apk="py3-pip",
+        mend = package_command(apt=f"{OWN}-venv", dnf="python3-pip", zypper="python3-pip", pacman="python-pip", apk="py3-pip",
                                xcode="brew install python@3.11")
-        raise Missing(f"This Python ({sys.executable}) cannot create a virtual environment, because its `venv` or `ensurepip` module is missing: "
-                      f"install it with {mend}.")
+        raise Missing(f"This Python ({sys.executable}) cannot create a virtual environment, because its `venv` or `ensurepip` module "
+                      f"is missing: install it with {mend}.")
 
 
 def find_compiler():
@@ -96,10 +99,10 @@ def require_compiler():
         raise Missing(f"The C compiler `{shlex.join(compiler)}` cannot compile a program of two lines: mend it with {mend}.")
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not compiles(compiler, "#include <Python.h>\nint main(void) { return 0; }\n", "-I", str(header.parent)):
-        own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-        mend = package_command(apt=f"{own}-dev", dnf="python3-devel", zypper="python3-devel", pacman="python", apk="python3-dev",
+        mend = package_command(apt=f"{OWN}-dev", dnf="python3-devel", zypper="python3-devel", pacman="python", apk="python3-dev",
                                xcode="brew install python@3.11")
-        raise Missing(f"The header Python.h of this Python is missing ({header}), so nothing can be compiled for it: install it with {mend}.")
+        raise Missing(f"The header Python.h of this Python is missing ({header}), so nothing can be compiled for it: "
+                      f"install it with {mend}.")
     return compiler
 
 
@@ -140,7 +143,8 @@ def run_quietly(command, log, doing, environment=None):
     width = shutil.get_terminal_size().columns - 1
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as record:
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for line in process.stdout:
             record.write(line)
             if sys.stdout.isatty():
@@ -179,8 +183,7 @@ def install_packages():
         return
     count = sum(1 for line in LOCK.read_text().splitlines() if "==" in line)
     write_stamp("packages", None)
-    run_quietly([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement", str(LOCK)],
-                VENV / "install.log", f"Installing {count} packages into .venv")
+    run_quietly([*PIP_INSTALL, "--requirement", str(LOCK)], VENV / "install.log", f"Installing {count} packages into .venv")
     write_stamp("packages", wanted)
 
 
@@ -189,8 +192,8 @@ def install_project():
     wanted = hash_of(ROOT / "pyproject.toml")
     if read_stamps().get("project") == wanted:
         return
-    run_quietly([sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps", "--no-build-isolation", "--editable", "."],
-                VENV / "project.log", "Installing the project", {**os.environ, "PUFFER_ONLY": ""})
+    run_quietly([*PIP_INSTALL, "--no-deps", "--no-build-isolation", "--editable", "."], VENV / "project.log", "Installing the project",
+                {**os.environ, "PUFFER_ONLY": ""})
     write_stamp("project", wanted)
 
 
@@ -216,7 +219,8 @@ def compile_sources(debug):
     sources = sorted(p.relative_to(ROOT) for folder in ("envs/core", "envs", "puffer_min") for p in (ROOT / folder).glob("*.pyx"))
     stale = [source for source in sources if not is_fresh(source, settings)] if read_stamps().get(build) == configuration else sources
     if stale:
-        environment = {**os.environ, "CC": shlex.join(require_compiler()), "CYTHON_FORCE_REGEN": "1", "PUFFER_ONLY": ",".join(map(str, stale))}
+        environment = {**os.environ, "CC": shlex.join(require_compiler()), "CYTHON_FORCE_REGEN": "1",
+                       "PUFFER_ONLY": ",".join(map(str, stale))}
         command = [sys.executable, "setup.py", "build_ext", "--force", f"--parallel={os.cpu_count()}", *([] if debug else ["--inplace"])]
         run_quietly(command, ROOT / "build" / f"{build}.log", f"Compiling {len(stale)} Cython sources, {build} build", environment)
         write_stamp(build, configuration)

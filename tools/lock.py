@@ -19,7 +19,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-HEADER = """# The exact versions that the tests ran with, on Linux and macOS, Python 3.11 to 3.13. Written by `make lock`; edit pyproject.toml instead.
+HEADER = """# The exact versions that the tests ran with, for Linux and macOS, Python 3.11 to 3.13. Written by `make lock` from .venv.
 # The set is complete: nothing is installed that is not named here, but for the GPU libraries that a CUDA build of PyTorch brings along.
 """
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -33,9 +33,10 @@ OF_TORCH = re.compile(r"nvidia-|cuda-|triton")
 
 def targets() -> list[tuple[str, dict[str, str]]]:
     """(marker of the platform, variables of PEP 508 markers) of every supported platform and Python."""
-    common = {"implementation_name": "cpython", "platform_python_implementation": "CPython", "platform_release": "", "platform_version": "", "extra": ""}
-    return [(marker, {**common, **platform, "python_version": python, "python_full_version": f"{python}.9", "implementation_version": f"{python}.9"})
-            for marker, platform in PLATFORMS.items() for python in PYTHONS]
+    common = {"implementation_name": "cpython", "platform_python_implementation": "CPython", "platform_release": "", "platform_version": ""}
+    releases = [(python, f"{python}.9") for python in PYTHONS]
+    pythons = [{"python_version": python, "python_full_version": full, "implementation_version": full} for python, full in releases]
+    return [(marker, {**common, **platform, **python}) for marker, platform in PLATFORMS.items() for python in pythons]
 
 
 def declared() -> dict[str, list[Requirement]]:
@@ -60,7 +61,9 @@ def closure(variables: dict[str, str]) -> set[str]:
             needs = [Requirement(text) for text in distribution(name).requires or []]
         except PackageNotFoundError:                            # another platform's: a leaf, as far as this machine can see
             continue
-        waiting += [need for need in needs if need.marker is None or any(need.marker.evaluate({**variables, "extra": extra}) for extra in extras)]
+        for need in needs:
+            if need.marker is None or any(need.marker.evaluate({**variables, "extra": extra}) for extra in extras):
+                waiting.append(need)
     return set(found)
 
 
@@ -83,7 +86,8 @@ def lock() -> str:
             version = Version(distribution(name).version).public            # torch 2.13.0+cpu is a build of 2.13.0
         except PackageNotFoundError:
             if name not in before:
-                sys.exit(f"{name} is needed on {' and '.join(markers)} and is not installed here: add a line `{name}==VERSION` to requirements.lock.")
+                sys.exit(f"{name} is needed where {' and '.join(markers)} and is not installed here: "
+                         f"add a line `{name}==VERSION` to requirements.lock.")
             version = before[name]
         lines.append(f"{name}=={version}" + ("" if len(markers) == len(PLATFORMS) else f" ; {min(markers)}"))
     return HEADER + "\n".join(lines) + "\n"
