@@ -16,6 +16,7 @@ import math
 
 import torch
 
+from puffer_min.adam import Adam
 from puffer_min.buffer import RolloutBuffer
 from puffer_min.config import Config
 from puffer_min.episodes import EpisodeStatistics
@@ -71,8 +72,7 @@ class PPO:
             self.policy = Policy(env.single_observation_space, env.single_action_space, hidden_size=config.hidden_size,
                                  num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent).to(self.device)
         self.weights = flatten_parameters(self.policy)
-        self.optimizer = torch.optim.Adam([self.weights], lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2),
-                                          eps=config.adam_eps, fused=True)
+        self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
         self.shuffle = torch.Generator().manual_seed(seed)                      # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
@@ -141,8 +141,7 @@ class PPO:
     def update(self) -> dict:
         """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
         config, buffer = self.config, self.buffer
-        learning_rate = config.learning_rate * config.annealed(self.steps)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.learning_rate = config.learning_rate * config.annealed(self.steps)
         parts = []
         for epoch in range(config.update_epochs):
             if epoch and config.vtrace:
@@ -158,7 +157,7 @@ class PPO:
         variance = returns.var().item()
         means["explained_variance"] = 1 - error.var().item() / variance if variance > 0 else 0.0
         self.clock.lap("learn")
-        return means | {"learning_rate": learning_rate, "epochs": epoch + 1}
+        return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
 
     def step_on(self, rows):
         """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
@@ -186,14 +185,14 @@ class PPO:
 
     def get_state(self) -> dict:
         """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
-        return {"weights": self.weights.detach().clone(), "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state(),
+        return {"weights": self.weights.detach().clone(), "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
                 "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
                 "recent": [list(entry) for entry in self.episodes.recent]}
 
     def set_state(self, state: dict) -> None:
         """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
         self.weights.data.copy_(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.set_state(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)
@@ -204,8 +203,7 @@ class PPO:
 def flatten_parameters(policy):
     """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
 
-    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes) the exchange of gradients
-    are then one operation on one vector and not one for each layer.
+    The policy's own parameters become views of it. The norm, the clipping and Adam are then operations on one vector and not on each layer.
     """
     parameters = list(policy.parameters())
     flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
