@@ -27,7 +27,8 @@ import puffer_min
 from puffer_min.measure import quantity
 
 SOLVED = 475.0
-PLAIN = {"num_envs": 4, "horizon": 128, "minibatch_size": 128, "update_epochs": 4, "learning_rate": 2.5e-4, "ent_coef": 0.01, "vf_coef": 0.5, "vf_clip_coef": 0.2}
+PLAIN = {"num_envs": 4, "horizon": 128, "minibatch_size": 128, "update_epochs": 4, "learning_rate": 2.5e-4, "anneal_lr": "none",
+         "ent_coef": 0.01, "vf_coef": 0.5, "vf_clip_coef": 0.2, "total_steps": 10**9}
 
 
 def ours(seconds, seed, **settings):
@@ -121,8 +122,8 @@ def stable_baselines3(seconds, seed):
             returns = [episode["r"] for episode in self.model.ep_info_buffer]
             self.score = float(np.mean(returns)) if returns else 0.0
             return time.perf_counter() - self.start < seconds and not (len(returns) == 100 and self.score >= SOLVED)
-    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=seed), n_steps=128, batch_size=128, n_epochs=4, learning_rate=2.5e-4, ent_coef=0.01,
-                clip_range_vf=0.2, seed=seed, device="cpu")
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", 4, seed=seed), n_steps=128, batch_size=128, n_epochs=4, learning_rate=2.5e-4,
+                ent_coef=0.01, clip_range_vf=0.2, seed=seed, device="cpu")
     watch = Watch()
     watch.start = time.perf_counter()
     model.learn(10**9, callback=watch)
@@ -139,7 +140,7 @@ def main():
     torch.set_num_threads(args.threads)
 
     plain = {"CleanRL's way, this file": cleanrl_style, "Stable-Baselines3": stable_baselines3,
-             "puffer_min": lambda seconds, seed: ours(seconds, seed, total_steps=10**9, anneal_lr="none", torch_threads=args.threads, **PLAIN)}
+             "puffer_min": lambda seconds, seed: ours(seconds, seed, torch_threads=args.threads, **PLAIN)}
     if importlib.util.find_spec("stable_baselines3") is None:
         del plain["Stable-Baselines3"]
         print("Stable-Baselines3 is not installed and is left out: pip install stable-baselines3")
@@ -147,16 +148,16 @@ def main():
     print(f"cartpole, {args.threads} threads; at CleanRL's settings, {args.seconds:.0f} s each")
     for name, learner in plain.items():
         steps, seconds, solved, score = learner(args.seconds, 1)
-        figures["at CleanRL's settings"][name] = {"steps": steps, "seconds": seconds, "sps": steps / seconds, "solved": bool(solved), "mean_return": score}
-        print(f"  {name:28} {quantity(steps / seconds):>8} steps/s   mean return {score:5.0f} after {seconds:.0f} s" + ", solved" * bool(solved))
+        figures["at CleanRL's settings"][name] = {"steps": steps, "seconds": seconds, "solved": bool(solved), "mean_return": score}
+        print(f"  {name:28} {quantity(steps / seconds):>8} steps/s   return {score:5.0f} after {seconds:.0f} s{', solved' * bool(solved)}")
 
     print(f"at our settings, until solved, {args.seeds} seeds")
     for seed in range(args.seeds):
         steps, seconds, solved, score = ours(60, seed, torch_threads=args.threads)
-        figures["at our settings"].append({"seed": seed, "steps": steps, "seconds": seconds, "sps": steps / seconds, "solved": bool(solved)})
+        figures["at our settings"].append({"seed": seed, "steps": steps, "seconds": seconds, "solved": bool(solved)})
     runs = figures["at our settings"]
-    times = sorted(run["seconds"] for run in runs)
-    print(f"  {'puffer_min':28} {quantity(statistics.median(run['sps'] for run in runs)):>8} steps/s   {sum(run['solved'] for run in runs)} of {len(runs)} solved, "
+    times, speed = sorted(run["seconds"] for run in runs), statistics.median(run["steps"] / run["seconds"] for run in runs)
+    print(f"  {'puffer_min':28} {quantity(speed):>8} steps/s   {sum(run['solved'] for run in runs)} of {len(runs)} solved, "
           f"median {statistics.median(times):.2f} s, slowest {times[-1]:.2f} s")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:

@@ -22,7 +22,7 @@ class Adam:
         self.steps += 1
         self.mean.lerp_(gradient, 1 - self.beta1)
         self.square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        deviation = (self.square / (1 - self.beta2**self.steps)).sqrt_().add_(self.eps)     # both means began at 0 and are too small at first
+        deviation = (self.square / (1 - self.beta2**self.steps)).sqrt_().add_(self.eps)     # both means began at 0: too small at first
         self.weights.addcdiv_(self.mean, deviation, value=-self.learning_rate / (1 - self.beta1**self.steps))
 
     def get_state(self) -> dict:

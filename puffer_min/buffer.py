@@ -224,8 +224,8 @@ class RolloutBuffer:
             vtrace(*(table[:n].numpy() for table in [*tables, self.ratios, *results]), gamma, gae_lambda, *vtrace_clips)
 
     def gather(self, rows) -> Minibatch:
-        """Copies of whole rows, flattened. index_select copies a row at a time; indexing with brackets goes number by number, 20 times slower."""
-        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in ("observations", "actions", "log_probs", "values", "advantages", "returns"))
+        """Copies of whole rows, flattened. index_select copies rows; brackets copy number by number, 20 times slower."""
+        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:6])
         ends = self.terminals.index_select(0, rows).logical_or_(self.truncations.index_select(0, rows))
         return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows))
 
@@ -251,7 +251,7 @@ class RolloutBuffer:
     # ------------------------------------------------------------------ checkpoints
 
     def get_state(self):
-        """What the next update will see, between two updates: nothing if aligned, else counters, lists and the rows that are begun or left over."""
+        """What the next update will see, between two updates: nothing if aligned, else counters, lists, and rows begun or left over."""
         if self.aligned:
             return {"aligned": True}
         kept = torch.cat([self.row_of[self.column_of > 0], self.filled[:self.full_rows]])

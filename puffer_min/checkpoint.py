@@ -55,7 +55,8 @@ def read_checkpoint(path) -> dict:
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:          # torch raises RuntimeError, EOFError, UnpicklingError, OSError ... for damaged files
-        raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short; take an earlier one, or train again") from error
+        raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short; "
+                              "take an earlier one, or train again") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         found = contents.get("format") if isinstance(contents, dict) else None
         raise CheckpointError(f"{path} has format {found}, expected {FORMAT}: it was not written by this version of puffer_min")

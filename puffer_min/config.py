@@ -59,11 +59,13 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name}={value!r} given, expected a whole number of at least 1")
-        for name, most in (("gamma", 1), ("gae_lambda", 1), ("adam_beta1", 1), ("adam_beta2", 1), ("clip_coef", None), ("learning_rate", None),
-                           ("max_grad_norm", None), ("vf_coef", None), ("ent_coef", None)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not 0 <= value <= (most or value):
-                raise ValueError(f"{name}={value!r} given, expected a number {f'from 0 to {most}' if most else 'of at least 0'}")
+        shares = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")
+        sizes = ("learning_rate", "clip_coef", "max_grad_norm", "vf_coef", "ent_coef")
+        for names, most in ((shares, 1), (sizes, None)):
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, (int, float)) or not 0 <= value <= (most or value):
+                    raise ValueError(f"{name}={value!r} given, expected a number {f'from 0 to {most}' if most else 'of at least 0'}")
         for name, choices in (("anneal_lr", ("linear", "cosine", "none")), ("matmul_precision", ("highest", "high", "medium"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}={getattr(self, name)!r} given, expected one of {', '.join(map(repr, choices))}")
@@ -80,15 +82,15 @@ class Config:
         if batch % (num_agents * horizon):
             lower = max(1, batch // (num_agents * horizon)) * num_agents * horizon
             raise ValueError(f"batch_size={batch} is not a multiple of {num_agents} agents x horizon {horizon} = {num_agents * horizon}: "
-                             f"every agent fills whole rows, so take {lower} or {lower + num_agents * horizon}, or another number of agents")
+                             f"every agent fills whole rows, so take {lower} or {lower + num_agents * horizon}, or other agents")
         if minibatch % horizon:
             raise ValueError(f"minibatch_size={minibatch} is not a multiple of horizon={horizon}: a minibatch is whole rows, "
                              f"so take {max(1, minibatch // horizon) * horizon}")
         if batch % minibatch:
             rows = batch // horizon
             fitting = max(r for r in range(1, minibatch // horizon + 1) if rows % r == 0)
-            raise ValueError(f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does not divide into minibatches of {minibatch}: "
-                             f"take minibatch_size={fitting * horizon}")
+            raise ValueError(f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does not divide into "
+                             f"minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
         return batch // horizon, minibatch // horizon
 
 

@@ -156,9 +156,10 @@ class TerminalDashboard:
             self.live.update(self.panels.draw(), refresh=True)
         else:
             last = self.panels.last
-            self.console.print(f"{in_words(last['seconds'])}: {last['step']:,} of {last['total_steps']:,} steps, {last['sps']:,.0f} steps/s, "
-                               f"score {number(last.get('score'))}, return {number(last.get('episode_return'))}, "
-                               f"length {number(last.get('episode_length'))}", highlight=False, soft_wrap=True)
+            self.console.print(f"{in_words(last['seconds'])}: {last['step']:,} of {last['total_steps']:,} steps, "
+                               f"{last['sps']:,.0f} steps/s, score {number(last.get('score'))}, "
+                               f"return {number(last.get('episode_return'))}, length {number(last.get('episode_length'))}",
+                               highlight=False, soft_wrap=True)
         self.due = time.monotonic() + self.pause
 
     def close(self):

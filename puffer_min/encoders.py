@@ -8,7 +8,7 @@ buffer and the way to a device carry one byte a cell.
     conv      a picture (rows, columns) or (rows, columns, channels): two 3 x 3 convolutions, then a linear layer
 
 On `squared` (121 cells of 0, 1, 2) `scaled` reaches a score of 0.9 after 4 M steps and 0.96 after 5.5 M; `onehot`, with twice the
-inputs, is at 0.80 after 8 M (2,048 agents, one seed, the same settings): which cell is the agent and which the target is for the hidden layers to find out.
+inputs, is at 0.80 after 8 M (2,048 agents, one seed, the same settings).
 """
 
 import math
@@ -62,7 +62,8 @@ class Scaled(nn.Module):
 def codes_of(space) -> int:
     """How many values a cell of `space` can have, 0 to the bound; ValueError unless they are few whole numbers."""
     if not np.issubdtype(space.dtype, np.integer) or space.low.min() < 0 or space.high.max() >= MAX_CODES:
-        raise ValueError(f"one-hot inputs need whole numbers from 0 to at most {MAX_CODES - 1}, but the space is {space}; use encoder=\"scaled\"")
+        raise ValueError(f"one-hot inputs need whole numbers from 0 to at most {MAX_CODES - 1}, but the space is {space}; "
+                         "use encoder=\"scaled\"")
     return int(space.high.max()) + 1
 
 
@@ -87,13 +88,14 @@ class Convolution(nn.Module):
     def __init__(self, space, hidden_size):
         super().__init__()
         if len(space.shape) not in (2, 3) or min(space.shape[:2]) < 3:
-            raise ValueError(f"encoder=\"conv\" needs a picture (rows, columns[, channels]) of at least 3 x 3, but the observation is {space.shape}; "
-                             f"use encoder=\"scaled\"")
+            raise ValueError("encoder=\"conv\" needs a picture (rows, columns[, channels]) of at least 3 x 3, "
+                             f"but the observation is {space.shape}; use encoder=\"scaled\"")
         self.whole = np.issubdtype(space.dtype, np.integer) and space.low.min() >= 0 and space.high.max() < MAX_CODES
         self.register_buffer("codes", torch.arange(1, codes_of(space) if self.whole else 2, dtype=torch.uint8), persistent=False)
         self.register_buffer("scale", scale_of(space).view(space.shape))
         inputs = math.prod(space.shape[2:]) * len(self.codes)
-        self.layers = nn.Sequential(nn.Conv2d(inputs, self.channels, 3, padding=1), nn.ReLU(), nn.Conv2d(self.channels, self.channels, 3), nn.ReLU())
+        self.layers = nn.Sequential(nn.Conv2d(inputs, self.channels, 3, padding=1), nn.ReLU(),
+                                    nn.Conv2d(self.channels, self.channels, 3), nn.ReLU())
         for layer in self.layers[::2]:
             nn.init.orthogonal_(layer.weight, math.sqrt(2))
             nn.init.zeros_(layer.bias)

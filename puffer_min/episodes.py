@@ -21,7 +21,7 @@ class EpisodeStatistics:
         self.collected.extend(info for info in infos if "n" in info and "episode_return" in info)
 
     def report(self) -> dict:
-        """Means over the episodes since the last report: episodes (their number), episode_return, episode_length, score, and the environment's own.
+        """Means over the episodes since the last report: episode_return, episode_length, score, the environment's own; `episodes` counts.
 
         The means are None where no episode ended.
         """

@@ -24,8 +24,9 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
     env      name of a native environment, a callable that makes one, or an environment or vectorizer, which stays open
     policy   object with act(observations) -> actions; reset() and observe_ends(ends) are called if it has them
 
-    Every agent plays the same number of episodes, so there may be a few more than asked for: counting those that finish first would favour short ones. `score` and the
-    environment's own metrics are means of its log, which also holds what agents played while others finished.
+    Every agent plays the same number of episodes, so there may be a few more than asked for: counting those that finish first
+    would favour short ones. `score` and the environment's own metrics are means of its log, which also holds what agents played while
+    others finished.
     """
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
@@ -85,7 +86,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--greedy", action="store_true", help="always the most probable action; otherwise actions are drawn")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment other than in training")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment")
 
 
 def run(args) -> int:

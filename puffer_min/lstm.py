@@ -56,7 +56,8 @@ def tanh_(x):
 
 
 class Unroll(torch.autograd.Function):
-    """gates (horizon, rows, 4 * size), hidden and cell (rows, size), weight (4 * size, size), goes_on (horizon, rows, 1) -> hidden (horizon, rows, size)."""
+    """gates (horizon, rows, 4 * size), hidden and cell (rows, size), weight (4 * size, size), goes_on (horizon, rows, 1) in;
+    hidden (horizon, rows, size) out."""
 
     @staticmethod
     def forward(ctx, gates, hidden, cell, weight, goes_on):

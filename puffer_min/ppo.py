@@ -50,7 +50,7 @@ def ppo_loss(config, outputs, values, distribution, batch):
     entropy = entropy.mean()
     loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
     with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()                      # Schulman's low-variance estimate, http://joschu.net/blog/kl-approx.html
+        approx_kl = (ratio - 1 - log_ratio).mean()              # Schulman's estimate, http://joschu.net/blog/kl-approx.html
         clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
         parts = torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
     return loss, parts, ratio.detach()
@@ -106,11 +106,12 @@ class PPO:
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
             actions, log_probs = policy.distribution.sample(outputs, self.generator)
-            if recurrent:
+            if recurrent:                                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
-                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)     # the memory of a slot without an agent stands still
+                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)
             lap("forward")
-            buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks, self.state.cpu() if recurrent else None)
+            buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks,
+                                   self.state.cpu() if recurrent else None)
             self.actions.copy_(actions)                                 # int64 or float32 into the environment's own memory
             lap("copy")
             self.episodes.add(env.step(env.actions)[4])
@@ -233,4 +234,5 @@ def culprit(batch, rewards, outputs, values, policy):
             return name
     if torch.isnan(outputs).any() or (outputs == math.inf).any():       # -inf is an illegal action
         return "the policy's outputs"
-    return next((f"the gradient of {name!r}" for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()), "the gradient's norm")
+    bad = [name for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()]
+    return f"the gradient of {bad[0]!r}" if bad else "the gradient's norm"

@@ -54,7 +54,8 @@ class Result:
     def __str__(self):
         last = self.history[-1] if self.history else {"step": 0, "seconds": 0, "sps": 0}
         why = {"done": "", "target": ", target reached", "interrupted": ", interrupted"}[self.ended]
-        return f"{last['step']:,} steps of {self.env_name} in {last['seconds']:.1f} s ({last['sps']:,.0f} a second){why}; log and checkpoint are in {self.run_dir}"
+        return (f"{last['step']:,} steps of {self.env_name} in {last['seconds']:.1f} s ({last['sps']:,.0f} a second){why}; "
+                f"log and checkpoint are in {self.run_dir}")
 
 
 def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int | None = None, dashboard: str | Callable | None = None,
@@ -106,7 +107,8 @@ class Run:
     """One run: the learner, and what is written about it."""
 
     def __init__(self, env, env_name, env_settings, config, seed, run_dir):
-        self.env, self.env_name, self.env_settings, self.config, self.seed, self.run_dir = env, env_name, env_settings, config, seed, run_dir
+        self.env, self.env_name, self.env_settings = env, env_name, env_settings
+        self.config, self.seed, self.run_dir = config, seed, run_dir
         self.learner = PPO(env, config, seed=seed)
         self.checkpoint = run_dir / "checkpoint.pt"
         self.seconds_before, self.resumed_at = 0.0, None
@@ -133,11 +135,13 @@ class Run:
                     ended = "interrupted"
                     break
             self.save()
-        return Result(self.history, Actor(learner.policy, seed=self.seed), config, self.env_name, self.run_dir, self.checkpoint, ended, self.description())
+        return Result(self.history, Actor(learner.policy, seed=self.seed), config, self.env_name, self.run_dir, self.checkpoint, ended,
+                      self.description())
 
     def describe(self, report: dict) -> dict:
         """A line of the log. `sps` is step / seconds, the whole run's; `sps_now` and `stages` are this update's."""
-        clock, before = self.learner.clock, self.history[-1] if self.history else {"step": self.resumed_at or 0, "seconds": self.seconds_before}
+        clock = self.learner.clock
+        before = self.history[-1] if self.history else {"step": self.resumed_at or 0, "seconds": self.seconds_before}
         clock.lap("misc")
         seconds = before["seconds"] + clock.total
         update = {"update": self.learner.updates, "step": self.learner.steps, "total_steps": self.config.total_steps, "seconds": seconds,
@@ -162,7 +166,7 @@ class Run:
         self.learner.steps, self.learner.updates = saved["steps"], saved["updates"]
         self.seconds_before, self.resumed_at = saved["seconds"], saved["steps"]
         if saved["env"] is None:
-            print(f"{path} holds no state of the environment, so its episodes start anew and the curve is not exactly the same.", file=sys.stderr)
+            print(f"{path} holds no state of the environment: its episodes start anew, the curve is not exactly the same.", file=sys.stderr)
         else:
             self.env.set_state(unpack_state(saved["env"]))
 
@@ -191,7 +195,7 @@ class CtrlC:
 
 @contextlib.contextmanager
 def torch_settings(config: Config):
-    """torch as the run wants it: threads, precision of products, determinism. Everything is put back at the end, save `keep_freed_memory`."""
+    """torch as the run wants it: threads, precision of products, determinism. All is put back at the end, save `keep_freed_memory`."""
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(config.torch_threads or os.cpu_count() or 1)
     torch.set_float32_matmul_precision(config.matmul_precision)
@@ -246,7 +250,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--total-steps", type=whole_number, metavar="N", help="agent-steps of the whole run, 5e6 for instance")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the learner (learning_rate=1e-3), or with env. in front of the environment (env.size=7); may be repeated")
+                        help="a setting of the learner (learning_rate=1e-3), or of the environment (env.size=7); may be repeated")
     parser.add_argument("--run-dir", metavar="FOLDER", help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from this checkpoint, exactly as if it had not stopped")
     parser.add_argument("--dashboard", choices=("terminal", "none"), default="terminal", help="what to show while it trains (terminal)")

@@ -10,7 +10,8 @@ from puffer_min.advantage import gae, vtrace
 GAMMA, LAMBDA = 0.97, 0.9
 
 
-def reference(rewards, values, terminals, truncations, final_values, next_values, ratios=None, gamma=GAMMA, gae_lambda=LAMBDA, rho_clip=1.0, c_clip=1.0):
+def reference(rewards, values, terminals, truncations, final_values, next_values, ratios=None, gamma=GAMMA, gae_lambda=LAMBDA,
+              rho_clip=1.0, c_clip=1.0):
     """Float64, one row and one step at a time."""
     rows, horizon = rewards.shape
     advantages = np.zeros((rows, horizon))

@@ -44,7 +44,8 @@ class Play:
         buffer.record_outcome(rewards, terminals, truncations, final)
         for a in np.flatnonzero(masks):
             cut = truncations[a] and not terminals[a]
-            self.history[a].append((self.count[a], int(actions[a]), rewards[a], terminals[a], truncations[a], final[a].sum() if cut else None))
+            lived = self.count[a], int(actions[a]), rewards[a], terminals[a], truncations[a], final[a].sum() if cut else None
+            self.history[a].append(lived)
         self.count += masks
 
     def finish(self):
@@ -141,7 +142,8 @@ def test_estimate_uses_the_value_after_each_row_and_the_final_values():
         play.step()
     play.finish()
     buffer.estimate(0.9, 0.8)
-    arrays = [getattr(buffer, name)[:6].numpy() for name in ("rewards", "values", "terminals", "truncations", "final_values", "next_values")]
+    names = ("rewards", "values", "terminals", "truncations", "final_values", "next_values")
+    arrays = [getattr(buffer, name)[:6].numpy() for name in names]
     np.testing.assert_allclose(buffer.advantages[:6], reference(*arrays, gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
 
 
@@ -200,7 +202,8 @@ def test_observations_stay_in_the_environments_dtype():
 @pytest.mark.parametrize("settings_, message", [
     ({"horizon": 32, "batch_size": 5000}, r"batch_size=5000 is not a multiple of 100 agents x horizon 32 = 3200.*take 3200 or 6400"),
     ({"horizon": 32, "minibatch_size": 1000}, r"minibatch_size=1000 is not a multiple of horizon=32.*take 992"),
-    ({"horizon": 32, "batch_size": 6400, "minibatch_size": 2560}, r"batch_size=6400 \(100 agents x horizon 32 x 2\) does not divide into minibatches of 2560: take minibatch_size=1600"),
+    ({"horizon": 32, "batch_size": 6400, "minibatch_size": 2560},
+     r"batch_size=6400 \(100 agents x horizon 32 x 2\) does not divide into minibatches of 2560: take minibatch_size=1600"),
 ])
 def test_sizes_that_do_not_divide_say_what_would(settings_, message):
     with pytest.raises(ValueError, match=message):

@@ -30,13 +30,15 @@ def test_train_then_eval_then_resume(tmp_path, capsys):
     assert out.strip().startswith("1,280 steps of squared in ") and out.strip().endswith(f"log and checkpoint are in {tmp_path / 'run'}.")
     status, out, _ = command(capsys, "eval", "squared", "--checkpoint", tmp_path / "run/checkpoint.pt", "--episodes", 20)
     assert status == 0 and "episode_return" in out and out.strip().endswith("Nothing was written to disk.")
-    status, out, _ = command(capsys, "train", "squared", "--resume", tmp_path / "run/checkpoint.pt", "--total-steps", "2e3", "--dashboard", "none")
+    checkpoint = tmp_path / "run/checkpoint.pt"
+    status, out, _ = command(capsys, "train", "squared", "--resume", checkpoint, "--total-steps", "2e3", "--dashboard", "none")
     assert status == 0 and out.startswith("2,048 steps")
     assert [line["step"] for line in read_log(tmp_path / "run/log.jsonl")] == list(range(128, 2049, 128))
 
 
 def test_settings_of_learner_and_environment_are_told_apart(tmp_path, capsys):
-    status, _, _ = command(capsys, "train", "squared", "--run-dir", tmp_path, "--dashboard", "none", "--set", "env.size=5", "--set", "anneal_lr=none", *QUICK)
+    both = ["--set", "env.size=5", "--set", "anneal_lr=none"]
+    status, _, _ = command(capsys, "train", "squared", "--run-dir", tmp_path, "--dashboard", "none", *both, *QUICK)
     assert status == 0
     status, out, _ = command(capsys, "eval", "squared", "--checkpoint", tmp_path / "checkpoint.pt", "--episodes", 10)
     assert status == 0, "the checkpoint remembers the environment's settings"
@@ -78,7 +80,8 @@ class Coin(PufferEnv):
     (["train", "squared", "--set", "learning_rat=1"], "there is no setting 'learning_rat': did you mean 'learning_rate'?"),
     (["train", "squared", "--set", "horizon"], "--set horizon given, expected NAME=VALUE"),
     (["train", "squared", "--set", "env.side=3"], "Squared has no setting 'side'; see help(envs.squared)"),
-    (["train", "squared", "--set", "horizon=7", "--set", "minibatch_size=64"], "minibatch_size=64 is not a multiple of horizon=7: a minibatch is whole rows, so take 63"),
+    (["train", "squared", "--set", "horizon=7", "--set", "minibatch_size=64"],
+     "minibatch_size=64 is not a multiple of horizon=7: a minibatch is whole rows, so take 63"),
     (["train", "squared", "--resume", "nowhere.pt"], "there is no checkpoint nowhere.pt"),
     (["eval", "squared", "--checkpoint", "nowhere.pt"], "there is no checkpoint nowhere.pt"),
 ])
@@ -110,8 +113,9 @@ def test_the_module_runs_as_a_program():
 
 # ---------------------------------------------------------------------- what is shown
 
-UPDATE = {"update": 3, "step": 4096, "total_steps": 10_000, "seconds": 2.0, "sps": 2048.0, "sps_now": 2000.0, "policy_loss": -0.01, "value_loss": 0.5, "entropy": 1.2,
-          "approx_kl": 0.001, "clip_fraction": 0.1, "grad_norm": 0.3, "explained_variance": 0.8, "learning_rate": 0.003, "epochs": 1, "density": 1.0,
+UPDATE = {"update": 3, "step": 4096, "total_steps": 10_000, "seconds": 2.0, "sps": 2048.0, "sps_now": 2000.0,
+          "policy_loss": -0.01, "value_loss": 0.5, "entropy": 1.2, "approx_kl": 0.001, "clip_fraction": 0.1, "grad_norm": 0.3,
+          "explained_variance": 0.8, "learning_rate": 0.003, "epochs": 1, "density": 1.0,
           "episodes": 12, "episode_return": 3.5, "episode_length": 20.0, "score": 0.75, "bricks": 7.0,
           "stages": {"environment": 0.1, "copy": 0.1, "forward": 0.3, "advantage": 0.05, "learn": 0.4, "misc": 0.05}}
 
@@ -127,7 +131,8 @@ def test_the_dashboard_shows_progress_speed_stages_losses_and_episodes():
     for step in range(1, 6):
         panels.add(UPDATE | {"score": float(step)})
     text = text_of(panels.draw())
-    for part in ("squared", "4,096 of 10,000 steps", "2,048 steps/s", "2 s, 2 s left", "environment", "30.0%", "value_loss", "explained_variance", "score", "bricks", "▁▃▅▆█"):
+    for part in ("squared", "4,096 of 10,000 steps", "2,048 steps/s", "2 s, 2 s left", "environment", "30.0%", "value_loss",
+                 "explained_variance", "score", "bricks", "▁▃▅▆█"):
         assert part in text, part
 
 
@@ -155,8 +160,8 @@ def test_without_a_terminal_there_are_plain_lines_and_the_last_is_not_lost():
     dashboard(UPDATE | {"step": 8192})
     dashboard(UPDATE | {"step": 10_000, "score": None})
     dashboard.close()
-    lines = console.file.getvalue().splitlines()
-    assert lines == ["2 s: 4,096 of 10,000 steps, 2,048 steps/s, score 0.75, return 3.5, length 20", "2 s: 10,000 of 10,000 steps, 2,048 steps/s, score -, return 3.5, length 20"]
+    assert console.file.getvalue().splitlines() == ["2 s: 4,096 of 10,000 steps, 2,048 steps/s, score 0.75, return 3.5, length 20",
+                                                    "2 s: 10,000 of 10,000 steps, 2,048 steps/s, score -, return 3.5, length 20"]
 
 
 def test_in_a_notebook_one_output_is_replaced(monkeypatch):
@@ -169,7 +174,9 @@ def test_in_a_notebook_one_output_is_replaced(monkeypatch):
     assert len(shown) == 1 and "2,048 steps/s" in shown[0]["text/plain"] and shown[0]["text/html"].startswith("<pre")
 
 
-@pytest.mark.parametrize("values, expected", [([], ""), ([None], ""), ([1, 1], "▁▁"), ([0, 1, 2, 3, 4, 5, 6, 7], "▁▂▃▄▅▆▇█"), ([0, None, 7], "▁█"), ([0, 0, 7, 7], "▁█")])
+@pytest.mark.parametrize("values, expected", [
+    ([], ""), ([None], ""), ([1, 1], "▁▁"), ([0, 1, 2, 3, 4, 5, 6, 7], "▁▂▃▄▅▆▇█"), ([0, None, 7], "▁█"), ([0, 0, 7, 7], "▁█"),
+])
 def test_a_sparkline_is_the_curve_in_blocks(values, expected):
     assert sparkline(values, width=2 if len(values) == 4 else 40) == expected
 
@@ -187,7 +194,8 @@ def test_the_log_is_valid_json_a_line_and_survives_a_cut(tmp_path):
     log.write({"step": 2})
     log.close()
     path = tmp_path / "a" / "log.jsonl"
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"step": 1, "score": None, "loss": None, "stages": {"misc": None}}, {"step": 2}]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert lines == [{"step": 1, "score": None, "loss": None, "stages": {"misc": None}}, {"step": 2}]
     path.write_text(path.read_text() + '{"step": 3, "sc')
     assert [line["step"] for line in read_log(path)] == [1, 2]
     TrainingLog(path, keep_until=1).close()
@@ -205,8 +213,8 @@ def test_episodes_are_weighted_by_their_number_wherever_they_are_reported():
 
 def test_the_recent_score_is_over_the_last_hundred_episodes_and_none_before():
     logs = []
-    statistics = EpisodeStatistics(SimpleNamespace(log=lambda: {"n": 40, "episode_return": 0.0, "episode_length": 1.0, "score": logs.pop(0)}))
-    logs[:] = [0.0, 0.0, 0.6, 0.6, 0.6]
+    logs[:] = [{"n": 40, "episode_return": 0.0, "episode_length": 1.0, "score": score} for score in (0.0, 0.0, 0.6, 0.6, 0.6)]
+    statistics = EpisodeStatistics(SimpleNamespace(log=lambda: logs.pop(0)))
     seen = []
     for _ in range(5):
         statistics.report()
