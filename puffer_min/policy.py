@@ -47,7 +47,7 @@ class Policy(nn.Module):
         return *self.decode(hidden), state
 
     def replay(self, observations, states, ends):
-        """Rows of steps, for learning: observations (rows * horizon, ...), states (rows, state_size) before the rows, ends (rows, horizon).
+        """Rows of steps, for learning: flat observations (rows * horizon, ...), states (rows, state_size) before the rows, ends (rows, horizon).
 
         Gives outputs (num_outputs, rows * horizon) and values (rows * horizon,), the same as step by step.
         """
@@ -65,10 +65,10 @@ class Policy(nn.Module):
     def decode(self, hidden):
         """Outputs and values, actions first (see sampling.py): the transposed product costs nothing."""
         both = torch.addmm(self.head.bias.unsqueeze(1), self.head.weight, hidden.t())
-        outputs, values = both.split((len(both) - 1, 1))
+        outputs, values = both[:-1], both[-1]
         if self.gaussian:
             outputs = torch.cat([outputs, self.log_deviation.unsqueeze(1).expand(-1, outputs.shape[1])])
-        return outputs, values.squeeze(0)
+        return outputs, values
 
 
 class Actor:

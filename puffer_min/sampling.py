@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-LEAST = -200.0          # exp of less than -104 is 0 in float32; -inf itself would make 0 * -inf = nan where the limit is 0
-
 
 def distribution_of(action_space: spaces.Space):
     """The distribution over `action_space`: Categorical for Discrete and MultiDiscrete, Gaussian for Box."""
@@ -32,8 +30,7 @@ def distribution_of(action_space: spaces.Space):
         return Categorical(tuple(int(n) for n in action_space.nvec), shape=action_space.nvec.shape)
     if isinstance(action_space, spaces.Box):
         return Gaussian(action_space)
-    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; "
-                    "emulate the environment first")
+    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; emulate the environment first")
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
@@ -45,30 +42,10 @@ def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tens
     return (running <= uniform * running[-1]).sum(0).clamp_(max=len(probabilities) - 1)
 
 
-class LogProbAndEntropy(torch.autograd.Function):
-    """logits (n, N), actions (N,) -> the log-probability (N,) of each column's action, and the column's entropy (N,).
-
-    Both from one log-softmax, and their gradient written out, because it is two operations where autograd takes ten. With p the
-    probabilities, H the entropy, d and e the gradients of the two results:
-
-        gradient of the logits = d * (one_hot(action) - p) - e * p * (log p + H)
-    """
-
-    @staticmethod
-    def forward(ctx, logits, actions):
-        chosen = actions.unsqueeze(0)
-        log_p = torch.log_softmax(logits, 0)
-        log_prob = log_p.gather(0, chosen)[0]
-        log_p.clamp_(min=LEAST)
-        p = log_p.exp()
-        entropy = -(p * log_p).sum(0)
-        ctx.save_for_backward(p, log_p, entropy, chosen)
-        return log_prob, entropy
-
-    @staticmethod
-    def backward(ctx, d, e):
-        p, log_p, entropy, chosen = ctx.saved_tensors
-        return p.mul((log_p + entropy).mul_(-e).sub_(d)).scatter_add_(0, chosen, d.unsqueeze(0)), None
+def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
+    """Entropy (N,) of the columns (n, N). -inf is clamped, because 0 * -inf is nan where the limit is 0."""
+    finite = log_probabilities.clamp(min=torch.finfo(log_probabilities.dtype).min)
+    return -(log_probabilities.exp() * finite).sum(0)
 
 
 class Categorical:
@@ -93,10 +70,14 @@ class Categorical:
 
     def evaluate(self, outputs, actions):
         if not self.shape:
-            return LogProbAndEntropy.apply(outputs, actions)
-        parts = [LogProbAndEntropy.apply(logits, chosen) for logits, chosen in zip(outputs.split(self.counts), actions.t())]
-        log_probs, entropies = zip(*parts)
-        return torch.stack(log_probs).sum(0), torch.stack(entropies).sum(0)
+            log_p = torch.log_softmax(outputs, 0)
+            return log_p.gather(0, actions.unsqueeze(0))[0], entropy_of(log_p)
+        log_probs = entropy = 0
+        for logits, chosen in zip(outputs.split(self.counts), actions.t()):
+            log_p = torch.log_softmax(logits, 0)
+            log_probs = log_probs + log_p.gather(0, chosen.unsqueeze(0))[0]
+            entropy = entropy + entropy_of(log_p)
+        return log_probs, entropy
 
     def mode(self, outputs):
         best = [logits.argmax(0) for logits in outputs.split(self.counts)]
