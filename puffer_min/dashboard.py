@@ -91,41 +91,39 @@ class Panels:
         for name, curve in self.curves.items():
             curve.append(update.get(name))
 
-    def draw(self):
-        """A rich renderable of the last update."""
+    def draw(self, width: int = 100):
+        """A rich renderable of the last update, for `width` columns: 80 or more."""
         last = self.last
         left = (last["total_steps"] - last["step"]) / last["sps"]
         head = Table.grid(expand=True)
         head.add_row(Text(f"{last['step']:,} of {last['total_steps']:,} steps", style="bold"),
                      Text(f"{last['sps']:,.0f} steps/s", style="bold cyan", justify="center"),
                      Text(f"{in_words(last['seconds'])}, {in_words(max(0, left))} left", justify="right"))
-        body = Table.grid(expand=True, padding=(0, 2))
-        for ratio in (3, 3, 4):
-            body.add_column(ratio=ratio)
-        body.add_row(self._stages(), self._losses(), self._episodes())
+        body = Table.grid(padding=(0, 2 if width < 100 else 4))
+        body.add_row(self._stages(bars=width >= 100), self._losses(), self._episodes())
         curves = Table.grid(padding=(0, 2))
         for name, curve in self.curves.items():
-            line = sparkline(curve, 60)
+            line = sparkline(curve, width - 34)
             if line:
                 curves.add_row(Text(name, style="dim"), Text(line, style="green"), number(curve[-1]))
         bar = ProgressBar(total=last["total_steps"], completed=min(last["step"], last["total_steps"]))
         return Panel(Group(head, bar, Text(), body, Text(), curves), title=f"puffer_min: {self.env_name}", border_style="cyan")
 
-    def _stages(self):
-        table = Table("stage", "share", box=None, padding=(0, 1))
+    def _stages(self, bars):
+        table = Table("stage", "share", box=None, padding=(0, 1, 0, 0))
         for stage in STAGES:
             share = self.last["stages"][stage]
-            table.add_row(stage, f"{share:5.1%} " + "█" * round(share * 12))
+            table.add_row(stage, f"{share:5.1%}" + f" {'█' * round(share * 12):12}" * bars)
         return table
 
     def _losses(self):
-        table = Table("loss", "", box=None, padding=(0, 1))
+        table = Table("loss", "", box=None, padding=(0, 1, 0, 0))
         for name in LOSSES:
             table.add_row(name, number(self.last.get(name)))
         return table
 
     def _episodes(self):
-        table = Table("episodes", "", box=None, padding=(0, 1))
+        table = Table("episodes", "", box=None, padding=(0, 1, 0, 0))
         own = [name for name in self.last if name not in NOT_EPISODE]
         for name in sorted(own, key=lambda name: (name not in ("episodes", *EPISODE), name))[:9]:
             table.add_row(name, number(self.last[name]))
@@ -153,7 +151,7 @@ class TerminalDashboard:
             if self.live is None:
                 self.live = Live(console=self.console, auto_refresh=False)
                 self.live.start()
-            self.live.update(self.panels.draw(), refresh=True)
+            self.live.update(self.panels.draw(self.console.width), refresh=True)
         else:
             last = self.panels.last
             self.console.print(f"{in_words(last['seconds'])}: {last['step']:,} of {last['total_steps']:,} steps, "

@@ -136,6 +136,17 @@ def test_the_dashboard_shows_progress_speed_stages_losses_and_episodes():
         assert part in text, part
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_dashboard_fits_its_terminal_and_cuts_nothing(width):
+    panels = Panels("squared")
+    for step in range(1, 200):
+        panels.add(UPDATE | {"score": float(step), "step": 123_456_789, "total_steps": 987_654_321, "value_loss": 12345.678})
+    text = text_of(panels.draw(width), width)
+    assert "…" not in text and {len(line) for line in text.splitlines()} == {width}
+    for name in ("environment", "explained_variance", "learning_rate", "episode_length", "123,456,789 of 987,654,321 steps"):
+        assert name in text
+
+
 def test_the_dashboard_shows_a_run_without_finished_episodes():
     panels = Panels("squared")
     panels.add(UPDATE | {"episodes": 0, "score": None, "episode_return": None, "episode_length": None})
