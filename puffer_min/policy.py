@@ -47,7 +47,7 @@ class Policy(nn.Module):
         return *self.decode(hidden), state
 
     def replay(self, observations, states, ends):
-        """Rows of steps, for learning: flat observations (rows * horizon, ...), states (rows, state_size) before the rows, ends (rows, horizon).
+        """Rows of steps, for learning: observations (rows * horizon, ...), states (rows, state_size) before the rows, ends (rows, horizon).
 
         Gives outputs (num_outputs, rows * horizon) and values (rows * horizon,), the same as step by step.
         """

@@ -235,4 +235,5 @@ def culprit(batch, rewards, outputs, values, policy):
             return name
     if torch.isnan(outputs).any() or (outputs == math.inf).any():       # -inf is an illegal action
         return "the policy's outputs"
-    return next((f"the gradient of {name!r}" for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()), "the gradient's norm")
+    bad = [name for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()]
+    return f"the gradient of {bad[0]!r}" if bad else "the gradient's norm"

@@ -30,7 +30,8 @@ def distribution_of(action_space: spaces.Space):
         return Categorical(tuple(int(n) for n in action_space.nvec), shape=action_space.nvec.shape)
     if isinstance(action_space, spaces.Box):
         return Gaussian(action_space)
-    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; emulate the environment first")
+    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; "
+                    "emulate the environment first")
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
