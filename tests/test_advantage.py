@@ -1,10 +1,13 @@
 """GAE and V-trace of the compiled kernel against ten lines of Python, and by what must hold for any rows."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.core.compile_settings import is_debug
 from puffer_min.advantage import gae, vtrace
 
 GAMMA, LAMBDA = 0.97, 0.9
@@ -166,9 +169,9 @@ def test_a_missing_array_is_named():
         run(gae, arrays)
 
 
+@pytest.mark.skipif(is_debug(), reason="the debug build is slow on purpose")
 def test_the_kernel_is_many_times_faster_than_numpy_columns():
     """NumPy over columns is what Stable-Baselines3 does. Measured 5 to 8 times faster; 2 leaves room for a busy machine."""
-    import time
     arrays = random_rows(0, 1024, 64)
     rewards, values, terminals, truncations, final_values, next_values = arrays
     ends = terminals | truncations
