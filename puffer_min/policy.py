@@ -65,10 +65,10 @@ class Policy(nn.Module):
     def decode(self, hidden):
         """Outputs and values, actions first (see sampling.py): the transposed product costs nothing."""
         both = torch.addmm(self.head.bias.unsqueeze(1), self.head.weight, hidden.t())
-        outputs, values = both[:-1], both[-1]
+        outputs, values = both.split((len(both) - 1, 1))
         if self.gaussian:
             outputs = torch.cat([outputs, self.log_deviation.unsqueeze(1).expand(-1, outputs.shape[1])])
-        return outputs, values
+        return outputs, values.squeeze(0)
 
 
 class Actor:

@@ -16,6 +16,7 @@ import math
 
 import torch
 
+from puffer_min.adam import Adam
 from puffer_min.buffer import RolloutBuffer
 from puffer_min.config import Config
 from puffer_min.episodes import EpisodeStatistics
@@ -49,7 +50,7 @@ def ppo_loss(config, outputs, values, distribution, batch):
     entropy = entropy.mean()
     loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
     with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()                      # Schulman's low-variance estimate, http://joschu.net/blog/kl-approx.html
+        approx_kl = (ratio - 1 - log_ratio).mean()              # Schulman's estimate, http://joschu.net/blog/kl-approx.html
         clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
         parts = torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
     return loss, parts, ratio.detach()
@@ -71,8 +72,7 @@ class PPO:
             self.policy = Policy(env.single_observation_space, env.single_action_space, hidden_size=config.hidden_size,
                                  num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent).to(self.device)
         self.weights = flatten_parameters(self.policy)
-        self.optimizer = torch.optim.Adam([self.weights], lr=config.learning_rate, betas=(config.adam_beta1, config.adam_beta2),
-                                          eps=config.adam_eps, fused=True)
+        self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
         self.shuffle = torch.Generator().manual_seed(seed)                      # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
@@ -106,11 +106,12 @@ class PPO:
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
             actions, log_probs = policy.distribution.sample(outputs, self.generator)
-            if recurrent:
+            if recurrent:                                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
-                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)     # the memory of a slot without an agent stands still
+                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)
             lap("forward")
-            buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks, self.state.cpu() if recurrent else None)
+            buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks,
+                                   self.state.cpu() if recurrent else None)
             self.actions.copy_(actions)                                 # int64 or float32 into the environment's own memory
             lap("copy")
             self.episodes.add(env.step(env.actions)[4])
@@ -141,8 +142,7 @@ class PPO:
     def update(self) -> dict:
         """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
         config, buffer = self.config, self.buffer
-        learning_rate = config.learning_rate * config.annealed(self.steps)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.learning_rate = config.learning_rate * config.annealed(self.steps)
         parts = []
         for epoch in range(config.update_epochs):
             if epoch and config.vtrace:
@@ -158,7 +158,7 @@ class PPO:
         variance = returns.var().item()
         means["explained_variance"] = 1 - error.var().item() / variance if variance > 0 else 0.0
         self.clock.lap("learn")
-        return means | {"learning_rate": learning_rate, "epochs": epoch + 1}
+        return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
 
     def step_on(self, rows):
         """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
@@ -186,14 +186,14 @@ class PPO:
 
     def get_state(self) -> dict:
         """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
-        return {"weights": self.weights.detach().clone(), "optimizer": self.optimizer.state_dict(), "generator": self.generator.get_state(),
+        return {"weights": self.weights.detach().clone(), "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
                 "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
                 "recent": [list(entry) for entry in self.episodes.recent]}
 
     def set_state(self, state: dict) -> None:
         """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
         self.weights.data.copy_(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.set_state(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)

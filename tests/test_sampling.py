@@ -8,7 +8,7 @@ from scipy import stats
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
-from puffer_min.sampling import distribution_of, draw_index
+from puffer_min.sampling import LogProbAndEntropy, distribution_of, draw_index
 
 
 def generator(seed=0):
@@ -148,3 +148,16 @@ def test_the_same_generator_gives_the_same_draws():
 def test_a_space_without_a_distribution_is_refused_by_name(space):
     with pytest.raises(TypeError, match="expected Discrete or flat MultiDiscrete counted from 0, or Box"):
         distribution_of(space)
+
+
+def test_the_written_gradient_equals_autograds_to_the_last_digits():
+    """In double precision, with illegal actions, and with any weights of log-probability and entropy."""
+    outputs = (logits(6, 40).double() * 3).index_fill(0, torch.tensor([4]), -torch.inf).requires_grad_()
+    actions, weights = torch.randint(0, 4, (40,), generator=generator(1)), torch.randn(2, 40, generator=generator(2)).double() * 50
+    written, = torch.autograd.grad((weights * torch.stack(LogProbAndEntropy.apply(outputs, actions))).sum(), outputs)
+    legal = outputs.detach()[[0, 1, 2, 3, 5]].requires_grad_()
+    log_p = torch.log_softmax(legal, 0)
+    plain = torch.stack([log_p.gather(0, actions.unsqueeze(0))[0], -(log_p.exp() * log_p).sum(0)])
+    expected, = torch.autograd.grad((weights * plain).sum(), legal)
+    torch.testing.assert_close(written[[0, 1, 2, 3, 5]], expected)
+    assert (written[4] == 0).all()
