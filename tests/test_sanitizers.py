@@ -71,7 +71,7 @@ BITES = {
     "-1 for no neighbour used as an index":
         ("triple_triad", "if other >= 0 and table.owner[other] == 1 - side and", "if table.owner[other] == 1 - side and", "runtime error: index -1 out of bounds"),
     "one too many in a list on the stack":
-        ("drive", "n = count if count < PARTNERS else PARTNERS - 1", "n = count", "runtime error: index 15 out of bounds"),
+        ("drive", "cdef int32_t[LANES] place\n", "cdef int32_t[LANES - 1] place\n", "runtime error: index 15 out of bounds"),
     "a stone on a full column":
         ("connect4", "if not free_cell(game.mine | game.theirs, column):", "if False:", "runtime error: passing zero to ctz()"),
 }
