@@ -22,7 +22,7 @@ from puffer_min.stages import STAGES
 BLOCKS = "▁▂▃▄▅▆▇█"
 LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "grad_norm", "learning_rate")
 EPISODE = ("score", "episode_return", "episode_length")
-NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "epochs", *LOSSES}
+NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "waiting", "epochs", *LOSSES}
 
 
 def make_dashboard(kind, env_name, config):

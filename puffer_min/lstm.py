@@ -36,11 +36,15 @@ class LSTM(nn.Module):
         hidden = o * tanh_(cell.clone())
         return hidden, torch.cat([hidden, cell], 1)
 
-    def replay(self, inputs, state, ends):
-        """Rows: inputs (rows, horizon, size), the state before them, ends (rows, horizon) bool -> hidden (rows, horizon, size)."""
+    def replay(self, inputs, state, ends, seams=None):
+        """Rows: inputs (rows, horizon, size), the state before them, ends (rows, horizon) bool -> hidden (rows, horizon, size).
+
+        seams (rows, horizon, 2 * size) is added to the state before each step, where another agent goes on in the row.
+        """
         hidden, cell = state.split(self.size, 1)
         goes_on = (~ends).to(inputs.dtype).t().unsqueeze(2)
-        return Unroll.apply(self.input(inputs.transpose(0, 1)), hidden, cell, self.state_weight, goes_on).transpose(0, 1)
+        seams = None if seams is None else seams.transpose(0, 1)
+        return Unroll.apply(self.input(inputs.transpose(0, 1)), hidden, cell, self.state_weight, goes_on, seams).transpose(0, 1)
 
 
 def activate_(gates, size):
@@ -56,16 +60,19 @@ def tanh_(x):
 
 
 class Unroll(torch.autograd.Function):
-    """gates (horizon, rows, 4 * size), hidden and cell (rows, size), weight (4 * size, size), goes_on (horizon, rows, 1) in;
-    hidden (horizon, rows, size) out."""
+    """gates (horizon, rows, 4 * size), hidden and cell (rows, size), weight (4 * size, size), goes_on (horizon, rows, 1), seams
+    (horizon, rows, 2 * size) or None in; hidden (horizon, rows, size) out."""
 
     @staticmethod
-    def forward(ctx, gates, hidden, cell, weight, goes_on):
+    def forward(ctx, gates, hidden, cell, weight, goes_on, seams):
         size, horizon, gates = hidden.shape[1], len(gates), gates.clone()
         hiddens, cells = (gates.new_empty(horizon + 1, *hidden.shape) for _ in range(2))        # the state before each step
         squashed, seen = (gates.new_empty(horizon, *hidden.shape) for _ in range(2))            # tanh(cell) and hidden after it
         hiddens[0], cells[0], after = hidden, cell, torch.empty_like(cell)
         for t in range(horizon):
+            if t and seams is not None:
+                hiddens[t].add_(seams[t, :, :size])
+                cells[t].add_(seams[t, :, size:])
             i, f, o, g = activate_(gates[t].addmm_(hiddens[t], weight.t()), size)
             torch.mul(f, cells[t], out=after).addcmul_(i, g)
             torch.mul(o, tanh_(squashed[t].copy_(after)), out=seen[t])
@@ -94,4 +101,4 @@ class Unroll(torch.autograd.Function):
             grad_g.mul_(1 - g.square())                         # tanh' = 1 - g^2
             grad_cell = grad_cell * f
             grad_hidden = grad[t] @ weight
-        return grad, grad_hidden, grad_cell, grad.flatten(0, 1).t() @ hiddens[:-1].flatten(0, 1), None
+        return grad, grad_hidden, grad_cell, grad.flatten(0, 1).t() @ hiddens[:-1].flatten(0, 1), None, None

@@ -76,7 +76,7 @@ class PPO:
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
         self.shuffle = torch.Generator().manual_seed(seed)                      # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
-                                    state_size=self.policy.state_size)
+                                    state_size=self.policy.state_size, reuse_rows=config.reuse_rows)
         self.episodes = EpisodeStatistics(env)
         self.clock = StageClock()
         self.steps = self.updates = 0
@@ -91,7 +91,7 @@ class PPO:
         losses = self.update()
         self.steps += self.buffer.segments * self.config.horizon
         self.updates += 1
-        report = losses | {"density": self.buffer.density} | self.episodes.report()
+        report = losses | {"density": self.buffer.density, "waiting": self.buffer.waiting} | self.episodes.report()
         self.buffer.recycle()
         return report
 
@@ -166,9 +166,9 @@ class PPO:
         self.clock.lap("learn")
         batch = self.buffer.gather(rows)
         if self.device.type != "cpu":
-            batch = type(batch)(*map(self.to_device, batch))
+            batch = type(batch)(*(None if tensor is None else self.to_device(tensor) for tensor in batch))
         self.clock.lap("copy")
-        outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends)
+        outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends, batch.seams)
         loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch)
         if config.vtrace:
             self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()

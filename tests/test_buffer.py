@@ -213,3 +213,100 @@ def test_sizes_that_do_not_divide_say_what_would(settings_, message):
 def test_sizes_that_divide_give_rows():
     assert Config(horizon=32, batch_size=6400, minibatch_size=1600).rows(100) == (200, 50)
     assert Config(horizon=16).rows(8) == (8, 8), "a minibatch is never more than the batch"
+
+
+class Elimination(Play):
+    """Agents die for good at the end of an episode of theirs, and come back all together when none is left."""
+
+    def __init__(self, buffer, seed=0):
+        super().__init__(buffer, seed)
+        self.alive = np.ones(buffer.num_agents, bool)
+
+    def step(self, alive=None):
+        masks = self.alive.copy()
+        super().step(masks)
+        for agent in np.flatnonzero(masks):
+            *_, terminal, truncation, _ = self.history[agent][-1]
+            self.alive[agent] = not (terminal or truncation)
+        if not self.alive.any():
+            self.alive[:] = self.random.random(len(masks)) < 0.8
+            self.alive[self.random.integers(len(masks))] = True
+
+    def check_shared_rows(self, rows):
+        """As `check_rows`, but the agent may change after an end; returns (agent, step) pairs and the number of seams."""
+        buffer, seen, seams = self.buffer, [], 0
+        for row in rows.tolist():
+            previous = None
+            for t in range(buffer.horizon):
+                agent, number = (int(x) for x in buffer.observations[row, t])
+                if previous is not None and previous != (agent, number - 1):
+                    assert previous[0] != agent or number > previous[1], "an agent's steps are in order"
+                    assert buffer.terminals[row, t - 1] or buffer.truncations[row, t - 1], "an end stands before every seam"
+                    seams += 1
+                lived = self.history[agent][number]
+                assert (int(buffer.actions[row, t]), float(buffer.rewards[row, t])) == (lived[1], pytest.approx(float(lived[2])))
+                assert (bool(buffer.terminals[row, t]), bool(buffer.truncations[row, t])) == lived[3:5]
+                if lived[5] is not None:
+                    assert float(buffer.final_values[row, t]) == pytest.approx(float(lived[5]), abs=1e-6)
+                previous = agent, number
+                seen.append(previous)
+            if not (buffer.terminals[row, -1] or buffer.truncations[row, -1]):
+                assert float(buffer.next_values[row]) == 1000 * previous[0] + previous[1] + 1
+        assert len(set(seen)) == len(seen)
+        return seen, seams
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 3), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_reused_rows_hold_each_step_once_with_an_end_before_every_seam(num_agents, blocks, horizon, seed):
+    buffer = make(num_agents, blocks * num_agents, horizon, reuse_rows=True)
+    play, trained = Elimination(buffer, seed), []
+    for _ in range(4):
+        while not buffer.is_full:
+            play.step()
+            begun = int((buffer.column_of > 0).sum()) + len(buffer.left_rows) if not buffer.aligned else num_agents
+            assert buffer.next_free <= buffer.num_rows and begun <= 2 * num_agents
+        play.finish()
+        trained += play.check_shared_rows(buffer.trained_rows)[0]
+        buffer.recycle()
+    assert len(set(trained)) == len(trained), "a step was learned from twice"
+    left_over = len(play.check_shared_rows(buffer.filled[:buffer.full_rows])[0])
+    assert len(trained) + buffer.waiting + left_over == play.count.sum(), "a step was lost"
+
+
+def test_reuse_leaves_less_waiting_in_rows_of_the_dead():
+    """One of 32 agents lives on: without reuse the others' begun rows wait for them, with it the survivor fills them."""
+    waiting = []
+    for reuse in (False, True):
+        buffer = make(32, 32, 8, reuse_rows=reuse)
+        play = Play(buffer)
+        buffer.ended[:] = True
+        for _ in range(5):
+            play.step(np.ones(32, bool))
+        buffer.ended[:] = True
+        while not buffer.is_full:
+            play.step(np.arange(32) == 0)
+        waiting.append(buffer.waiting)
+    assert waiting == [31 * 5, 0]
+
+
+def test_a_resumed_buffer_with_reused_rows_goes_on_the_same():
+    first, second = (make(5, 10, 4, reuse_rows=True) for _ in range(2))
+    play = Elimination(first, 3)
+    for _ in range(3):
+        while not first.is_full:
+            play.step()
+        play.finish()
+        first.recycle()
+    assert len(first.left_rows), "the test is of rows left by the dead"
+    second.set_state(first.get_state())
+    ends = []
+    for buffer in (first, second):
+        again = Elimination(buffer, 4)
+        again.history, again.count, again.alive = [list(h) for h in play.history], play.count.copy(), play.alive.copy()
+        while not buffer.is_full:
+            again.step()
+        again.finish()
+        again.check_shared_rows(buffer.trained_rows)
+        ends.append((buffer.trained_rows.tolist(), buffer.rewards[buffer.trained_rows].tolist()))
+    assert ends[0] == ends[1]

@@ -146,12 +146,14 @@ def test_memory_and_its_gradients_equal_torchs_lstm():
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_back_propagation_through_time_equals_differences_also_across_ends():
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_back_propagation_through_time_equals_differences_also_across_ends_and_seams(handed_over):
     random = torch.Generator().manual_seed(0)
     shapes = ((5, 3, 8), (3, 2), (3, 2), (8, 2))
     gates, hidden, cell, weight = (torch.randn(*shape, generator=random, dtype=torch.float64).requires_grad_() for shape in shapes)
     goes_on = (torch.rand(5, 3, 1, generator=random) > 0.4).double()
-    assert torch.autograd.gradcheck(lambda *given: Unroll.apply(*given, goes_on), (gates, hidden, cell, weight))
+    seams = (1 - goes_on).roll(1, 0) * torch.randn(5, 3, 4, generator=random) if handed_over else None
+    assert torch.autograd.gradcheck(lambda *given: Unroll.apply(*given, goes_on, seams), (gates, hidden, cell, weight))
 
 
 # ---------------------------------------------------------------------- those who play
