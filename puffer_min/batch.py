@@ -18,7 +18,7 @@ import envs
 from envs.core.buffers import Buffers
 from puffer_min.env import PufferEnv, take_actions, whole_seed
 from puffer_min.episode_log import EpisodeLog
-from puffer_min.gymnasium_env import GymnasiumEnv
+from puffer_min.gymnasium_env import GymnasiumEnv, common_loop
 
 
 def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **settings):
@@ -81,6 +81,7 @@ class PythonBatch:
         self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
         self.final_observations = buffers.final_observations
         self.steps = [(env.step, env.actions) for env in self.environments]
+        self.loop = common_loop(self.environments, buffers)
 
     def reset(self, seed=None):
         """Reset every environment, with a seed each to its own; returns (observations, infos)."""
@@ -106,10 +107,13 @@ class PythonBatch:
         self.terminals.fill(False)
         self.truncations.fill(False)
         infos = []
-        for step, own_actions in self.steps:
-            own_infos = step(own_actions)[4]
-            if own_infos:
-                infos.extend(own_infos)
+        if self.loop is not None:
+            self.loop.step()
+        else:
+            for step, own_actions in self.steps:
+                own_infos = step(own_actions)[4]
+                if own_infos:
+                    infos.extend(own_infos)
         infos += self.episodes.add(self.buffers, self.report_interval)
         return self.observations, self.rewards, self.terminals, self.truncations, infos
 
@@ -130,6 +134,7 @@ class PythonBatch:
             raise ValueError(f"state of {len(state['environments'])} environments given, expected {len(self.environments)}")
         for env, saved in zip(self.environments, state["environments"]):
             env.set_state(saved)
+        self.loop = common_loop(self.environments, self.buffers)
         self.episodes.set_state(state["log"])
         self.seed, self.fresh = state["seed"], state["fresh"]
 
@@ -149,7 +154,7 @@ class PythonBatch:
             env.close()
         self.buffers = self.observations = self.actions = self.rewards = self.terminals = None
         self.truncations = self.masks = self.final_observations = None
-        self.steps = []
+        self.steps, self.loop = [], None
 
     def _require_open(self):
         if self.buffers is None:

@@ -50,6 +50,7 @@ class PufferEnv:
                     zeroed. Without a metric named "score" the score is the return.
     truncates       True when episodes can be cut by time: then `self.final_observations` exists, and its row must be filled
                     with the last observation where a truncation is raised.
+    derived         names of attributes that follow from the others and stay out of a saved state.
     keys, idle_action, action_names   for a person who plays: browser key name -> action, the action of no key, names.
 
     Ready for the subclass: the arrays of `Buffers` as attributes; `self.random`, a NumPy Generator seeded by `begin_reset`;
@@ -60,6 +61,7 @@ class PufferEnv:
     num_envs = 1
     metric_names = ()
     truncates = False
+    derived = ()
     keys = {}
     idle_action = 0
     action_names = ()
@@ -158,7 +160,7 @@ class PufferEnv:
     def get_state(self):
         """Everything that decides the future of the environment, as a picklable dict: all attributes that a deep copy can be made of."""
         self._require_open()
-        fixed = {"buffers", "joined", "_log", *Buffers._fields}
+        fixed = {"buffers", "joined", "_log", *self.derived, *Buffers._fields}
         own = {name: value for name, value in vars(self).items() if name not in fixed}
         return {"attributes": copy.deepcopy(own, {id(self): self}), "buffers": [None if b is None else b.copy() for b in self.buffers],
                 "log": None if self.joined else self._log.get_state()}

@@ -8,6 +8,8 @@ import copy
 
 import numpy as np
 
+from puffer_min.episode_sums import add_step
+
 
 class EpisodeLog:
     """Adds up the running episodes of `num_agents` agents.
@@ -32,11 +34,8 @@ class EpisodeLog:
 
     def add(self, buffers, report_interval=0):
         """Add the step in `buffers`; where a flag is up the episode is over. Returns [report] at each report_interval-th call, else []."""
-        ends = buffers.terminals | buffers.truncations
-        self.returns += buffers.rewards
-        self.lengths += buffers.masks | ends            # a slot may empty on the step its episode ends
-        if np.count_nonzero(ends):
-            ended = np.flatnonzero(ends)
+        if add_step(buffers.rewards, buffers.terminals, buffers.truncations, buffers.masks, self.returns, self.lengths):
+            ended = np.flatnonzero(buffers.terminals | buffers.truncations)
             self.episodes += len(ended)
             self.sums[0] += self.returns[ended].sum(dtype=float)
             self.sums[1] += self.lengths[ended].sum()

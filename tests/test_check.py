@@ -5,7 +5,7 @@ import argparse
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, Text
 
 import envs
 from puffer_min import check as check_module
@@ -368,10 +368,10 @@ def test_an_environment_without_ends_is_told_what_it_may_mean():
 
 def test_spaces_that_no_buffer_holds_are_a_problem_of_construction():
     class Nested(gymnasium.Env):
-        observation_space, action_space = Dict({"a": Box(0, 1, (2,))}), Discrete(2)
+        observation_space, action_space = Dict({"said": Text(5)}), Discrete(2)
 
     report = check_environment(Nested)
-    assert report.problems == ("construction",) and "expected Box or Discrete" in str(report)
+    assert report.problems == ("construction",) and "observation['said']: Text given" in str(report)
 
 
 # ---------------------------------------------------------------------------------------------------------------- the command
