@@ -16,7 +16,8 @@ from gymnasium.vector.utils import batch_space
 
 import envs
 from envs.core.buffers import Buffers
-from puffer_min.env import PufferEnv, take_actions, whole_seed
+from puffer_min.action_check import ActionCheck
+from puffer_min.env import PufferEnv, whole_seed
 from puffer_min.episode_log import EpisodeLog
 from puffer_min.gymnasium_env import GymnasiumEnv, common_loop
 
@@ -80,6 +81,7 @@ class PythonBatch:
         self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
         self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
         self.final_observations = buffers.final_observations
+        self.check = ActionCheck(self.single_action_space, self.actions)
         self.steps = [(env.step, env.actions) for env in self.environments]
         self.loop = common_loop(self.environments, buffers)
 
@@ -102,7 +104,7 @@ class PythonBatch:
     def step(self, actions):
         """Step every environment once; returns (observations, rewards, terminals, truncations, infos)."""
         self._require_open()
-        take_actions(actions, self.actions, self.single_action_space)
+        self.check.take(actions)
         self.rewards.fill(0)
         self.terminals.fill(False)
         self.truncations.fill(False)

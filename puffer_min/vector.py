@@ -1,58 +1,85 @@
 """`make_vec`: any number of environments behind one object that has the face of one environment.
 
-    vec = make_vec("snake", num_envs=4)                             # native: one object steps them all
-    vec = make_vec(MyEnv, num_envs=8, size=5)                       # a PufferEnv class, or anything that makes one
-    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)
+    vec = make_vec("snake", num_envs=4)                                                 # native: one object steps them all
+    vec = make_vec("snake", num_envs=4096, num_workers=2, backend="thread")             # two threads
+    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8, num_workers=2, backend="process")
+
+    observations, infos = vec.reset(seed)                                               # all together
+    observations, rewards, terminals, truncations, infos = vec.step(actions)
+
+    vec.async_reset(seed)                                                               # first come, first served
+    batch = vec.recv()
+    vec.send(actions)
 
 Two layers. A *batch* (batch.py) is environments [first, first + n) over given buffers. A *vectorizer* drives batches: `Serial`
-drives one, here and now. Nothing is copied on the way: the learner reads the rows that the environments write.
+drives one, here and now; `ThreadVectorizer` (thread_vector.py) one a thread; `ProcessVectorizer` (process_vector.py) one a process.
+Nothing is copied on the way: the learner reads the rows that the environments write. The trajectories are the same to the bit
+whatever the backend and the number of workers, because environment i is seeded from (seed, i) alone.
 """
 
-from typing import NamedTuple
-
-import numpy as np
-
 from puffer_min.batch import PythonBatch, adapt, make_batch, seed_of
+from puffer_min.process_vector import ProcessVectorizer, WorkerDied
+from puffer_min.thread_vector import ThreadVectorizer
+from puffer_min.vectorizer import Batch, Vectorizer
 
-__all__ = ["Batch", "PythonBatch", "Serial", "adapt", "make_batch", "make_vec", "seed_of"]
+__all__ = ["Batch", "ProcessVectorizer", "PythonBatch", "Serial", "ThreadVectorizer", "Vectorizer", "WorkerDied", "adapt", "make_batch",
+           "make_vec", "seed_of"]
 
-BACKENDS = ("serial",)
-
-
-class Batch(NamedTuple):
-    """What `recv` gives: the results of a step for the agents `rows` of the vectorizer, as views, in the order of the contract."""
-
-    observations: np.ndarray
-    rewards: np.ndarray
-    terminals: np.ndarray
-    truncations: np.ndarray
-    masks: np.ndarray
-    final_observations: np.ndarray | None
-    infos: list
-    rows: slice
+BACKENDS = ("serial", "process", "thread")
 
 
-def make_vec(make_env, num_envs=1, num_workers=1, backend="serial", seed=0, batch_envs=None, **settings):
+def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, timeout=120.0, start_method=None,
+             report_interval=128, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send; attributes of an environment.
 
-    make_env     the name of a native environment, or a callable: a native class, or one that returns a `PufferEnv` or a flat
-                 `gymnasium.Env` when called with `settings`.
-    num_workers  how many environments are stepped at a time; 1 for the serial backend.
-    backend      "serial": in this process, one after the other.
-    seed         whole number >= 0, used at the first reset.
-    batch_envs   environments that one `recv` returns; None for all of them.
-    settings     passed on to each environment.
+    make_env      the name of a native environment, or a callable: a native class, or one that returns a `PufferEnv` or a flat
+                  `gymnasium.Env` when called with `settings`.
+    num_workers   how many environments are stepped at a time: threads or processes. 1 for the serial backend.
+    backend       "serial": in this process, one after the other. "process": each worker a process, which writes into shared
+                  memory; for environments in Python. "thread": for native environments, and for others that release the GIL.
+    seed          whole number >= 0, used at the first reset.
+    batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers; None for all.
+    timeout       seconds after which an environment that does not answer is given up (process, thread).
+    start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
+    settings      passed on to each environment; report_interval: steps between logs in `infos`, 0 for never.
 
     Raises ValueError for an unknown name, backend or division, TypeError for a callable that makes something else.
     """
+    if num_workers is None:
+        num_workers = 1
+    check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method)
+    if backend == "serial":
+        return Serial(make_batch(make_env, num_envs, seed=seed, report_interval=report_interval, **settings))
+    common = dict(seed=seed, batch_envs=batch_envs, report_interval=report_interval, timeout=timeout, **settings)
+    if backend == "thread":
+        return ThreadVectorizer(make_env, num_envs, num_workers, **common)
+    return ProcessVectorizer(make_env, num_envs, num_workers, start_method=start_method, **common)
+
+
+def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method):
+    """Raise ValueError unless the numbers fit each other."""
     if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r} is not available yet, use backend=\"serial\"")
-    if num_workers != 1:
+        raise ValueError(f"backend={backend!r} given, expected one of {', '.join(map(repr, BACKENDS))}")
+    for name, number in (("num_envs", num_envs), ("num_workers", num_workers)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"{name}={number!r} given, expected at least 1 and a whole number")
+    if not timeout > 0:
+        raise ValueError(f"timeout={timeout!r} given, expected seconds > 0")
+    if start_method not in (None, "fork", "spawn"):
+        raise ValueError(f"start_method={start_method!r} given, expected \"fork\" or \"spawn\"")
+    if backend == "serial" and num_workers != 1:
         raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend steps in this process")
-    if batch_envs not in (None, num_envs):
+    if num_workers > num_envs:
+        raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected at least one environment for each worker")
+    if batch_envs in (None, num_envs):
+        return
+    if backend == "serial":
         raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, "
                          "leave it out")
-    return Serial(make_batch(make_env, num_envs, seed=seed, **settings))
+    part = num_envs // num_workers
+    if num_envs % num_workers or not 0 < batch_envs < num_envs or batch_envs % part:
+        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs} and num_workers={num_workers}: expected num_workers to divide "
+                         f"num_envs, and batch_envs to be a multiple of num_envs / num_workers below num_envs")
 
 
 class Serial:
