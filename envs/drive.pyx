@@ -96,6 +96,7 @@ cdef class Drive(Native):
     keys = {"ArrowUp": (4, 6), "ArrowDown": (4, 0), "ArrowLeft": (7, 4), "ArrowRight": (1, 4)}
     idle_action = (4, 3)
     action_names = ("steer", "accelerate")
+    observation_sets = {"partners": (PARTNERS_AT, PARTNERS, PARTNER), "road": (ROAD_AT, ROAD_POINTS, ROAD_POINT)}
 
     def __init__(self, int num_envs=1, *, seed=0, int slots=MAX_SLOTS, double parked=0.15, double absent=0.25, bint continuous=False, **common):
         if not 1 <= slots <= MAX_SLOTS or parked < 0 or absent < 0 or parked + absent >= 1:

@@ -2,7 +2,7 @@
 
 A checkpoint is one file of `torch.save`:
 
-    format, env_name, env_settings, observation_space, action_space, config, seed, policy      enough to play
+    format, env_name, env_settings, observation_space, observation_sets, action_space, config, seed, policy    enough to play
     steps, updates, seconds, learner, env                                                      to go on training, exactly
 
 It is written beside its place and then renamed, so that a crash leaves the old file or the new one, never half of one.
@@ -65,8 +65,9 @@ def read_checkpoint(path) -> dict:
 
 def describe_policy(policy: Policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
     """The part of a checkpoint that is enough to play."""
-    return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings, "config": dataclasses.asdict(config), "seed": seed,
-            "observation_space": pack_space(env.single_observation_space), "action_space": pack_space(env.single_action_space),
+    sets = getattr(env, "observation_sets", None)
+    return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings, "observation_sets": sets,
+            "config": dataclasses.asdict(config), "seed": seed, "observation_space": pack_space(env.single_observation_space), "action_space": pack_space(env.single_action_space),
             "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
 
 
@@ -75,7 +76,8 @@ def policy_from(contents: dict) -> Policy:
     config = Config(**contents["config"])
     with torch.random.fork_rng(devices=[]):             # the weights drawn here are replaced at once
         policy = Policy(unpack_space(contents["observation_space"]), unpack_space(contents["action_space"]), hidden_size=config.hidden_size,
-                        num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent)
+                        num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
+                        observation_sets=contents.get("observation_sets"))
     policy.load_state_dict(contents["policy"])
     return policy
 

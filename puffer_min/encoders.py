@@ -6,6 +6,8 @@ buffer and the way to a device carry one byte a cell.
     scaled    each number divided by the bound of its space, then a linear layer; the default
     onehot    each cell of small whole numbers as one input for each value, then a linear layer
     conv      a picture (rows, columns) or (rows, columns, channels): two 3 x 3 convolutions, then a linear layer
+    set       numbers of one's own and sets of things alike, in any order and number, as the environment's `observation_sets` says:
+              each thing through the same small network, the maximum over the set, then a linear layer over all
 
 On `squared` (121 cells of 0, 1, 2) `scaled` reaches a score of 0.9 after 4 M steps and 0.96 after 5.5 M; `onehot`, with twice the
 inputs, is at 0.80 after 8 M (2,048 agents, one seed, the same settings).
@@ -22,13 +24,18 @@ from torch.nn import functional
 MAX_CODES = 16          # a cell of more values than these is a quantity, not a code
 
 
-def make_encoder(name: str, space: spaces.Box, hidden_size: int) -> nn.Module:
-    """The encoder `name` for observations of `space`; "auto" is scaled. Raises ValueError where it does not fit the space."""
+def make_encoder(name: str, space: spaces.Box, hidden_size: int, sets: dict | None = None) -> nn.Module:
+    """The encoder `name` for observations of `space`; "auto" is scaled. Raises ValueError where it does not fit the space.
+
+    sets   for "set": name -> (first number, members, numbers of each) in the flat observation; what is in none is the agent's own
+    """
     if not isinstance(space, spaces.Box):
         raise TypeError(f"observations of {space} given, expected a Box; emulate the environment first")
-    encoders = {"auto": Scaled, "scaled": Scaled, "onehot": OneHot, "conv": Convolution}
+    encoders = {"auto": Scaled, "scaled": Scaled, "onehot": OneHot, "conv": Convolution, "set": Sets}
     if name not in encoders:
         raise ValueError(f"encoder={name!r} given, expected one of {', '.join(encoders)}")
+    if name == "set":
+        return Sets(space, hidden_size, sets)
     return encoders[name](space, hidden_size)
 
 
@@ -104,3 +111,53 @@ class Convolution(nn.Module):
     def forward(self, observations):
         planes = (observations.unsqueeze(-1) == self.codes).to(torch.float32) if self.whole else observations * self.scale
         return self.out(self.layers(planes.view(*observations.shape[:3], -1).permute(0, 3, 1, 2)).flatten(1))
+
+
+class Sets(nn.Module):
+    """Sets of things alike, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017; stream 002 @49,678).
+
+    Every member of a set goes through the same two layers, of `width` and hidden_size; the maximum over the members is the same in
+    whatever order they stand. A member of zeros only is absent and takes no part; a set without members gives zeros.
+    """
+
+    width = 32
+
+    def __init__(self, space, hidden_size, sets):
+        super().__init__()
+        require_layout(sets, space)
+        self.sets = {name: (first, members, size) for name, (first, members, size) in sets.items()}
+        scale = scale_of(space)
+        in_a_set = torch.zeros(scale.numel(), dtype=torch.bool)
+        self.inner, self.outer = nn.ModuleDict(), nn.ModuleDict()
+        for name, (first, members, size) in self.sets.items():
+            in_a_set[first:first + members * size] = True
+            self.inner[name], self.outer[name] = linear(size, self.width), linear(self.width, hidden_size)
+            self.register_buffer(f"scale_{name}", scale[first:first + members * size].view(members, size).amin(0))
+        self.register_buffer("own", torch.nonzero(~in_a_set)[:, 0], persistent=False)
+        self.register_buffer("scale", scale[self.own])
+        self.layer = linear(len(self.own) + len(self.sets) * hidden_size, hidden_size)
+
+    def forward(self, observations):
+        flat = observations.flatten(1).to(torch.float32)
+        parts = [flat.index_select(1, self.own) * self.scale]
+        for name, (first, members, size) in self.sets.items():
+            things = flat[:, first:first + members * size].unflatten(1, (members, size))
+            inner, outer = self.inner[name], self.outer[name]
+            hidden = functional.relu_(functional.linear(things, inner.weight * getattr(self, f"scale_{name}"), inner.bias))
+            absent = (things == 0).all(2, keepdim=True)
+            parts.append(functional.relu(outer(hidden).masked_fill_(absent, 0).max(1).values))
+        return self.layer(torch.cat(parts, 1))
+
+
+def require_layout(sets, space) -> None:
+    """ValueError unless `sets` is name -> (first, members, size), each within the observation and none across another."""
+    numbers = math.prod(space.shape)
+    if not sets:
+        raise ValueError("encoder=\"set\" needs an environment that declares observation_sets = {name: (first, members, size), ...}; "
+                         "use encoder=\"scaled\"")
+    taken = np.zeros(numbers, bool)
+    for name, (first, members, size) in sets.items():
+        if first < 0 or members < 1 or size < 1 or first + members * size > numbers or taken[first:first + members * size].any():
+            raise ValueError(f"observation_sets[{name!r}] = {(first, members, size)} given, expected (first, members, size) within the "
+                             f"{numbers} numbers of the observation and apart from the other sets")
+        taken[first:first + members * size] = True

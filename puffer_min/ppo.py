@@ -70,7 +70,8 @@ class PPO:
         with torch.random.fork_rng(devices=[]):                         # the same weights for a seed, and nobody else's stream disturbed
             torch.manual_seed(seed)
             self.policy = Policy(env.single_observation_space, env.single_action_space, hidden_size=config.hidden_size,
-                                 num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent).to(self.device)
+                                 num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
+                                 observation_sets=getattr(env, "observation_sets", None)).to(self.device)
         self.weights = flatten_parameters(self.policy)
         self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions

@@ -19,8 +19,9 @@ from puffer_min.training import train
 @pytest.mark.parametrize("env, settings", [
     ("squared", {}), ("cartpole", {"recurrent": True}), ("cartpole", {"vtrace": True, "update_epochs": 2}),
     ("snake", {"num_envs": 2, "env_settings": {"num_snakes": 8}}), (Drift, {"num_envs": 2, "minibatch_size": 32}),
+    ("drive", {"num_envs": 2, "encoder": "set", "reuse_rows": True, "recurrent": True}),
     (lambda **kwargs: Drift(num_agents=8, death=0.4, actions=spaces.Box(-1, 1, (2,))), {"num_envs": 1, "recurrent": True}),
-], ids=["squared", "lstm", "vtrace", "snake", "python", "dying"])
+], ids=["squared", "lstm", "vtrace", "snake", "python", "sets and shared rows", "dying"])
 def test_a_resumed_run_has_the_same_curve_as_one_that_never_stopped(tmp_path, env, settings):
     """Every logged number and every weight: what was learned, drawn, begun and logged goes on where it stood."""
     whole = run(tmp_path / "whole", env, seed=5, **settings)
@@ -104,7 +105,7 @@ def test_a_saved_policy_plays_the_same(tmp_path, settings):
 def test_a_policy_file_is_small_and_holds_no_pickle(tmp_path):
     path = run(tmp_path).save(tmp_path / "policy.pt")
     assert path.stat().st_size < 120_000
-    assert set(torch.load(path, weights_only=True)) == {"format", "env_name", "env_settings", "config", "seed",
+    assert set(torch.load(path, weights_only=True)) == {"format", "env_name", "env_settings", "config", "seed", "observation_sets",
                                                         "observation_space", "action_space", "policy"}
 
 

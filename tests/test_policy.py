@@ -89,6 +89,58 @@ def test_an_encoder_that_does_not_fit_says_why(name, space, message):
         make_encoder(name, space, 8)
 
 
+SETS = {"cars": (2, 3, 4), "posts": (15, 5, 2)}         # of 26 numbers; 0, 1, 14 and 25 are the agent's own
+
+
+def set_encoder(width=16):
+    torch.manual_seed(0)
+    return make_encoder("set", spaces.Box(-2, 2, (26,), np.float32), width, SETS)
+
+
+def test_a_set_is_seen_the_same_in_whatever_order_its_members_stand():
+    encoder, seen = set_encoder(), torch.randn(6, 26)
+    mixed = seen.clone()
+    mixed[:, 2:14] = seen[:, 2:14].view(6, 3, 4)[:, [2, 0, 1]].flatten(1)
+    mixed[:, 15:25] = seen[:, 15:25].view(6, 5, 2)[:, [4, 2, 0, 1, 3]].flatten(1)
+    torch.testing.assert_close(encoder(mixed), encoder(seen))
+    for number in (0, 1, 14, 25, 2, 20):
+        changed = seen.clone()
+        changed[:, number] += 3
+        assert not torch.allclose(encoder(changed), encoder(seen)), f"number {number} is not seen"
+
+
+def test_absent_members_of_a_set_take_no_part_and_an_empty_set_is_zeros():
+    encoder, seen = set_encoder(), torch.randn(6, 26)
+    seen[:, 10:14] = 0                                  # the third car is absent
+    fewer = make_encoder("set", spaces.Box(-2, 2, (22,), np.float32), 16, {"cars": (2, 2, 4), "posts": (11, 5, 2)})
+    fewer.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(encoder(seen), fewer(torch.cat([seen[:, :10], seen[:, 14:]], 1)))
+    seen[:, 2:25] = 0
+    own = seen[:, [0, 1, 14, 25]] / 2
+    torch.testing.assert_close(encoder(seen), encoder.layer(torch.cat([own, torch.zeros(6, 32)], 1)))
+
+
+@pytest.mark.parametrize("sets, sentence", [
+    (None, "needs an environment that declares observation_sets"),
+    ({"cars": (20, 3, 4)}, r"observation_sets\['cars'\] = \(20, 3, 4\) given, expected \(first, members, size\) within the 26 numbers"),
+    ({"cars": (2, 3, 4), "posts": (13, 5, 2)}, "apart from the other sets"),
+])
+def test_a_layout_that_does_not_fit_is_refused_in_a_sentence(sets, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make_encoder("set", spaces.Box(-2, 2, (26,), np.float32), 16, sets)
+
+
+def test_drive_declares_its_sets():
+    env = envs.make("drive", 4, seed=1)
+    env.reset(1)
+    for name, (first, members, size) in env.observation_sets.items():
+        things = env.observations[env.masks][:, first:first + members * size].reshape(-1, members, size)
+        present = (things != 0).any(2)
+        assert present.any() and (np.diff(present.astype(int), axis=1) <= 0).all(), f"{name}: present members come first"
+        directions = np.hypot(*np.moveaxis(things[present][:, 2:4], 1, 0))
+        assert np.allclose(directions, 1, atol=1e-5), f"{name}: third and fourth number are cosine and sine"
+
+
 # ---------------------------------------------------------------------- memory
 
 def step_by_step(policy, observations, state, ends):
