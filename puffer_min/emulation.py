@@ -21,6 +21,7 @@ What a row is
 are refused, with the path of the leaf.
 """
 
+import itertools
 import sys
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class Layout:
         if self.dtype.itemsize == 0:
             raise TypeError(f"observation: {space} given, expected a space that holds something")
         self.one_hot = isinstance(space, spaces.Discrete) and space.n <= MAX_ONE_HOT
-        self.torch_plan = None
+        self.tree, self.torch_plan = tree_of(space, itertools.count()), None
         self.row_space = self._row_space()
         size = self.row_space.dtype.itemsize * int(np.prod(self.row_space.shape))
         self.packer = Packer(program_of(space, "observation", self.dtype), size, self.one_hot)
@@ -108,11 +109,12 @@ class Layout:
         if isinstance(self.space, spaces.Box):
             return rows
         if self.one_hot:
-            codes = rows.argmax(1)
-            return codes + int(self.space.start)
+            return rows.argmax(1) + int(self.space.start)
         if isinstance(rows, np.ndarray):
-            return nested(self.space, iter(numpy_views(rows, self)))
-        return nested(self.space, iter(torch_views(rows, self)))
+            return nested(self.tree, numpy_views(rows, self))
+        if self.torch_plan is None:
+            self.torch_plan = torch_plan(self)
+        return nested(self.tree, torch_views(rows, self.torch_plan))
 
     def sample_of(self, views, index):
         """The sample in row `index` of what `unpack` gave for NumPy rows, as the environment itself would give it: copies."""
@@ -219,13 +221,21 @@ def program_of(space, path, dtype, offset=0):
 
 # ---------------------------------------------------------------------------------------------------------------- views of rows
 
-def nested(space, views):
-    """The views, taken in the order of the leaves, in the shape of the tree."""
+def tree_of(space, numbers):
+    """The shape of the tree in plain terms: the number of a leaf, a dict or a tuple of such."""
     if isinstance(space, spaces.Dict):
-        return {key: nested(inner, views) for key, inner in space.spaces.items()}
+        return {key: tree_of(inner, numbers) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(nested(inner, views) for inner in space.spaces)
-    return next(views)
+        return tuple([tree_of(inner, numbers) for inner in space.spaces])
+    return next(numbers)
+
+
+def nested(tree, views):
+    """The views, one for each leaf, in the shape of the tree."""
+    kind = type(tree)
+    if kind is dict:
+        return {key: nested(part, views) for key, part in tree.items()}
+    return tuple([nested(part, views) for part in tree]) if kind is tuple else views[tree]
 
 
 def numpy_views(rows, layout):
@@ -233,32 +243,29 @@ def numpy_views(rows, layout):
     if rows.strides[1] != rows.itemsize:
         raise ValueError(f"rows with strides {rows.strides} given, expected rows that are contiguous in themselves; make a copy first")
     rows = rows.view(np.uint8)
-    for leaf in layout.leaves:
-        end = leaf.offset + leaf.dtype.itemsize * int(np.prod(leaf.shape))
-        yield rows[:, leaf.offset:end].view(leaf.dtype).reshape(len(rows), *leaf.shape)
+    ends = [leaf.offset + leaf.dtype.itemsize * int(np.prod(leaf.shape)) for leaf in layout.leaves]
+    return [rows[:, leaf.offset:end].view(leaf.dtype).reshape(len(rows), *leaf.shape) for leaf, end in zip(layout.leaves, ends)]
 
 
-def torch_views(rows, layout):
+def torch_views(rows, plan):
     """One view of torch rows for each leaf, in order. The rows are viewed once in each dtype; a leaf is then one call."""
-    if layout.torch_plan is None:
-        layout.torch_plan = torch_plan(layout)
-    whole = {}
-    for dtype, shape, strides, start in layout.torch_plan:
-        if dtype not in whole:
-            view = rows.view(dtype)
-            whole[dtype] = view, len(view), view.stride(0), view.storage_offset()
-        view, count, stride, offset = whole[dtype]
-        yield view.as_strided((count, *shape), (stride, *strides), offset + start)
+    views, count, dtype = [None] * len(plan), len(rows), None
+    for leaf, leaf_dtype, shape, strides, start in plan:
+        if leaf_dtype is not dtype:
+            dtype, whole = leaf_dtype, rows.view(leaf_dtype)
+            stride, first = whole.stride(0), whole.storage_offset()
+        views[leaf] = whole.as_strided((count, *shape), (stride, *strides), first + start)
+    return views
 
 
 def torch_plan(layout):
-    """(dtype, shape, strides, first element) of each leaf, in torch's terms."""
+    """(number, dtype, shape, strides, first element) of each leaf, in torch's terms, ordered by dtype."""
     torch, plan = sys.modules["torch"], []          # rows that are torch tensors have imported it; this module does not
-    for leaf in layout.leaves:
+    for number, leaf in enumerate(layout.leaves):
         try:
             dtype = torch.from_numpy(np.zeros(0, leaf.dtype)).dtype
         except TypeError as error:
             raise TypeError(f"{leaf.path}: {leaf.dtype} given, which torch has no type for; declare float32 or an integer type") from error
         strides = np.cumprod((1, *leaf.shape[:0:-1]))[::-1].tolist() if leaf.shape else []
-        plan.append((dtype, leaf.shape, tuple(strides), leaf.offset // leaf.dtype.itemsize))
-    return plan
+        plan.append((number, dtype, leaf.shape, tuple(strides), leaf.offset // leaf.dtype.itemsize))
+    return sorted(plan, key=lambda entry: str(entry[1]))

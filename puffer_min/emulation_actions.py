@@ -21,7 +21,7 @@ A float32 holds whole numbers exactly up to 2**24, so Boxes of whole numbers hav
 import numpy as np
 from gymnasium import spaces
 
-from puffer_min.emulation import children_of, nested, require_emulated
+from puffer_min.emulation import children_of, require_emulated
 from puffer_min.emulation_kernel import Decoder
 
 MAX_SCORES = 4096

@@ -270,7 +270,7 @@ def action_node(program):
     node.offset = program[1] * 4
     if node.kind == REAL:
         node.take_shape(program[2], program[3], None, None)
-        node.low, node.high = map(np.ascontiguousarray, program[4:])
+        node.low, node.high = (np.array(side, order="C") for side in program[4:])       # keeps no dimensions where there are none
     else:
         node.take_shape(*program[2:])
     return node
