@@ -63,7 +63,7 @@ cdef enum:
     WAVE_TICKS = 150
     WAVE = 5                        # creeps of a wave on each lane
     NEUTRAL_TICKS = 600
-    GROWTH_TICKS = 300              # creeps that set out later are a level better for each of these
+    GROWTH = 2                      # levels that new creeps gain by each rival tower that has fallen
     ALL_CREEPS = 50
     BASE_REACH = 2048               # 8 cells: as near to their home heroes heal
     METRICS = 6
@@ -78,7 +78,7 @@ cdef inline float clamp(float x) noexcept nogil:
 
 
 cdef class Moba(Native):
-    """moba(num_envs, seed=0, agents=5, autopilot=False, continuous=False, max_ticks=5000, first=None, reward_death=-0.5, reward_xp=0.002,
+    """moba(num_envs, seed=0, agents=5, autopilot=False, continuous=False, max_ticks=10000, first=None, reward_death=-0.5, reward_xp=0.002,
     reward_distance=0.01, reward_tower=0.5, reward_win=5.0): see the module's docstring. first: the half that moves first, None for a coin."""
 
     cdef Game* games
@@ -93,7 +93,7 @@ cdef class Moba(Native):
 
     action_names = ("row", "column", "target", "Q", "W", "E")
 
-    def __init__(self, int num_envs=1, *, seed=0, int agents=5, bint autopilot=False, bint continuous=False, int max_ticks=5000, first=None,
+    def __init__(self, int num_envs=1, *, seed=0, int agents=5, bint autopilot=False, bint continuous=False, int max_ticks=10_000, first=None,
                  float reward_death=-0.5, float reward_xp=0.002, float reward_distance=0.01, float reward_tower=0.5, float reward_win=5.0, **common):
         if agents not in (5, 10):
             raise ValueError(f"agents={agents} given, expected 5 (against scripted heroes) or 10 (both teams learn)")
@@ -174,10 +174,10 @@ cdef class Moba(Native):
         return at if half == 0 else TURN - at
 
     cdef void send_wave(self, Game* game, int half) noexcept nogil:
-        """Five creeps on each lane, in the slots that are free; they grow with the game."""
+        """Five creeps on each lane, in the slots that are free; the better the more rival towers have fallen, so that games come to an end."""
         cdef Entity* creep
         cdef uint64_t free
-        cdef int lane, n, slot, level = min(30, 1 + game.tick // GROWTH_TICKS)
+        cdef int lane, n, slot, level = min(30, 1 + GROWTH * game.fallen[1 - half])
         for lane in range(3):
             for n in range(WAVE):
                 free = ~game.creeps[half] & ((<uint64_t> 1 << ALL_CREEPS) - 1)

@@ -24,6 +24,8 @@ def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: di
     if old and text.count(old) != 1:
         raise ValueError(f"{old!r} is {text.count(old)} times in {source}, expected once")
     module = Path(source).with_suffix("")
+    while not (ROOT / module).with_suffix(".pyx").exists():     # moba_world.pxd is a part of moba.pyx
+        module = module.with_name(module.name.rpartition("_")[0])
     for part in ("envs", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "browser", "*.so"))
     shutil.copy(ROOT / "setup.py", folder)

@@ -72,13 +72,13 @@ def link_args() -> list[str]:
 
 
 def source_hash(module: str) -> str:
-    """Hash of what an extension is compiled from: its own `.pyx` and `.pxd` and the `.pxd` files of the base.
+    """Hash of what an extension is compiled from: its own `.pyx` and `.pxd`, its parts `NAME_*.pxd`, and the `.pxd` files of the base.
 
     `setup.py` writes them to `.manifest-<build>.json`, and a module whose hash has changed is refused when it is used. Hashes,
     not time stamps: a checkout, a copy or an unpacked wheel changes the times and not the sources.
     """
     source = ROOT / (module.replace(".", "/") + ".pyx")
-    files = {source, *(ROOT / "envs" / "core").glob("*.pxd")} | {p for p in [source.with_suffix(".pxd")] if p.exists()}
+    files = {source, *(ROOT / "envs" / "core").glob("*.pxd"), *source.parent.glob(f"{source.stem}_*.pxd")} | {p for p in [source.with_suffix(".pxd")] if p.exists()}
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
