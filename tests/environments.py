@@ -10,7 +10,9 @@ import envs
 
 SMALL = {
     "grid": {"task": "maze", "size": 9, "max_steps": 120, "num_levels": 20},
+    "moba": {"max_ticks": 150},
     "pong": {"points_to_win": 2},
+    "skirmish": {"limit": 150},
     "snake": {"num_snakes": 8, "width": 24, "height": 14, "num_food": 30, "starvation": 60},
 }
 """Settings that make a large environment small, or its episodes short."""
@@ -18,6 +20,8 @@ SMALL = {
 VARIANTS = {
     "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
              {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}],
+    "skirmish": [{"scan_every": 1, "limit": 350}],
+    "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200}],
     "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30}],
     "squared": [{"size": 5}],
 }
