@@ -14,8 +14,9 @@ The caller waits for one word, `events`, whichever worker it is that finishes: t
 by the worker that makes up the number it wants. What the caller writes often has a cache line apart from what the workers
 write. Nothing else happens on the way of a step: no pickle, no pipe, no lock, and a system call only where the other side sleeps.
 
-How long a side spins is decided by the cores. As long as caller and workers each have one, a few microseconds of spinning are
-cheaper than to sleep and be woken. With more workers than cores nobody spins: whoever waits yields, and soon sleeps.
+How long a side waits awake is decided by the cores. As long as caller and workers each have one, it spins for a few microseconds
+and then yields for some more. With more workers than cores it does not spin at all: it yields, so that whoever has work gets the
+core, and soon sleeps. benchmarks/VECTORIZATION.md has the measurements behind the numbers.
 """
 
 import os
@@ -78,8 +79,8 @@ cdef class Handoff:
         if memory.nbytes < Handoff.size(num_workers) or <size_t> cnp.PyArray_DATA(memory) % LINE:
             raise ValueError(f"memory of {memory.nbytes} bytes given, expected {Handoff.size(num_workers)} on a cache line")
         crowded = num_workers + 1 > cores()
-        self.spin_ns = int(1000 * (spin_us if spin_us is not None else 0 if crowded else 40))
-        self.yield_ns = int(1000 * (yield_us if yield_us is not None else 60))
+        self.spin_ns = int(1000 * (spin_us if spin_us is not None else 0 if crowded else 4))
+        self.yield_ns = int(1000 * (yield_us if yield_us is not None else 100 if crowded else 200))
         self.num_workers, self.memory = num_workers, memory
         self.caller = <CallerLines*> cnp.PyArray_DATA(memory)
         self.workers = <WorkerLines*> (<char*> cnp.PyArray_DATA(memory) + sizeof(CallerLines))

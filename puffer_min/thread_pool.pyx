@@ -59,7 +59,7 @@ cdef class ThreadPool:
     cdef int64_t alone_ns, together_ns
     cdef int until_trial, trial_length, trial
 
-    def __cinit__(self, list parts, run, *, int64_t spin_us=20, int64_t yield_us=40):
+    def __cinit__(self, list parts, run, *, int64_t spin_us=4, int64_t yield_us=100):
         self.num_parts, self.parts, self.run = len(parts), parts, run
         self.states = <Part*> calloc(self.num_parts, sizeof(Part))
         if self.states == NULL:
@@ -159,7 +159,10 @@ cdef class ThreadPool:
         return [i for _, i in found[:wanted]]
 
     def run_all(self):
-        """Step all parts, which are idle; returns when they have finished, or without result after a signal: then `await_any` goes on."""
+        """Step all parts, which are idle, and wait for them. After a signal that raises they are on their way, as after `give`.
+
+        Returns whether there is something to look at: a part was stepped by Python, or the debug build has found a fault.
+        """
         cdef int64_t began = now(), spent
         cdef bint alone = self.alone
         cdef int i
@@ -181,6 +184,14 @@ cdef class ThreadPool:
         if self.helpers:
             spent = now() - began
             self.judge(alone, spent)
+        return self.remarkable()
+
+    cdef bint remarkable(self):
+        cdef int i
+        for i in range(self.num_parts):
+            if self.states[i].native == NULL or (<Native> self.states[i].native).fault != NULL:
+                return True
+        return False
 
     cdef void judge(self, bint alone, int64_t spent) noexcept nogil:
         """Remember how long a step of a trial took; at its end decide, and set the time of the next."""

@@ -76,9 +76,9 @@ class ThreadVectorizer(Vectorizer):
         reporting = self._depart(self._everyone)
         if len(self._threads) < self._most_threads - 1:
             self._start_threads(self._most_threads - 1)
-        self._pool.run_all()
+        remarkable = self._pool.run_all()
         self._held, self._in_flight = self._everyone, 0
-        infos = self._infos(self._everyone)
+        infos = self._infos(self._everyone) if remarkable else []
         if reporting:
             infos += self._reports(reporting)
         return self.observations, self.rewards, self.terminals, self.truncations, infos

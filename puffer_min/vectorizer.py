@@ -79,7 +79,7 @@ class Vectorizer:
         self._everyone = list(range(self.num_workers))
         self._held = []                 # workers that wait for actions
         self._in_flight = 0             # how many run
-        self._calls = [0] * self.num_workers
+        self._calls, self._due = 0, set()       # steps sent, workers whose log is due
         self._open = True
 
     def _use_buffers(self, buffers):
@@ -137,7 +137,7 @@ class Vectorizer:
             self.seed = whole_seed(seed)
         if self._in_flight:
             self._receive(self._in_flight)
-        self._held, self._calls = [], [0] * self.num_workers
+        self._held, self._calls, self._due = [], 0, set()
         self._in_flight = self.num_workers
         self._begin(self._everyone, ("reset", seed))
 
@@ -174,15 +174,16 @@ class Vectorizer:
             self._begin([worker for worker in workers if worker not in reporting], ("step", False))
 
     def _depart(self, workers):
-        """Count a step of `workers`, which are no longer held; returns those whose log is due."""
-        self._held, interval, calls = [], self.report_interval, self._calls
+        """Count a step of `workers`, which are no longer held; returns those whose log is due: each once in report_interval calls."""
+        self._held = []
         self._in_flight += len(workers)
-        reporting = []
-        if interval:
-            for worker in workers:
-                calls[worker] += 1
-                if calls[worker] % interval == 0:
-                    reporting.append(worker)
+        self._calls += 1
+        if self.report_interval and self._calls % self.report_interval == 0:
+            self._due.update(self._everyone)
+        if not self._due:
+            return ()
+        reporting = [worker for worker in workers if worker in self._due]
+        self._due.difference_update(reporting)
         return reporting
 
     def _receive(self, wanted):
@@ -202,7 +203,7 @@ class Vectorizer:
         """Everything that decides the future of the environments, as a picklable dict, for a vectorizer with as many workers."""
         self._require_idle("get_state()")
         return {"parts": [self._call(worker, "get_state") for worker in self._everyone], "env_ends": self.env_ends,
-                "calls": list(self._calls), "seed": self.seed}
+                "calls": self._calls, "due": sorted(self._due), "seed": self.seed}
 
     def set_state(self, state):
         """Go on from what `get_state` gave; the vectorizer must have been made with the same arguments."""
@@ -212,7 +213,7 @@ class Vectorizer:
                              "make the vectorizer with the num_envs and num_workers it was saved with")
         for worker, part in enumerate(state["parts"]):
             self._call(worker, "set_state", part)
-        self._calls, self.seed, self._held = list(state["calls"]), state["seed"], self._everyone
+        self._calls, self._due, self.seed, self._held = state["calls"], set(state["due"]), state["seed"], self._everyone
 
     def render(self, index=0):
         """RGB array of environment `index`."""
