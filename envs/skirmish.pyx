@@ -1,0 +1,560 @@
+"""skirmish: five heroes a side among creeps, neutrals and towers; the hot slice of a MOBA, and what level 9 makes fast step by step.
+
+Rules         A map of 64 x 64 cells, at most one entity on a cell; positions are whole sixths of a cell. Side 0 begins at the bottom
+              left, side 1 at the top right, and all of its map is that of side 0 turned by half a turn. Ten heroes; six towers a side,
+              two on each of three lanes; 32 camps of four neutrals, placed at random, that come back every 600 ticks; and every 200
+              ticks three creeps a lane and side, up to 30 a side. A tick: the heroes act in the order of their index, then the towers,
+              neutrals and creeps in theirs. These look for the nearest hostile entity in the square of their sight, attack it when
+              it is within reach, else walk towards it, a third of a cell a tick; where the next cell is taken they take a random
+              step. Without a target a creep follows its lane, and a neutral goes home. A hero that falls starts anew at home.
+Numbers       hero 500 health, damage 50 within 3 cells every 8 ticks; tower 1800, 100 within 5 every 5; neutral 500 and creep 450, 22
+              on a neighbouring cell every 5. Sight 5 cells. Of two targets as near the one of lower index is taken.
+Cadence       `scan_every=5`: an entity looks for a target every fifth tick, staggered by its index so that no tick is a spike, and
+              keeps it until then unless it falls or leaves the sight. 1 looks every tick, as the twin of level 9 begins; how little
+              that changes the game is tested (tests/test_skirmish.py).
+Observation   (11, 11, 3) uint8, the cells around the hero; side 1 sees the map turned, so that one policy plays both sides.
+              [..., 0] who: 0 nobody, 1 outside, 2 own hero, 3 own tower, 4 own creep, 5 6 7 the same of the foe, 8 neutral;
+              [..., 1] health in fifteenths, rounded up; [..., 2] ticks until it can attack; in the centre until the next skill.
+Actions       MultiDiscrete([7, 7, 3, 2, 2, 2]): down and right in sixths of a cell, minus 3; attack nobody, the nearest, the nearest
+              hero; strike (60 to every foe within 2 cells), mend (150 health), sprint (double speed for a tick). A skill is followed
+              by a rest of 15 ticks; of several the first counts.
+Rewards       For what it kills: hero 1, tower 2, creep or neutral 0.25. For its own death -1.
+End           After `limit` ticks, for all ten (terminal: the game is over, nothing is cut off).
+Log           episode_return, episode_length, score (kills), deaths.
+Source        Stream 000 (the MOBA that was to reach a million steps a second); sizes and numbers as in PufferLib's moba of that time.
+"""
+
+import numpy as np
+from gymnasium.spaces import Box, MultiDiscrete
+
+from envs.core import drawing
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from envs.core.native cimport Native, require
+from envs.core.random cimport Stream, draw_below
+
+cdef extern from * nogil:
+    """
+    /* by kind: hero, tower, neutral, creep; reach is squared, in cells */
+    static const int MAX_HEALTH[] = {500, 1800, 500, 450}, DAMAGE[] = {50, 100, 22, 22}, REACH[] = {9, 25, 2, 2}, PAUSE[] = {8, 5, 5, 5};
+    static const float BOUNTY[] = {1.0f, 2.0f, 0.25f, 0.25f};
+    /* side 0's towers; where its three lanes turn, then where side 1's do; both bases */
+    static const int TOWER_ROWS[] = {42, 26, 46, 38, 57, 57}, TOWER_COLUMNS[] = {6, 6, 17, 25, 21, 37};
+    static const int GOAL_ROWS[] = {5, 32, 58, 58, 31, 5}, GOAL_COLUMNS[] = {5, 31, 58, 58, 32, 5};
+    static const int FIRST[] = {10, 22, 86, 150, 180};          /* entity of each group */
+    static const int BASE_ROWS[] = {58, 5}, BASE_COLUMNS[] = {5, 58};
+    """
+    const int MAX_HEALTH[], DAMAGE[], REACH[], PAUSE[], TOWER_ROWS[], TOWER_COLUMNS[], GOAL_ROWS[], GOAL_COLUMNS[], BASE_ROWS[], BASE_COLUMNS[]
+    const float BOUNTY[]
+    const int FIRST[]
+    int lowest "__builtin_ctzll" (unsigned long long)
+
+cdef enum:
+    SIZE = 64                       # cells a side: a row of the map is the bits of one word
+    UNIT = 6                        # units of position a cell
+    LAST = 383                      # SIZE * UNIT - 1
+    VISION = 5
+    WINDOW = 11
+    CELLS = 121
+    OBSERVATION = 363
+    FIRST_TOWER = 10
+    FIRST_NEUTRAL = 22
+    FIRST_CREEP = 150
+    NUM_ENTITIES = 210
+    GROUPS = 5                      # towers, neutrals of either half, creeps of either side
+    NOBODY = 255
+    WAVE = 200
+    SLOTS = 30                      # for a side's creeps
+    WAVE_SIZE = 9                   # creeps a side: three for each of three lanes
+    RETURN = 600
+    STRIKE = 60
+    STRIKE_RADIUS = 2
+    MEND = 150
+    REST = 15
+
+cdef enum:
+    HERO, TOWER, NEUTRAL, CREEP
+
+cdef enum:
+    EMPTY = 0
+    OUTSIDE = 1
+    OWN = 2                         # hero, tower, creep
+    FOE = 5
+    WILD = 8
+
+cdef struct Entity:                 # 16 bytes: four to a line of the cache
+    int16_t y
+    int16_t x
+    int16_t health                  # alive above 0
+    uint8_t row
+    uint8_t column
+    uint8_t bar                     # health in fifteenths, for those who see it
+    uint8_t pause                   # ticks until it can attack
+    uint8_t rest                    # ticks until a hero's next skill
+    uint8_t target                  # index of an entity, or NOBODY
+    uint8_t home_row
+    uint8_t home_column
+    uint8_t lane
+    uint8_t leg
+
+cdef struct Game:
+    # foes[t][VISION + row], bit c: on that cell stands somebody hostile to side t (2: neutral). The rows before and after stay empty,
+    # so that a window needs no test for the edge. Every entity is hostile to side 0 or 1: both together are the taken cells.
+    uint64_t[3][74] foes
+    Entity[NUM_ENTITIES] entities
+    uint8_t[4096] who               # cell -> index of the entity; means something only where a bit is set
+    uint64_t[GROUPS] busy           # a word for each group of entities, bit b: its b-th is not content to stand until it looks again
+    int tick
+
+
+@cython.final
+cdef class Skirmish(Native):
+    """skirmish(num_envs, seed=0, scan_every=5, limit=1000): see the module's docstring for rules, observation and actions."""
+
+    cdef Game* games
+    cdef uint8_t* backgrounds       # a window with nobody in it, by how much of it lies outside
+    cdef uint64_t* due              # by tick % scan_every, for each group: whose turn it is to look
+    cdef object backgrounds_memory, due_memory
+    cdef readonly int scan_every, limit
+
+    keys = {"ArrowUp": (0, 3, 1, 0, 0, 0), "ArrowDown": (6, 3, 1, 0, 0, 0), "ArrowLeft": (3, 0, 1, 0, 0, 0), "ArrowRight": (3, 6, 1, 0, 0, 0),
+            "q": (3, 3, 1, 1, 0, 0), "w": (3, 3, 1, 0, 1, 0), "e": (3, 3, 1, 0, 0, 1)}
+    idle_action = (3, 3, 1, 0, 0, 0)
+    action_names = ("down", "right", "attack", "strike", "mend", "sprint")
+
+    def __init__(self, int num_envs=1, *, seed=0, int scan_every=5, int limit=1000, **common):
+        if scan_every < 1 or limit < 1:
+            raise ValueError(f"scan_every={scan_every}, limit={limit} given, expected at least 1 of both (ticks)")
+        self.scan_every, self.limit = scan_every, limit
+        high = np.broadcast_to(np.array([WILD, 15, 15], np.uint8), (WINDOW, WINDOW, 3))
+        self.prepare(num_envs, 10, Box(0, high, dtype=np.uint8), MultiDiscrete([7, 7, 3, 2, 2, 2]), seed, common,
+                     metric_names=("score", "deaths"))
+        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.backgrounds_memory = empty_windows()
+        self.backgrounds = <uint8_t*> cnp.PyArray_DATA(self.backgrounds_memory)
+        self.due_memory = turns(scan_every)
+        self.due = <uint64_t*> cnp.PyArray_DATA(self.due_memory)
+
+    # ------------------------------------------------------------------ beginning
+
+    cdef void reset_range(self, int first, int last) noexcept nogil:
+        cdef int env
+        for env in range(first, last):
+            self.start(env)
+            self.observe(env)
+
+    cdef void start(self, int env) noexcept nogil:
+        """A new skirmish."""
+        cdef Game* game = &self.games[env]
+        cdef Stream* stream = &self.streams[env]
+        cdef int i, k, side, row, column, at = FIRST_NEUTRAL
+        memset(game, 0, sizeof(Game))
+        for i in range(10):
+            settle(game, i, i // 5, HERO, opposite_if(i // 5, 60), opposite_if(i // 5, 2 + i % 5))
+        for i in range(12):
+            side = i // 6
+            settle(game, FIRST_TOWER + i, side, TOWER, opposite_if(side, TOWER_ROWS[i % 6]), opposite_if(side, TOWER_COLUMNS[i % 6]))
+        for k in range(16):
+            row = 11 + draw_below(stream, 20)
+            column = 11 + draw_below(stream, 20)
+            for i in range(8):
+                settle(game, at, 2, NEUTRAL, opposite_if(i // 4, row), opposite_if(i // 4, column))
+                at += 1
+        self.send_wave(game)
+
+    cdef void send_wave(self, Game* game) noexcept nogil:
+        """Three creeps a lane for each side, as long as there are slots."""
+        cdef int i, side, sent
+        for side in range(2):
+            sent = 0
+            for i in range(FIRST_CREEP + SLOTS * side, FIRST_CREEP + SLOTS * (side + 1)):
+                if game.entities[i].health <= 0 and sent < WAVE_SIZE:
+                    game.entities[i].lane = sent % 3
+                    game.entities[i].leg = 0
+                    place(game, i, side, CREEP, BASE_ROWS[side], BASE_COLUMNS[side])
+                    game.busy[3 + side] |= <uint64_t> 1 << (i - FIRST[3 + side])
+                    sent += 1
+
+    # ------------------------------------------------------------------ a tick
+
+    cdef void step_range(self, int first, int last) noexcept nogil:
+        cdef int env, i
+        for env in range(first, last):
+            self.tick(env)
+            if self.games[env].tick >= self.limit:
+                for i in range(10 * env, 10 * env + 10):
+                    self.rows.terminals[i] = 1
+                self.start(env)
+            self.observe(env)
+
+    cdef void tick(self, int env) noexcept nogil:
+        cdef Game* game = &self.games[env]
+        cdef Entity* entity
+        cdef uint64_t* due
+        cdef int i
+        game.tick += 1
+        if game.tick % WAVE == 0:
+            self.send_wave(game)
+        if game.tick % RETURN == 0:
+            for i in range(FIRST_NEUTRAL, FIRST_CREEP):
+                entity = &game.entities[i]
+                if entity.health <= 0:
+                    place(game, i, 2, NEUTRAL, entity.home_row, entity.home_column)
+        for i in range(10):
+            self.play(env, i)
+        due = self.due + GROUPS * (game.tick % self.scan_every)
+        self.act_all(env, 0, TOWER, 0, due[0] & 63)
+        self.act_all(env, 0, TOWER, 1, due[0] & ~<uint64_t> 63)
+        self.act_all(env, 1, NEUTRAL, 2, due[1])
+        self.act_all(env, 2, NEUTRAL, 2, due[2])
+        self.act_all(env, 3, CREEP, 0, due[3])
+        self.act_all(env, 4, CREEP, 1, due[4])
+
+    cdef inline void act_all(self, int env, int group, int kind, int side, uint64_t due) noexcept nogil:
+        """The turn of one group: of those who have something to do, and of those who look."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* entity
+        cdef uint64_t todo = game.busy[group] | due, bit
+        cdef bint at_home
+        cdef int i, first = FIRST[group]
+        if kind == TOWER:
+            todo &= 63 if side == 0 else ~<uint64_t> 63
+        while todo:
+            i = first + lowest(todo)
+            bit = todo & (0 - todo)
+            entity = &game.entities[i]
+            if entity.health > 0:
+                self.act(env, i, kind, side, due & bit != 0)
+                if kind != CREEP:
+                    at_home = entity.row == entity.home_row and entity.column == entity.home_column
+                    if entity.target == NOBODY and entity.pause == 0 and at_home:
+                        game.busy[group] &= ~bit
+                    else:
+                        game.busy[group] |= bit
+            todo ^= bit
+
+    cdef void play(self, int env, int i) noexcept nogil:
+        """What an agent does: a skill, a move, an attack."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* hero = &game.entities[i]
+        cdef int32_t* action = <int32_t*> self.rows.actions + (10 * env + i) * 6
+        cdef int side = i // 5, pace = 1 - 2 * side, target
+        if hero.pause > 0:
+            hero.pause -= 1
+        if hero.rest > 0:
+            hero.rest -= 1
+        elif action[3]:
+            hero.rest = REST
+            self.strike(env, i)
+        elif action[4]:
+            hero.rest = REST
+            hero.health = <int16_t> min(hero.health + MEND, MAX_HEALTH[HERO])
+            hero.bar = fifteenths(hero.health, MAX_HEALTH[HERO])
+        elif action[5]:
+            hero.rest = REST
+            pace *= 2
+        move_to(game, i, side, hero.y + pace * (action[0] - 3), hero.x + pace * (action[1] - 3))
+        if action[2] and hero.pause == 0:
+            target = nearest(game, i, side, action[2] == 2)
+            if target != NOBODY and squared_distance(hero, &game.entities[target]) <= REACH[HERO]:
+                self.attack(env, i, HERO, target)
+
+    cdef inline void act(self, int env, int i, int kind, int side, bint looks) noexcept nogil:
+        """What towers, neutrals and creeps do: attack the nearest, go to it, or go on their way."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* entity = &game.entities[i]
+        cdef Entity* target = NULL
+        cdef int dy = 0, dx = 0
+        entity.pause -= entity.pause > 0
+        if looks:
+            entity.target = <uint8_t> nearest(game, i, side, False)
+        if entity.target != NOBODY:
+            target = &game.entities[entity.target]
+            dy, dx = target.row - entity.row, target.column - entity.column
+            if (target.health <= 0) | (abs(dy) > VISION) | (abs(dx) > VISION):
+                entity.target = NOBODY
+        if entity.target != NOBODY:
+            if dy * dy + dx * dx <= REACH[kind]:
+                if entity.pause == 0:
+                    self.attack(env, i, kind, entity.target)
+            elif kind != TOWER:
+                self.move_towards(env, i, side, target.y, target.x)
+        elif kind == NEUTRAL:
+            if entity.row != entity.home_row or entity.column != entity.home_column:
+                self.move_towards(env, i, side, centre(entity.home_row), centre(entity.home_column))
+        elif kind == CREEP:
+            self.follow_lane(env, i, side)
+
+    # ------------------------------------------------------------------ attack and move
+
+    cdef void attack(self, int env, int i, int kind, int target) noexcept nogil:
+        self.games[env].entities[i].pause = PAUSE[kind]
+        self.hurt(env, i, target, DAMAGE[kind])
+
+    cdef void strike(self, int env, int i) noexcept nogil:
+        """Hurt every foe around a hero. First all are found: one that falls may start anew inside the window."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* hero = &game.entities[i]
+        cdef uint64_t mask = window_mask(hero.column, STRIKE_RADIUS), word
+        cdef uint8_t[25] found
+        cdef int row, count = 0, k
+        for row in range(hero.row + VISION - STRIKE_RADIUS, hero.row + VISION + STRIKE_RADIUS + 1):
+            word = game.foes[i // 5][row] & mask
+            while word:
+                found[count] = game.who[(row - VISION) * SIZE + lowest(word)]
+                count += 1
+                word &= word - 1
+        for k in range(count):
+            self.hurt(env, i, found[k], STRIKE)
+
+    cdef void hurt(self, int env, int i, int target, int damage) noexcept nogil:
+        """Entity i takes health from another one; where that falls, it pays."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* other = &game.entities[target]
+        cdef int kind = kind_of(target), agents = 10 * env
+        other.health -= <int16_t> damage
+        if other.health > 0:
+            other.bar = fifteenths(other.health, MAX_HEALTH[kind])
+            return
+        leave(game, side_of(target), other.row, other.column)
+        if i < FIRST_TOWER:
+            self.metrics[2 * (agents + i)] += 1
+            self.rows.rewards[agents + i] += BOUNTY[kind]
+        if kind == HERO:
+            self.metrics[2 * (agents + target) + 1] += 1
+            self.rows.rewards[agents + target] -= 1
+            place(game, target, target // 5, HERO, other.home_row, other.home_column)
+
+    cdef inline void move_towards(self, int env, int i, int side, int y, int x) noexcept nogil:
+        """A third of a cell towards a position; where the way is blocked, a random step."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* entity = &game.entities[i]
+        cdef int dy = min(max(y - entity.y, -2), 2), dx = min(max(x - entity.x, -2), 2)
+        if not move_to(game, i, side, entity.y + dy, entity.x + dx):
+            dy = draw_below(&self.streams[env], 5) - 2
+            dx = draw_below(&self.streams[env], 5) - 2
+            move_to(game, i, side, entity.y + dy, entity.x + dx)
+
+    cdef inline void follow_lane(self, int env, int i, int side) noexcept nogil:
+        """To the corner of the lane, then to the other side's base; a creep that arrives there is gone."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* creep = &game.entities[i]
+        cdef int row = BASE_ROWS[1 - side], column = BASE_COLUMNS[1 - side]
+        if creep.leg == 0:
+            row, column = GOAL_ROWS[3 * side + creep.lane], GOAL_COLUMNS[3 * side + creep.lane]
+        if abs(creep.row - row) > 2 or abs(creep.column - column) > 2:
+            self.move_towards(env, i, side, centre(row), centre(column))
+            return
+        creep.leg += 1
+        if creep.leg == 2:
+            creep.health = 0
+            leave(game, side, creep.row, creep.column)
+
+    # ------------------------------------------------------------------ sight
+
+    cdef void observe(self, int env) noexcept nogil:
+        """The window around each hero: a background, and on it the cells whose bits are set."""
+        cdef Game* game = &self.games[env]
+        cdef Entity* hero
+        cdef Entity* other
+        cdef uint8_t* seen = <uint8_t*> self.rows.observations + 10 * env * OBSERVATION
+        cdef uint8_t* cell
+        cdef uint64_t mask, word
+        cdef int i, k, at, index, side, turn
+        for i in range(10):
+            hero = &game.entities[i]
+            side = i // 5
+            turn = 1 - 2 * side
+            memcpy(seen, self.backgrounds + (overlap(hero.row, side) * WINDOW + overlap(hero.column, side)) * OBSERVATION, OBSERVATION)
+            mask = window_mask(hero.column, VISION)
+            for k in range(WINDOW):
+                word = (game.foes[0][hero.row + k] | game.foes[1][hero.row + k]) & mask
+                while word:
+                    at = lowest(word)
+                    word &= word - 1
+                    index = game.who[(hero.row + k - VISION) * SIZE + at]
+                    other = &game.entities[index]
+                    cell = seen + (CELLS // 2 + turn * ((k - VISION) * WINDOW + at - hero.column)) * 3
+                    cell[0] = name_of(index, side)
+                    cell[1] = other.bar
+                    cell[2] = other.pause
+            require(&self.fault, seen[CELLS // 2 * 3] == OWN, b"a hero does not stand in the centre of its window")
+            seen[CELLS // 2 * 3 + 2] = hero.rest
+            seen += OBSERVATION
+
+    def entity(self, int index, int i):
+        """What is known of entity `i` (0 to 209) of skirmish `index`, as a dict; for tests and pictures."""
+        self.require_index(index)
+        if not 0 <= i < NUM_ENTITIES:
+            raise IndexError(f"i={i} given, expected 0 to {NUM_ENTITIES - 1}")
+        return self.games[index].entities[i] | {"kind": kind_of(i), "side": side_of(i)}
+
+    def render(self, index=0):
+        """RGB array of skirmish `index`: side 0 blue, side 1 red, neutrals grey; towers are large squares, heroes discs, the rest dots."""
+        self.require_index(index)
+        scale, ink = 9, drawing.INK
+        image = drawing.canvas(SIZE * scale, SIZE * scale)
+        for i in range(NUM_ENTITIES):
+            entity = self.games[index].entities[i]
+            if entity.health > 0:
+                colour = (ink["agent"], ink["rival"], ink["muted"])[side_of(i)]
+                y, x = entity.y * scale / UNIT, entity.x * scale / UNIT
+                if kind_of(i) == TOWER:
+                    drawing.rectangle(image, y - 7, x - 7, 14, 14, colour)
+                else:
+                    drawing.disc(image, y, x, 6 if kind_of(i) == HERO else 3, colour)
+                if i == 0:
+                    drawing.disc(image, y, x, 3, ink["text"])
+        return image
+
+
+def turns(scan_every):
+    """(scan_every, GROUPS) uint64, by tick % scan_every: bit b for the b-th of a group where (tick + index) % scan_every == 0."""
+    first, sizes = np.array([FIRST[group] for group in range(GROUPS)]), (12, 64, 64, SLOTS, SLOTS)
+    return np.array([[sum(1 << b for b in range(size) if (tick + begin + b) % scan_every == 0) for begin, size in zip(first.tolist(), sizes)]
+                     for tick in range(scan_every)], np.uint64)
+
+
+def empty_windows():
+    """Windows with nobody in them, (11, 11, OBSERVATION) uint8, by `overlap` of their rows and of their columns."""
+    reach = np.arange(-VISION, VISION + 1)
+    outside = [(reach > VISION - over) | (reach < -VISION - over) for over in reach]        # over the far edge, over the near edge
+    windows = np.zeros((WINDOW, WINDOW, WINDOW, WINDOW, 3), np.uint8)
+    for i, j in np.ndindex(WINDOW, WINDOW):
+        windows[i, j, :, :, 0] = OUTSIDE * (outside[i][:, None] | outside[j])
+    return windows
+
+
+cdef inline int overlap(int at, int side) noexcept nogil:
+    """5 for a window that lies inside along an axis; plus 1 to 5 rows over the far edge, or minus 1 to 5 over the near one, as `side` sees it."""
+    cdef int over = max(0, at - (SIZE - 1 - VISION)) - max(0, VISION - at)
+    return VISION - over if side else VISION + over
+
+
+cdef inline int kind_of(int i) noexcept nogil:
+    return HERO if i < FIRST_TOWER else TOWER if i < FIRST_NEUTRAL else NEUTRAL if i < FIRST_CREEP else CREEP
+
+
+cdef inline int side_of(int i) noexcept nogil:
+    if i < FIRST_TOWER:
+        return i >= 5
+    if i < FIRST_NEUTRAL:
+        return i >= FIRST_TOWER + 6
+    return 2 if i < FIRST_CREEP else i >= FIRST_CREEP + SLOTS
+
+
+cdef inline uint8_t name_of(int i, int side) noexcept nogil:
+    """What an entity is for somebody of `side`."""
+    cdef int kind = kind_of(i)
+    if kind == NEUTRAL:
+        return WILD
+    return <uint8_t> ((OWN if side_of(i) == side else FOE) + (2 if kind == CREEP else kind))
+
+
+cdef inline int opposite_if(int side, int at) noexcept nogil:
+    """A row or column of side 0's, as it lies for `side`."""
+    return SIZE - 1 - at if side else at
+
+
+cdef inline int centre(int at) noexcept nogil:
+    return at * UNIT + UNIT // 2
+
+
+cdef inline uint8_t fifteenths(int health, int largest) noexcept nogil:
+    return <uint8_t> ((health * 15 + largest - 1) // largest)
+
+
+cdef inline int squared_distance(Entity* a, Entity* b) noexcept nogil:
+    """Between two cells: of whole numbers, so that a root would change no comparison."""
+    cdef int dy = a.row - b.row, dx = a.column - b.column
+    return dy * dy + dx * dx
+
+
+@cython.overflowcheck(False)
+cdef inline uint64_t window_mask(int column, int radius) noexcept nogil:
+    """The bits of a row that lie in the window around `column`."""
+    cdef uint64_t bits = (<uint64_t> 2 << (2 * radius)) - 1
+    return bits << (column - radius) if column >= radius else bits >> (radius - column)
+
+
+cdef inline int nearest(Game* game, int i, int side, bint heroes_only) noexcept nogil:
+    """Index of the nearest entity hostile to `side` that entity i sees, or NOBODY. Rows outwards, until none can hold a nearer one."""
+    cdef Entity* entity = &game.entities[i]
+    cdef uint64_t* foes = game.foes[side] + entity.row                          # the first row of the window
+    cdef uint64_t mask = window_mask(entity.column, VISION), word = 0
+    cdef int k, dy, at, index, dx, key, best = NOBODY | 1 << 20
+    for k in range(WINDOW):
+        word |= foes[k]
+    if not word & mask:
+        return NOBODY
+    for k in range(WINDOW):
+        dy = (k + 1) // 2 if k & 1 else -(k // 2)
+        if dy * dy > best >> 8:
+            break
+        word = foes[VISION + dy] & mask
+        while word:
+            at = lowest(word)
+            word &= word - 1
+            index = game.who[(entity.row + dy) * SIZE + at]
+            dx = at - entity.column
+            key = (dy * dy + dx * dx) << 8 | index                              # the distance, then the index: one comparison
+            if key < best and (index < FIRST_TOWER or not heroes_only):
+                best = key
+    return best & 255
+
+
+cdef inline void enter(Game* game, int i, int side, int row, int column) noexcept nogil:
+    cdef uint64_t bit = <uint64_t> 1 << column
+    game.foes[(side + 1) % 3][row + VISION] |= bit
+    game.foes[(side + 2) % 3][row + VISION] |= bit
+    game.who[row * SIZE + column] = <uint8_t> i
+    game.entities[i].row, game.entities[i].column = <uint8_t> row, <uint8_t> column
+
+
+cdef inline void leave(Game* game, int side, int row, int column) noexcept nogil:
+    cdef uint64_t bit = <uint64_t> 1 << column
+    game.foes[(side + 1) % 3][row + VISION] &= ~bit
+    game.foes[(side + 2) % 3][row + VISION] &= ~bit
+
+
+cdef inline bint taken(Game* game, int row, int column) noexcept nogil:
+    return (game.foes[0][row + VISION] | game.foes[1][row + VISION]) >> column & 1
+
+
+cdef void settle(Game* game, int i, int side, int kind, int row, int column) noexcept nogil:
+    """Place an entity for the first time: that cell is its home."""
+    place(game, i, side, kind, row, column)
+    game.entities[i].home_row, game.entities[i].home_column = game.entities[i].row, game.entities[i].column
+
+
+cdef void place(Game* game, int i, int side, int kind, int row, int column) noexcept nogil:
+    """Put an entity with full health on a cell, or on the next one that is free."""
+    cdef Entity* entity = &game.entities[i]
+    while taken(game, row, column):
+        column += 1
+        if column == SIZE:
+            row, column = (row + 1) % SIZE, 0
+    enter(game, i, side, row, column)
+    entity.y, entity.x = <int16_t> centre(row), <int16_t> centre(column)
+    entity.health, entity.bar = <int16_t> MAX_HEALTH[kind], 15
+    entity.pause = entity.rest = 0
+    entity.target = NOBODY
+
+
+cdef inline bint move_to(Game* game, int i, int side, int y, int x) noexcept nogil:
+    """Go to a position if its cell is free; returns whether it was."""
+    cdef Entity* entity = &game.entities[i]
+    cdef int row, column
+    y, x = min(max(y, 0), LAST), min(max(x, 0), LAST)
+    row, column = y // UNIT, x // UNIT
+    if (row != entity.row) | (column != entity.column):
+        if taken(game, row, column):
+            return False
+        leave(game, side, entity.row, entity.column)
+        enter(game, i, side, row, column)
+    entity.y, entity.x = <int16_t> y, <int16_t> x
+    return True
