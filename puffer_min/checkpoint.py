@@ -16,12 +16,11 @@ import pickle
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from gymnasium import spaces
 
 from puffer_min.config import Config
 from puffer_min.policy import Actor, Policy
+from puffer_min.space_record import pack_space, unpack_space
 
 FORMAT = 1
 
@@ -85,24 +84,6 @@ def policy_from(contents: dict) -> Policy:
 def load_policy(path, *, seed: int = 0, greedy: bool = False) -> Actor:
     """The policy of a checkpoint, ready to play: `act(observations) -> actions`, `reset()`, `observe_ends(ends)`."""
     return Actor(policy_from(read_checkpoint(path)), seed=seed, greedy=greedy)
-
-
-def pack_space(space: spaces.Space) -> dict:
-    """A Box, Discrete or MultiDiscrete as plain numbers and tensors."""
-    if isinstance(space, spaces.Box):
-        bounds = {name: torch.from_numpy(np.ascontiguousarray(getattr(space, name), np.float64)) for name in ("low", "high")}
-        return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
-    if isinstance(space, spaces.Discrete):
-        return {"kind": "Discrete", "n": int(space.n)}
-    return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist()}
-
-
-def unpack_space(packed: dict) -> spaces.Space:
-    """The space of `pack_space`."""
-    if packed["kind"] == "Box":
-        dtype = np.dtype(packed["dtype"])
-        return spaces.Box(packed["low"].numpy().astype(dtype), packed["high"].numpy().astype(dtype), tuple(packed["shape"]), dtype)
-    return spaces.Discrete(packed["n"]) if packed["kind"] == "Discrete" else spaces.MultiDiscrete(packed["nvec"])
 
 
 def require_same_environment(contents: dict, path, env, env_name: str) -> None:

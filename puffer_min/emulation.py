@@ -78,6 +78,8 @@ class Layout:
         if self.dtype.itemsize == 0:
             raise TypeError(f"observation: {space} given, expected a space that holds something")
         self.one_hot = isinstance(space, spaces.Discrete) and space.n <= MAX_ONE_HOT
+        alike = len({leaf.dtype for leaf in self.leaves}) == 1 and all(leaf.codes is None for leaf in self.leaves)
+        self.structured = not (alike or self.one_hot)           # rows are bytes
         self.tree, self.torch_plan = tree_of(space, itertools.count()), None
         self.row_space = self._row_space()
         size = self.row_space.dtype.itemsize * int(np.prod(self.row_space.shape))
@@ -89,10 +91,9 @@ class Layout:
             return space
         if self.one_hot:
             return RowSpace(0, 1, (int(space.n),), np.uint8, self)
-        kinds = {leaf.dtype for leaf in leaves}
-        if len(kinds) == 1 and all(leaf.codes is None for leaf in leaves):
+        if not self.structured:
             low, high = (np.concatenate([np.ravel(bounds(leaf.space)[side]) for leaf in leaves]) for side in (0, 1))
-            return RowSpace(low, high, low.shape, kinds.pop(), self)
+            return RowSpace(low, high, low.shape, leaves[0].dtype, self)
         return RowSpace(0, 255, (self.dtype.itemsize,), np.uint8, self)
 
     def pack(self, sample, row: np.ndarray) -> None:
@@ -127,7 +128,7 @@ class Layout:
         return pick(self.space, views)
 
     def __eq__(self, other):
-        return isinstance(other, Layout) and self.space == other.space
+        return isinstance(other, Layout) and self.space == other.space and self.leaves == other.leaves      # Dicts compare without order
 
     def __hash__(self):
         return hash(self.dtype.itemsize)

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from puffer_min.encoders import linear, make_encoder
+from puffer_min.encoders import linear
 from puffer_min.lstm import LSTM
 from puffer_min.sampling import Gaussian, distribution_of
+from puffer_min.structured_encoder import encoder_for
 
 
 class Policy(nn.Module):
@@ -25,7 +26,7 @@ class Policy(nn.Module):
                  observation_sets=None):
         super().__init__()
         self.distribution = distribution_of(action_space)
-        self.encoder = make_encoder(encoder, observation_space, hidden_size, observation_sets)
+        self.encoder = encoder_for(encoder, observation_space, hidden_size, observation_sets)
         self.layers = nn.ModuleList(linear(hidden_size, hidden_size) for _ in range(num_layers - 1))
         self.lstm = LSTM(hidden_size) if recurrent else None
         self.state_size = 2 * hidden_size if recurrent else 0
