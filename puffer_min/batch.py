@@ -20,6 +20,7 @@ from puffer_min.action_check import ActionCheck
 from puffer_min.env import PufferEnv, whole_seed
 from puffer_min.episode_log import EpisodeLog
 from puffer_min.gymnasium_env import GymnasiumEnv, common_loop
+from puffer_min.pettingzoo_env import PettingZooEnv
 
 
 def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **settings):
@@ -164,12 +165,14 @@ class PythonBatch:
 
 
 def adapt(env):
-    """`env`, a `PufferEnv` or a Gymnasium environment, as a `PufferEnv`; TypeError if it is neither."""
+    """`env`, a `PufferEnv` or an environment of Gymnasium or PettingZoo, as a `PufferEnv`; TypeError if it is none of them."""
     if isinstance(env, PufferEnv):
         return env
     if isinstance(env, gymnasium.Env):
         return GymnasiumEnv(env)
+    if hasattr(env, "possible_agents"):
+        return PettingZooEnv(env)
     if getattr(env, "native", False):
         raise TypeError(f"make_env made a native {type(env).__name__}, which steps a whole batch itself; "
                         f"give its name or its class: make_vec(\"{type(env).__module__.removeprefix('envs.')}\", num_envs=...)")
-    raise TypeError(f"make_env made {type(env).__name__}, expected a PufferEnv or a gymnasium.Env")
+    raise TypeError(f"make_env made {type(env).__name__}, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment")

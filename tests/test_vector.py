@@ -221,7 +221,7 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
 @pytest.mark.parametrize("arguments, error, sentence", [
     (dict(make_env="sqared"), ValueError, "unknown environment 'sqared': did you mean 'squared'"),
     (dict(make_env=3), TypeError, "make_env: given 3, expected a callable that makes an environment, or the name of one: bandit"),
-    (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv or a gymnasium.Env"),
+    (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment"),
     (dict(make_env=lambda: envs.make("squared")), TypeError, r"made a native Squared.*give its name or its class: make_vec\(\"squared\""),
     (dict(make_env=Drift, backend="proces"), ValueError, "backend='proces' given, expected one of 'serial'"),
     (dict(make_env=Drift, num_envs=2, num_workers=3, backend="process"), ValueError, "num_workers=3 with num_envs=2: expected"),
