@@ -1,6 +1,7 @@
 """`Ladder`: predictions made beforehand, figures measured alike, a verdict."""
 
 import io
+import math
 
 import matplotlib.image
 import pytest
@@ -113,13 +114,22 @@ def test_an_untouched_slider_predicts_its_default_and_says_so(ladder):
 
 
 def test_a_moved_slider_predicts_until_the_rung_is_measured(ladder):
-    handle, label = ladder.slider("next", default=5, low=1, high=100).children
+    label, handle = ladder.slider("next", default=5, low=1, high=100).children
     handle.value = 10.0
     assert ladder["next"].predicted == pytest.approx(10) and "default" not in repr(ladder)
     assert "predicted 10 times the rung before" in label.value
     ladder.measure("next", measured(1e6))
     handle.value = 50.0
     assert ladder["next"].predicted == pytest.approx(10) and "this prediction stands" in label.value
+
+
+def test_the_slider_shows_a_long_name_whole_and_the_prediction_with_its_three_digits(ladder):
+    name = "a rung with a name that is far too long for the description of a slider"
+    label, handle = ladder.slider(name, default=64, low=0.5, high=1000).children
+    assert label.value.startswith(f"{name}: predicted 64 times") and name not in handle.description
+    handle.value = 123.456
+    assert ladder[name].predicted == 123 and "predicted 123 times" in label.value
+    assert handle.readout_format == ".3r"                          # d3: three digits, never 1.2e+2
 
 
 def test_bad_input_is_one_sentence(ladder):
@@ -144,6 +154,16 @@ def test_the_plot_has_labelled_axes_a_fixed_size_and_the_predictions(ladder):
     shape = matplotlib.image.imread(io.BytesIO(figure._repr_png_())).shape
     ladder.measure("more", measured(4e5))
     assert shape == matplotlib.image.imread(io.BytesIO(ladder.plot()._repr_png_())).shape
+
+
+def test_a_logarithmic_plot_names_every_line_it_draws(ladder):
+    axes = ladder.plot().axes[0]
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert 3 <= len(ticks) <= 9 and not len(axes.get_yticks(minor=True))
+    ladder.measure("far", measured(3e8))
+    low, high = (axes := ladder.plot().axes[0]).get_ylim()
+    assert all(tick == 10 ** round(math.log10(tick)) for tick in axes.get_yticks() if low <= tick <= high)
 
 
 def test_rungs_that_are_close_are_plotted_on_a_plain_axis():

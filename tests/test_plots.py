@@ -85,7 +85,18 @@ def test_several_seeds_are_drawn_as_their_mean_over_the_stretch_that_all_cover()
     assert mean.get_ydata() == pytest.approx(mean.get_xdata() / 100 + 10)
     low, high = figure.axes[0].collections[0].get_datalim(figure.axes[0].transData).intervaly
     assert low >= 20 and high <= 170
-    assert "3 seeds: mean, 95 % band" in figure.legends[0].get_texts()[0].get_text()
+    assert "3 seeds" in figure.legends[0].get_texts()[0].get_text()
+    assert figure.legends[0].get_title().get_text() == "mean and 95 % band over the seeds"
+
+
+@pytest.mark.parametrize("letters", [3, 20, 40, 75, 150])
+def test_the_legend_stays_inside_the_figure_however_long_the_names(letters):
+    names = [f"{number} " + "name " * (letters // 5) for number in range(4)]
+    figure = plots.plot_learning_curve({name: [run(0), run(1)] for name in names})
+    figure._repr_png_()
+    legend, canvas = figure.legends[0].get_window_extent(), figure.bbox
+    assert canvas.x0 <= legend.x0 and legend.x1 <= canvas.x1 and canvas.y0 <= legend.y0
+    assert figure.axes[0].get_window_extent().y0 > legend.y1
 
 
 def test_the_confidence_interval_covers_the_mean_as_often_as_it_says():
@@ -104,6 +115,16 @@ def test_stage_shares_add_up_and_stand_in_the_order_of_the_loop():
 def test_the_stages_of_a_run_weigh_each_update_by_its_seconds():
     history = [{"seconds": 1.0, "stages": {"learn": 1.0, "copy": 0.0}}, {"seconds": 4.0, "stages": {"learn": 0.5, "copy": 0.5}}]
     assert plots.stage_seconds(history) == {"copy": 1.5, "learn": 2.5}
+
+
+def test_the_stages_of_a_run_are_those_of_the_whole_run_and_not_of_its_last_update():
+    history = [{"seconds": 9.0, "stages": {"learn": 1.0, "copy": 0.0}}, {"seconds": 10.0, "stages": {"learn": 0.0, "copy": 1.0}}]
+    axes = plots.plot_stages(Result(history)).axes[0]
+    assert dict(zip([label.get_text() for label in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches])) == {
+        "copy": pytest.approx(0.1), "learn": pytest.approx(0.9)}
+    assert [text.get_text() for text in axes.texts] == ["10%  (1 s)", "90%  (9 s)"]
+    last, = [bar.get_width() for bar in plots.plot_stages(history[-1]["stages"]).axes[0].patches if bar.get_width()]
+    assert last == 1                                        # a dict is taken as it is: shares of one update, or seconds
 
 
 def test_bars_say_their_value_and_their_ratio_to_the_first():

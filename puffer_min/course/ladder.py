@@ -93,7 +93,7 @@ class Ladder:
     def slider(self, name: str, default: float = 2.0, low: float = 0.5, high: float = 100.0):
         """A slider for the prediction of rung `name`; returns the widget. Untouched (a notebook run without a reader) it is `default`.
 
-        Moving it changes the prediction until the rung is measured; from then on the line below says that the old one stands.
+        Moving it changes the prediction until the rung is measured; from then on the line above says that the old one stands.
         """
         import ipywidgets
 
@@ -104,17 +104,18 @@ class Ladder:
         rung = self.rungs.setdefault(name, Rung(name))
         if rung.predicted is None:
             rung.predicted, rung.default = float(default), True
-        handle = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.02, readout_format=".2g",
-                                           description=f"{name}: times", style={"description_width": "initial"}, layout={"width": "520px"})
-        label = ipywidgets.Label(str(rung))
+        # The rung's name stands on a line of its own, where it is never cut off; the read-out has the three digits of the table.
+        handle = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.01, readout_format=".3r",
+                                           description="times", layout={"width": "520px"})
+        label = ipywidgets.Label(str(rung), layout={"width": "100%"})
 
         def moved(change):
             if rung.measurement is None:
-                rung.predicted, rung.default = float(change["new"]), False
+                rung.predicted, rung.default = float(f"{change['new']:.3g}"), False
             label.value = str(rung) + ("; measured, so this prediction stands" if rung.measurement else "")
 
         handle.observe(moved, names="value")
-        return ipywidgets.VBox([handle, label])
+        return ipywidgets.VBox([label, handle])
 
     def measure(self, name: str, thing, *, changing=(), **options) -> Rung:
         """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is there already.
@@ -220,6 +221,8 @@ class Ladder:
 
 
 def _draw(title: str, rungs: list[Rung]):
+    from matplotlib.ticker import LogLocator, NullLocator
+
     from puffer_min.course import plots
 
     figure, axes = plots.blank()
@@ -232,6 +235,8 @@ def _draw(title: str, rungs: list[Rung]):
     if max(every) > 5 * min(every):
         axes.set_yscale("log")
         axes.set_ylim(min(every) / 2, max(every) * 2)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(every) < 100 * min(every) else (1,)))
+        axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(plots.plain_ticks)
     axes.set_xticks(range(len(rungs)), [rung.name for rung in rungs], rotation=20 if len(rungs) > 4 else 0)
     axes.grid(False, axis="x")

@@ -15,6 +15,7 @@ Every function returns a matplotlib `Figure` of its own, outside pyplot: the las
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -123,6 +124,17 @@ def confidence(values: np.ndarray, level: float = 0.95, resamples: int = 1000) -
     return tuple(np.percentile(values[draws].mean(1), [tail, 100 - tail], axis=0))
 
 
+def legend_below(figure: Figure, axes, title: str | None = None) -> None:
+    """The legend under the axes, in as many columns (three at most) as its names fit into the figure's width; long names are broken."""
+    handles, names = axes.get_legend_handles_labels()
+    if not names:
+        return
+    names = [textwrap.fill(name, 72) for name in names]
+    letters = max(len(line) for name in names for line in name.split("\n"))
+    columns = int(figure.get_figwidth() / (0.075 * letters + 0.55))         # a letter of size 9 and a line's sample, in inches
+    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names), max(1, columns)), title=title, title_fontsize=9)
+
+
 @in_style
 def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", title: str | None = None, goal: float | None = None,
                         goal_name: str = "solved") -> Figure:
@@ -136,6 +148,7 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
     """
     runs = runs if isinstance(runs, Mapping) else {"": runs}
     figure, axes = blank()
+    bands = None
     for (name, group), colour in zip(runs.items(), COLOURS * (1 + len(runs) // len(COLOURS))):
         curves = [series(run, x, y) for run in runs_of(group)]
         if len(curves) == 1:
@@ -146,7 +159,8 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
         for xs, ys in curves if len(curves) <= 10 else ():
             axes.plot(xs, ys, color=colour, alpha=0.25, linewidth=0.7)
         axes.fill_between(grid, *confidence(values), color=colour, alpha=0.22, linewidth=0)
-        axes.plot(grid, values.mean(0), color=colour, label=f"{name} ({len(curves)} seeds: mean, 95 % band)".strip())
+        axes.plot(grid, values.mean(0), color=colour, label=f"{name} ({len(curves)} seeds)".strip())
+        bands = "mean and 95 % band over the seeds"
     if goal is not None:
         axes.axhline(goal, color="#555555", linestyle="--", linewidth=1.2)
         axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3),
@@ -155,14 +169,17 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
     axes.set_ylabel(AXES.get(y, y))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(plain_ticks)
-    if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside lower center", ncols=2)
+    legend_below(figure, axes, title=bands)
     axes.set_title(title or f"{AXES.get(y, y).split(' (')[0].capitalize()} while training")
     return figure
 
 
 def stage_seconds(stages) -> dict[str, float]:
-    """Stage -> seconds in the order of the loop, from such a dict or from a run, whose updates hold the share of each stage."""
+    """Stage -> seconds over the whole run, in the order of the loop; from a run, or from a dict, whose numbers are taken as they are.
+
+    The history of a run says of each update its seconds so far and the share that each stage had of them: an update of two seconds weighs
+    twice as much as one of one.
+    """
     total: dict[str, float] = {}
     if isinstance(stages, Mapping):
         total = {name: float(seconds) for name, seconds in stages.items()}
@@ -173,18 +190,21 @@ def stage_seconds(stages) -> dict[str, float]:
             for name, part in parts.items():
                 total[name] = total.get(name, 0.0) + spent * part / (sum(parts.values()) or 1)
     if sum(total.values()) <= 0:
-        raise ValueError("stages: given none, expected seconds for each stage, such as {'environment': 1.2, 'learn': 3.4}, or a run")
+        raise ValueError("stages: given none, expected a run, or a number for each stage, such as {'environment': 1.2, 'learn': 3.4}")
     return dict(sorted(total.items(), key=lambda item: (STAGES.index(item[0]) if item[0] in STAGES else len(STAGES), item[0])))
 
 
-def draw_shares(axes, seconds: Mapping[str, float]) -> None:
-    """Horizontal bars: the share of each stage, with its number."""
+def draw_shares(axes, seconds: Mapping[str, float], *, say_seconds: bool = False) -> None:
+    """Horizontal bars: the share of each stage, with its number and, on request, its seconds."""
     total = sum(seconds.values())
     shares = [value / total for value in seconds.values()]
     bars = axes.barh(list(seconds), shares, color=COLOURS[0], height=0.65)
-    axes.bar_label(bars, ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares], padding=3, fontsize=9)
+    labels = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
+    if say_seconds:
+        labels = [f"{label}  ({value:.2g} s)" if value else label for label, value in zip(labels, seconds.values())]
+    axes.bar_label(bars, labels, padding=3, fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(shares) * 1.18)
+    axes.set_xlim(0, max(shares) * (1.3 if say_seconds else 1.18))
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("share of wall time")
@@ -192,9 +212,13 @@ def draw_shares(axes, seconds: Mapping[str, float]) -> None:
 
 @in_style
 def plot_stages(stages, *, title: str = "Where the time goes") -> Figure:
-    """Share of the wall time of each stage of the loop. `stages`: dict of stage -> seconds, or a run."""
+    """Share of the wall time of each stage of the loop.
+
+    stages   a run: the shares of its whole wall time, and the seconds, from the first update to the last; or a dict of stage -> seconds,
+             or share, of whatever was measured. `history[-1]["stages"]` is such a dict, of the last update alone.
+    """
     figure, axes = blank(height=2.6)
-    draw_shares(axes, stage_seconds(stages))
+    draw_shares(axes, stage_seconds(stages), say_seconds=not isinstance(stages, Mapping))
     axes.set_title(title)
     return figure
 
