@@ -3,6 +3,7 @@
     vec = make_vec("snake", num_envs=4)                                                 # native: one object steps them all
     vec = make_vec("snake", num_envs=4096, num_workers=2, backend="thread")             # two threads
     vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8, num_workers=2, backend="process")
+    vec = make_vec(MyEnv, num_envs=64, backend="auto"); print(vec.plan)                 # measured, chosen, explained
 
     observations, infos = vec.reset(seed)                                               # all together
     observations, rewards, terminals, truncations, infos = vec.step(actions)
@@ -18,14 +19,15 @@ whatever the backend and the number of workers, because environment i is seeded 
 """
 
 from puffer_min.batch import PythonBatch, adapt, make_batch, seed_of
+from puffer_min.plan import Plan, plan_for
 from puffer_min.process_vector import ProcessVectorizer, WorkerDied
 from puffer_min.thread_vector import ThreadVectorizer
 from puffer_min.vectorizer import Batch, Vectorizer
 
-__all__ = ["Batch", "ProcessVectorizer", "PythonBatch", "Serial", "ThreadVectorizer", "Vectorizer", "WorkerDied", "adapt", "make_batch",
-           "make_vec", "seed_of"]
+__all__ = ["Batch", "Plan", "ProcessVectorizer", "PythonBatch", "Serial", "ThreadVectorizer", "Vectorizer", "WorkerDied", "adapt",
+           "make_batch", "make_vec", "seed_of"]
 
-BACKENDS = ("serial", "process", "thread")
+BACKENDS = ("serial", "process", "thread", "auto")
 
 
 def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, timeout=120.0, start_method=None,
@@ -34,9 +36,12 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
 
     make_env      the name of a native environment, or a callable: a native class, or one that returns a `PufferEnv` or a flat
                   `gymnasium.Env` when called with `settings`.
-    num_workers   how many environments are stepped at a time: threads or processes. 1 for the serial backend.
+    num_workers   how many environments are stepped at a time: threads or processes; "auto" takes at most so many. None: 1, "auto"
+                  as many as it likes.
     backend       "serial": in this process, one after the other. "process": each worker a process, which writes into shared
                   memory; for environments in Python. "thread": for native environments, and for others that release the GIL.
+                  "auto": an environment is stepped for a quarter of a second, then the fastest of these is chosen; `vec.plan` says
+                  why. The other three do what they are told, even where serial would be faster (a step of a few microseconds).
     seed          whole number >= 0, used at the first reset.
     batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers; None for all.
     timeout       seconds after which an environment that does not answer is given up (process, thread).
@@ -45,15 +50,21 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
 
     Raises ValueError for an unknown name, backend or division, TypeError for a callable that makes something else.
     """
-    if num_workers is None:
-        num_workers = 1
-    check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method)
-    if backend == "serial":
-        return Serial(make_batch(make_env, num_envs, seed=seed, report_interval=report_interval, **settings))
-    common = dict(seed=seed, batch_envs=batch_envs, report_interval=report_interval, timeout=timeout, **settings)
-    if backend == "thread":
-        return ThreadVectorizer(make_env, num_envs, num_workers, **common)
-    return ProcessVectorizer(make_env, num_envs, num_workers, start_method=start_method, **common)
+    check_arguments(num_envs, 1 if num_workers is None else num_workers, backend, batch_envs, timeout, start_method)
+    if backend == "auto":
+        plan = plan_for(make_env, num_envs, num_workers, batch_envs, seed=seed, **settings)
+    else:
+        plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "as asked for")
+    common = dict(seed=seed, report_interval=report_interval, **settings)
+    if plan.backend == "serial":
+        vec = Serial(make_batch(make_env, num_envs, **common))
+    elif plan.backend == "thread":
+        vec = ThreadVectorizer(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **common)
+    else:
+        vec = ProcessVectorizer(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout,
+                                start_method=start_method, **common)
+    vec.plan = plan
+    return vec
 
 
 def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method):
@@ -73,6 +84,8 @@ def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_m
         raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected at least one environment for each worker")
     if batch_envs in (None, num_envs):
         return
+    if backend == "auto" and isinstance(batch_envs, int) and 0 < batch_envs < num_envs:
+        return                                      # the plan finds a number of workers for it, or says that there is none
     if backend == "serial":
         raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, "
                          "leave it out")
@@ -86,7 +99,6 @@ class Serial:
     """The serial vectorizer: one batch, stepped in this process. All other attributes are those of the batch."""
 
     backend, num_workers = "serial", 1
-    plan = "serial: every environment is stepped in this process, one after the other"
 
     def __init__(self, batch):
         self.batch = batch

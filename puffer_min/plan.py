@@ -1,0 +1,197 @@
+"""`plan_for`: which backend, how many workers, which batch; decided from how an environment behaves when it is stepped here for a moment.
+
+What is measured (`Profile`): the time of single steps of one environment with random actions, ends of episodes and resets included as
+they come; whether it waits in them (for a game server, a network, a device: it gives up the processor of its own accord), because
+such environments can share a core; the cost of a call on top of the environments in it; bytes of a row; whether it is native. The
+time of one that does not wait is processor time, which other programs on the machine do not lengthen.
+
+What is decided, by the sum that a step of all environments would take
+
+    serial      call + sum of all steps
+    thread      native only. The same, divided by the cores, if the parts are long enough for the hand-off
+    process     hand-off + call + the slowest worker's sum, found by drawing from the measured steps; with more work than cores,
+                no less than all work divided by the cores
+
+Workers are worth their trouble only if they gain GAIN: a plan is never to be slower than serial, and a measurement of a moment is not
+exact. Where the slowest worker is much slower than the mean, because steps are uneven or resets long, `recv` is to return those that
+are ready: batch_envs = num_envs / 2 with more workers than cores, so that each core always has one to step.
+"""
+
+import dataclasses
+import resource
+import time
+
+import numpy as np
+
+from puffer_min.batch import make_batch
+from puffer_min.handoff import cores
+from puffer_min.measure import duration, quantity
+from puffer_min.random_play import random_actions
+
+GAIN = 1.15                     # workers must be predicted to be this much faster than serial
+UNEVEN = 1.25                   # asynchronous batches, where the slowest worker takes this many times the mean worker
+HANDOFF = 6e-6, 3e-6            # seconds of a round trip with processes: for the first worker, and for each further one
+THREAD_HANDOFF = 3e-6
+LEAST_PART = 10e-6              # seconds of native steps that are worth a thread of their own
+SECONDS = 0.25                  # of stepping that a profile takes; slow environments: LEAST_STEPS steps
+LEAST_STEPS, MOST_STEPS = 8, 3000
+ROUNDS = 200                    # steps of all environments that are drawn from the measured ones
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """How an environment behaves: seconds, bytes, and the fraction of a step in which the processor works."""
+
+    native: bool
+    agents: int                 # of one environment
+    row_bytes: int              # of an observation
+    call: float                 # cost of stepping no matter how many environments
+    steps: np.ndarray = dataclasses.field(repr=False)       # of one environment, each measured
+    reset: float
+    busy: float
+
+    @property
+    def step(self):
+        """Mean step of one environment."""
+        return float(self.steps.mean())
+
+    def __str__(self):
+        spread = self.steps.std() / max(self.step, 1e-12)
+        waits = f", {1 - self.busy:.0%} of it waiting" if self.busy < 1 else ""
+        return (f"a step of one environment takes {duration(self.step)}{waits} (slowest of {len(self.steps)}: {duration(self.steps.max())}, "
+                f"spread {spread:.0%}), a reset {duration(self.reset)}; "
+                f"{self.agents} agent{'s' * (self.agents > 1)} of {self.row_bytes:,} bytes each")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What was chosen, and why. `predicted` maps (backend, num_workers) to steps of an environment a second."""
+
+    backend: str
+    num_workers: int
+    batch_envs: int
+    reason: str
+    profile: Profile | None = None
+    predicted: dict = dataclasses.field(default_factory=dict)
+
+    def __str__(self):
+        workers = f"{self.num_workers} worker{'s' * (self.num_workers > 1)}"
+        chosen = f"{self.backend}, {workers}, batches of {self.batch_envs} environments: {self.reason}"
+        if self.profile is None:
+            return chosen
+        rates = "; ".join(f"{backend} with {workers}: {quantity(rate)}" for (backend, workers), rate in self.predicted.items())
+        return f"{chosen}\n  measured: {self.profile}\n  predicted env-steps/s: {rates}"
+
+
+def profile(make_env, num_envs, seed=0, seconds=SECONDS, **settings):
+    """Step one environment (native: all of them) for a moment. It is made in this process, and closed."""
+    began = time.perf_counter()
+    batch = make_batch(make_env, 1, seed=seed, report_interval=0, **settings)
+    making = time.perf_counter() - began
+    resets = []
+    for _ in range(2):
+        began = time.perf_counter()
+        batch.reset(seed)
+        resets.append(time.perf_counter() - began)
+    steps, busy = time_steps(batch, seed, seconds / 2)
+    native, agents, row_bytes = batch.native, batch.agents_per_env, batch.observations[0].nbytes
+    batch.close()
+    call, many = 0.0, min(num_envs, 4096 if native else 16)
+    if many > 1 and (making + resets[-1]) * many < seconds and np.median(steps) < 1e-3:
+        batch = make_batch(make_env, many, seed=seed, report_interval=0, **settings)      # what of a step is the call, what the environment
+        batch.reset(seed)
+        together = np.median(time_steps(batch, seed, seconds / 2)[0])
+        batch.close()
+        each = max((together - np.median(steps)) / (many - 1), 1e-9)
+        call = max(float(np.median(steps)) - each, 0.0)
+    return Profile(native, agents, row_bytes, call, np.maximum(steps - call, 1e-9), min(resets), busy)
+
+
+def time_steps(batch, seed, seconds):
+    """Seconds of single steps, an array; and the share of them in which the processor works, 1 if the environment never waits."""
+    random, walls, works = np.random.default_rng(seed), [], []
+    ring = [random_actions(batch, random) for _ in range(16)]
+    for actions in ring[:2]:
+        batch.step(actions)
+    clock, processor, waits, began = time.perf_counter, time.thread_time, voluntary_switches(), time.perf_counter()
+    while len(walls) < MOST_STEPS and (len(walls) < LEAST_STEPS or clock() - began < seconds):
+        actions = ring[len(walls) % 16]
+        work, wall = processor(), clock()
+        batch.step(actions)
+        walls.append(clock() - wall)
+        works.append(processor() - work)
+    if voluntary_switches() - waits < len(walls) / 2:
+        return np.array(works), 1.0
+    return np.array(walls), min(1.0, sum(works) / sum(walls))
+
+
+def voluntary_switches():
+    """How often this thread (where the system does not tell: this process) has given up its core to wait for something."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nvcsw
+
+
+def plan_for(make_env, num_envs, most_workers=None, batch_envs=None, seed=0, **settings):
+    """The plan of `make_vec(..., backend="auto")`.
+
+    most_workers    at most so many, None for a free choice
+    batch_envs      environments that `recv` must return, None for a free choice
+    """
+    measured = profile(make_env, num_envs, seed=seed, **settings)
+    return choose(measured, num_envs, cores(), most_workers, batch_envs)
+
+
+def choose(measured, num_envs, num_cores, most_workers=None, batch_envs=None):
+    """The plan for a profile."""
+    limit = min(num_envs, most_workers or num_envs)
+    total = measured.call + num_envs * measured.step
+    predicted = {("serial", 1): num_envs / total}
+    if measured.native:
+        workers = max(1, min(limit, num_cores, int(total / LEAST_PART)))
+        if workers > 1:
+            predicted["thread", workers] = num_envs / (total / workers + THREAD_HANDOFF)
+        backend = "thread"
+    else:
+        at_once = int(num_cores / max(measured.busy, 0.01))                     # environments that wait leave the core to others
+        counts = {min(limit, at_once)} | {count for count in range(2, min(limit, at_once) + 1) if num_envs % count == 0}
+        for count in sorted(counts - {1})[-8:]:
+            predicted["process", count] = num_envs / round_time(measured, num_envs, count, num_cores)[0]
+        backend, workers = "process", max(predicted, key=predicted.get)[1]
+    batch_envs = None if batch_envs == num_envs else batch_envs
+    gain = max(rate for (kind, _), rate in predicted.items() if kind != "serial" or len(predicted) == 1) / predicted["serial", 1]
+    if batch_envs is None and gain < GAIN:
+        why = "and there is no use for more" if len(predicted) < 2 else f"workers would bring {gain:.2f} times its speed"
+        return Plan("serial", 1, num_envs, f"one process steps them all, {why}", measured, predicted)
+    if batch_envs is not None:
+        workers = workers_for(num_envs, batch_envs, limit, num_cores)
+        return Plan(backend, workers, batch_envs, f"batches of {batch_envs} were asked for, which takes workers that finish on their own",
+                    measured, predicted)
+    if backend == "thread":
+        return Plan("thread", workers, num_envs, f"it is native, so threads step parts of it at once, about {gain:.1f} times as fast as one",
+                    measured, predicted)
+    slowest = round_time(measured, num_envs, workers, num_cores)[1]
+    if slowest > UNEVEN:
+        most = [count for count in range(workers, min(limit, 4 * workers) + 1) if num_envs % count == 0 and count % 2 == 0]
+        if most:
+            return Plan("process", max(most), num_envs // 2, f"steps are uneven, the slowest of {workers} workers takes {slowest:.1f} times "
+                        "the mean one: recv returns the half that is ready first", measured, predicted)
+    return Plan("process", workers, num_envs, f"{workers} processes are about {gain:.1f} times as fast as one", measured, predicted)
+
+
+def round_time(measured, num_envs, num_workers, num_cores):
+    """(seconds of a step of all environments by `num_workers` processes, how many times the mean worker the slowest one takes)."""
+    sizes = np.diff([num_envs * worker // num_workers for worker in range(num_workers + 1)])
+    random, rounds = np.random.default_rng(0), ROUNDS if num_envs <= 1000 else 20
+    drawn = random.choice(measured.steps, (rounds, num_envs))
+    parts = np.add.reduceat(drawn, np.concatenate([[0], np.cumsum(sizes)[:-1]]), axis=1) + measured.call
+    slowest, mean = parts.max(1).mean(), parts.mean()
+    work = parts.sum(1).mean() * measured.busy / num_cores
+    return HANDOFF[0] + HANDOFF[1] * (num_workers - 1) + max(slowest, work), slowest / mean
+
+
+def workers_for(num_envs, batch_envs, limit, num_cores):
+    """Fewest workers from num_cores on that can give batches of `batch_envs`; fewer if there is no such number."""
+    fitting = [count for count in range(1, limit + 1) if num_envs % count == 0 and batch_envs % (num_envs // count) == 0]
+    if not fitting:
+        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs} and at most {limit} workers: expected num_workers to divide "
+                         "num_envs, and batch_envs to be a multiple of num_envs / num_workers")
+    return next((count for count in fitting if count >= num_cores), fitting[-1])
