@@ -25,8 +25,10 @@ __all__ = ["CheckFailed", "CompileError", "Ladder", "Player", "annotate", "bench
 def __getattr__(name):
     if name in _LATER:
         return getattr(importlib.import_module(f"puffer_min.course.{_LATER[name]}"), name)
-    if name.startswith("plot_"):
-        return getattr(importlib.import_module("puffer_min.course.plots"), name)
+    for module in ("plots", "comparison_plots") if name.startswith("plot_") else ():
+        found = getattr(importlib.import_module(f"puffer_min.course.{module}"), name, None)
+        if found is not None:
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
