@@ -21,6 +21,8 @@ cdef enum:
     LEASH = 1792                    # 7 cells: as far from home as a neutral goes after somebody
     TOWER_REACH = 1280
     HOME_FIELD = 3
+    COMPANY = 3                     # as many of one's side, oneself included, as it takes to go near a tower
+    PATIENCE = 48                   # ticks that a hero waits for them
 
 cdef enum:                          # plans of a scripted hero
     ADVANCE, HEAL, WAIT
@@ -142,10 +144,12 @@ cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, b
         entity.target = <int16_t> nearest(game, entity, 1 << (1 - entity.side), SIGHT_REACH)
         if 4 * entity.health < entity.max_health:
             hero.plan = HEAL
-        elif hero.plan == WAIT or 10 * entity.health >= 9 * entity.max_health:
+        elif hero.plan == HEAL:
+            hero.plan = HEAL if 10 * entity.health < 9 * entity.max_health else ADVANCE
+        elif hero.plan == WAIT and (game.tick >= hero.wait_until or allies_near(game, entity) >= COMPANY):
             hero.plan = ADVANCE
-        if hero.plan == ADVANCE and entity.target != NOBODY and game.entities[entity.target].kind == TOWER and allies_near(game, entity) < 3:
-            hero.plan = WAIT
+        if hero.plan == ADVANCE and entity.target != NOBODY and game.entities[entity.target].kind == TOWER and allies_near(game, entity) < COMPANY:
+            hero.plan, hero.wait_until = WAIT, game.tick + PATIENCE
     target = target_of(game, entity, SIGHT_REACH)
     if looking:
         scripted_casts(game, entity, target, hurt, hero.plan == HEAL)

@@ -86,6 +86,7 @@ cdef struct Hero:
     int32_t kills, deaths
     int32_t known_experience, known_deaths, known_distance      # what has been rewarded already
     int32_t plan                    # of a scripted hero (minds)
+    int32_t wait_until              # the tick on which it tries again alone
 
 cdef struct Game:
     Entity[ENTITIES] entities

@@ -20,7 +20,7 @@ ENTITY = np.dtype([("y", "i4"), ("x", "i4"), ("home_y", "i4"), ("home_x", "i4"),
                    ("level", "u1"), ("alive", "u1"), ("exposed", "u1"), ("unused", "u1")], align=True)
 HERO_RECORD = np.dtype([("mana", "i4"), ("max_mana", "i4"), ("experience", "i4"), ("ready_at", "i4", 3), ("hasted_until", "i4"),
                         ("back_at", "i4"), ("kills", "i4"), ("deaths", "i4"), ("known_experience", "i4"), ("known_deaths", "i4"),
-                        ("known_distance", "i4"), ("plan", "i4")], align=True)
+                        ("known_distance", "i4"), ("plan", "i4"), ("wait_until", "i4")], align=True)
 GAME = np.dtype([("entities", ENTITY, 206), ("heroes", HERO_RECORD, 10), ("present", "u1", (3, STRIDE, 20)), ("ids", "u1", (STRIDE, STRIDE)),
                  ("picture", "u4", (STRIDE, STRIDE)), ("creeps", "u8", 2), ("neutrals", "u8", 2), ("awake", "u8", 2), ("towers", "u8", 2),
                  ("fallen", "i4", 2), ("known_fallen", "i4", 2), ("chance", "u8"), ("tick", "i4"), ("first", "i4"), ("winner", "i4")], align=True)
