@@ -48,9 +48,18 @@ cdef extern from * nogil:
     static const int FIRST[] = {10, 22, 86, 150, 180};          /* entity of each group */
     static const int BASE_ROWS[] = {58, 5}, BASE_COLUMNS[] = {5, 58};
     """
-    const int MAX_HEALTH[], DAMAGE[], REACH[], PAUSE[], TOWER_ROWS[], TOWER_COLUMNS[], GOAL_ROWS[], GOAL_COLUMNS[], BASE_ROWS[], BASE_COLUMNS[]
-    const float BOUNTY[]
+    const int MAX_HEALTH[]
+    const int DAMAGE[]
+    const int REACH[]
+    const int PAUSE[]
     const int FIRST[]
+    const int TOWER_ROWS[]
+    const int TOWER_COLUMNS[]
+    const int GOAL_ROWS[]
+    const int GOAL_COLUMNS[]
+    const int BASE_ROWS[]
+    const int BASE_COLUMNS[]
+    const float BOUNTY[]
     int lowest "__builtin_ctzll" (unsigned long long)
 
 cdef enum:
@@ -122,7 +131,7 @@ cdef class Skirmish(Native):
     cdef readonly int scan_every, limit
 
     keys = {"ArrowUp": (0, 3, 1, 0, 0, 0), "ArrowDown": (6, 3, 1, 0, 0, 0), "ArrowLeft": (3, 0, 1, 0, 0, 0), "ArrowRight": (3, 6, 1, 0, 0, 0),
-            "q": (3, 3, 1, 1, 0, 0), "w": (3, 3, 1, 0, 1, 0), "e": (3, 3, 1, 0, 0, 1)}
+            "q": (3, 3, 1, 1, 0, 0), "w": (3, 3, 1, 0, 1, 0), "e": (3, 3, 1, 0, 0, 1), "h": (3, 3, 2, 0, 0, 0), "n": (3, 3, 0, 0, 0, 0)}
     idle_action = (3, 3, 1, 0, 0, 0)
     action_names = ("down", "right", "attack", "strike", "mend", "sprint")
 
@@ -207,8 +216,8 @@ cdef class Skirmish(Native):
         for i in range(10):
             self.play(env, i)
         due = self.due + GROUPS * (game.tick % self.scan_every)
-        self.act_all(env, 0, TOWER, 0, due[0] & 63)
-        self.act_all(env, 0, TOWER, 1, due[0] & ~<uint64_t> 63)
+        self.act_all(env, 0, TOWER, 0, due[0])
+        self.act_all(env, 0, TOWER, 1, due[0])
         self.act_all(env, 1, NEUTRAL, 2, due[1])
         self.act_all(env, 2, NEUTRAL, 2, due[2])
         self.act_all(env, 3, CREEP, 0, due[3])
@@ -224,8 +233,9 @@ cdef class Skirmish(Native):
         if kind == TOWER:
             todo &= 63 if side == 0 else ~<uint64_t> 63
         while todo:
-            i = first + lowest(todo)
-            bit = todo & (0 - todo)
+            i = lowest(todo)
+            bit = <uint64_t> 1 << i
+            i += first
             entity = &game.entities[i]
             if entity.health > 0:
                 self.act(env, i, kind, side, due & bit != 0)
@@ -275,7 +285,7 @@ cdef class Skirmish(Native):
         if entity.target != NOBODY:
             target = &game.entities[entity.target]
             dy, dx = target.row - entity.row, target.column - entity.column
-            if (target.health <= 0) | (abs(dy) > VISION) | (abs(dx) > VISION):
+            if (target.health <= 0) | far(dy, VISION) | far(dx, VISION):
                 entity.target = NOBODY
         if entity.target != NOBODY:
             if dy * dy + dx * dx <= REACH[kind]:
@@ -346,7 +356,7 @@ cdef class Skirmish(Native):
         cdef int row = BASE_ROWS[1 - side], column = BASE_COLUMNS[1 - side]
         if creep.leg == 0:
             row, column = GOAL_ROWS[3 * side + creep.lane], GOAL_COLUMNS[3 * side + creep.lane]
-        if abs(creep.row - row) > 2 or abs(creep.column - column) > 2:
+        if far(creep.row - row, 2) | far(creep.column - column, 2):
             self.move_towards(env, i, side, centre(row), centre(column))
             return
         creep.leg += 1
@@ -398,8 +408,10 @@ cdef class Skirmish(Native):
         self.require_index(index)
         scale, ink = 9, drawing.INK
         image = drawing.canvas(SIZE * scale, SIZE * scale)
+        cdef Entity* entity
+        cdef int i
         for i in range(NUM_ENTITIES):
-            entity = self.games[index].entities[i]
+            entity = &self.games[<int> index].entities[i]
             if entity.health > 0:
                 colour = (ink["agent"], ink["rival"], ink["muted"])[side_of(i)]
                 y, x = entity.y * scale / UNIT, entity.x * scale / UNIT
@@ -458,6 +470,10 @@ cdef inline uint8_t name_of(int i, int side) noexcept nogil:
 cdef inline int opposite_if(int side, int at) noexcept nogil:
     """A row or column of side 0's, as it lies for `side`."""
     return SIZE - 1 - at if side else at
+
+
+cdef inline bint far(int difference, int most) noexcept nogil:
+    return (difference > most) | (difference < -most)
 
 
 cdef inline int centre(int at) noexcept nogil:
