@@ -26,6 +26,8 @@ if build_name() != "release":                                   # PUFFER_DEBUG=1
 
 _HOME = {
     "PufferEnv": "env", "make_vec": "vector", "check_environment": "check", "GymnasiumEnv": "gymnasium_env",
+    "as_gymnasium_vector": "adapters.gymnasium_vector", "as_sb3": "adapters.sb3", "PettingZooEnv": "pettingzoo_env",
+    "Layout": "emulation", "ActionLayout": "emulation_actions", "as_numpy": "arrays",
     "train": "training", "Result": "training", "evaluate": "evaluation",
     "PPO": "ppo", "NotFinite": "ppo", "Config": "config", "Policy": "policy", "Actor": "policy", "RandomPolicy": "policy",
     "load_policy": "checkpoint", "CheckpointError": "checkpoint", "RolloutBuffer": "buffer", "gae": "advantage", "vtrace": "advantage",

@@ -1,0 +1,1 @@
+"""Adapters out: a vectorizer with the face that another library's trainer expects."""
