@@ -54,7 +54,7 @@ from envs.core.native cimport Native, require
 from envs.core.random cimport draw
 from envs.moba_combat cimport (CAST_REACH, HERO_DAMAGE, HERO_HEALTH, HERO_PACE, HERO_REACH, HERO_SPEED, attack, cast, heal, may_cast)
 from envs.moba_minds cimport LOOKING, creep_mind, hero_mind, looks, neutral_mind, tower_mind
-from envs.moba_sight cimport OBSERVATION, RECORDS_AT, SCALARS_AT, see
+from envs.moba_sight cimport OBSERVATION, RECORD, RECORDS, RECORDS_AT, SCALARS_AT, see
 from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CELLS, CREEP, CREEP_AT, CREEPS, ENTITIES, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NEUTRALS,
                               NOBODY, SIZE, STRIDE, TOWER, TOWER_AT, TOWERS, TREE_CODE, TREE_ID, TURN, UNIT, WILD, Entity, Game, Hero, Terrain,
                               gather, hero_number, lowest_bit, mirrored, next_step, pace_of, put, put_near, relative, show, step_by, within)
@@ -92,6 +92,7 @@ cdef class Moba(Native):
     cdef readonly float reward_death, reward_xp, reward_distance, reward_tower, reward_win
 
     action_names = ("row", "column", "target", "Q", "W", "E")
+    observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 
     def __init__(self, int num_envs=1, *, seed=0, int agents=5, bint autopilot=False, bint continuous=False, int max_ticks=10_000, first=None,
                  float reward_death=-0.5, float reward_xp=0.002, float reward_distance=0.01, float reward_tower=0.5, float reward_win=5.0, **common):
