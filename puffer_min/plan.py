@@ -11,10 +11,11 @@ What is decided, by the sum that a step of all environments would take
     thread      native only. The same, divided by the cores, if the parts are long enough for the hand-off
     process     hand-off + call + the slowest worker's sum, found by drawing from the measured steps; with more work than cores,
                 no less than all work divided by the cores
+    asynchronous    the same workers, several to a core, of which recv returns the half that is ready first: the mean worker's sum
+                    instead of the slowest one's, and no less than all work divided by the cores
 
-Workers are worth their trouble only if they gain GAIN: a plan is never to be slower than serial, and a measurement of a moment is not
-exact. Where the slowest worker is much slower than the mean, because steps are uneven or resets long, `recv` is to return those that
-are ready: batch_envs = num_envs / 2 with more workers than cores, so that each core always has one to step.
+Workers are worth their trouble only if they gain GAIN, and batches that come back in parts only if they gain as much again: a plan is
+never to be slower than serial, and a measurement of a moment is not exact.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ from puffer_min.measure import duration, quantity
 from puffer_min.random_play import random_actions
 
 GAIN = 1.15                     # workers must be predicted to be this much faster than serial
-UNEVEN = 1.25                   # asynchronous batches, where the slowest worker takes this many times the mean worker
+PER_CORE = 4                    # workers for each core in asynchronous use, so that a core always has one that is not late
 HANDOFF = 6e-6, 3e-6            # seconds of a round trip with processes: for the first worker, and for each further one
 THREAD_HANDOFF = 3e-6
 LEAST_PART = 10e-6              # seconds of native steps that are worth a thread of their own
@@ -58,14 +59,14 @@ class Profile:
     def __str__(self):
         spread = self.steps.std() / max(self.step, 1e-12)
         waits = f", {1 - self.busy:.0%} of it waiting" if self.busy < 1 else ""
-        return (f"a step of one environment takes {duration(self.step)}{waits} (slowest of {len(self.steps)}: {duration(self.steps.max())}, "
-                f"spread {spread:.0%}), a reset {duration(self.reset)}; "
+        slowest = f"slowest of {len(self.steps)}: {duration(self.steps.max())}, spread {spread:.0%}"
+        return (f"a step of one environment takes {duration(self.step)}{waits} ({slowest}), a reset {duration(self.reset)}; "
                 f"{self.agents} agent{'s' * (self.agents > 1)} of {self.row_bytes:,} bytes each")
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What was chosen, and why. `predicted` maps (backend, num_workers) to steps of an environment a second."""
+    """What was chosen, and why. `predicted` maps a way of stepping, such as "process with 2", to steps of an environment a second."""
 
     backend: str
     num_workers: int
@@ -79,7 +80,7 @@ class Plan:
         chosen = f"{self.backend}, {workers}, batches of {self.batch_envs} environments: {self.reason}"
         if self.profile is None:
             return chosen
-        rates = "; ".join(f"{backend} with {workers}: {quantity(rate)}" for (backend, workers), rate in self.predicted.items())
+        rates = ", ".join(f"{way} {quantity(rate)}" for way, rate in self.predicted.items())
         return f"{chosen}\n  measured: {self.profile}\n  predicted env-steps/s: {rates}"
 
 
@@ -144,48 +145,49 @@ def choose(measured, num_envs, num_cores, most_workers=None, batch_envs=None):
     """The plan for a profile."""
     limit = min(num_envs, most_workers or num_envs)
     total = measured.call + num_envs * measured.step
-    predicted = {("serial", 1): num_envs / total}
+    options = {("serial", 1, num_envs): num_envs / total}
     if measured.native:
         workers = max(1, min(limit, num_cores, int(total / LEAST_PART)))
         if workers > 1:
-            predicted["thread", workers] = num_envs / (total / workers + THREAD_HANDOFF)
-        backend = "thread"
+            options["thread", workers, num_envs] = num_envs / (total / workers + THREAD_HANDOFF)
     else:
-        at_once = int(num_cores / max(measured.busy, 0.01))                     # environments that wait leave the core to others
-        counts = {min(limit, at_once)} | {count for count in range(2, min(limit, at_once) + 1) if num_envs % count == 0}
-        for count in sorted(counts - {1})[-8:]:
-            predicted["process", count] = num_envs / round_time(measured, num_envs, count, num_cores)[0]
-        backend, workers = "process", max(predicted, key=predicted.get)[1]
-    batch_envs = None if batch_envs == num_envs else batch_envs
-    gain = max(rate for (kind, _), rate in predicted.items() if kind != "serial" or len(predicted) == 1) / predicted["serial", 1]
-    if batch_envs is None and gain < GAIN:
-        why = "and there is no use for more" if len(predicted) < 2 else f"workers would bring {gain:.2f} times its speed"
-        return Plan("serial", 1, num_envs, f"one process steps them all, {why}", measured, predicted)
-    if batch_envs is not None:
+        at_once = min(limit, int(num_cores / max(measured.busy, 0.01)))         # environments that wait leave the core to others
+        if at_once > 1:
+            options["process", at_once, num_envs] = num_envs / round_times(measured, num_envs, at_once, num_cores)[0]
+        halves = [count for count in range(2, min(limit, PER_CORE * at_once) + 1, 2) if num_envs % count == 0]
+        if halves:
+            options["process", halves[-1], num_envs // 2] = num_envs / round_times(measured, num_envs, halves[-1], num_cores)[1]
+    predicted = {f"{backend} with {workers}{', asynchronous' * (batch < num_envs)}": rate
+                 for (backend, workers, batch), rate in options.items()}
+    if batch_envs not in (None, num_envs):
         workers = workers_for(num_envs, batch_envs, limit, num_cores)
-        return Plan(backend, workers, batch_envs, f"batches of {batch_envs} were asked for, which takes workers that finish on their own",
-                    measured, predicted)
-    if backend == "thread":
-        return Plan("thread", workers, num_envs, f"it is native, so threads step parts of it at once, about {gain:.1f} times as fast as one",
-                    measured, predicted)
-    slowest = round_time(measured, num_envs, workers, num_cores)[1]
-    if slowest > UNEVEN:
-        most = [count for count in range(workers, min(limit, 4 * workers) + 1) if num_envs % count == 0 and count % 2 == 0]
-        if most:
-            return Plan("process", max(most), num_envs // 2, f"steps are uneven, the slowest of {workers} workers takes {slowest:.1f} times "
-                        "the mean one: recv returns the half that is ready first", measured, predicted)
-    return Plan("process", workers, num_envs, f"{workers} processes are about {gain:.1f} times as fast as one", measured, predicted)
+        return Plan("thread" if measured.native else "process", workers, batch_envs,
+                    f"batches of {batch_envs} were asked for, which takes workers that finish on their own", measured, predicted)
+    best, serial = ("serial", 1, num_envs), options["serial", 1, num_envs]
+    for option, rate in options.items():
+        if rate > GAIN * options[best] and (batch_envs is None or option[2] == num_envs):
+            best = option
+    others = [rate / serial for option, rate in options.items() if option[0] != "serial"]
+    if best[0] == "serial":
+        reason = f"workers would bring {max(others):.2f} times its speed" if others else "and there is no use for more"
+        return Plan(*best, f"one process steps them all, {reason}", measured, predicted)
+    gain = f"about {options[best] / serial:.1f} times as fast as one"
+    if best[0] == "thread":
+        return Plan(*best, f"it is native, so threads step parts of it at once, {gain}", measured, predicted)
+    if best[2] < num_envs:
+        return Plan(*best, f"steps or resets are uneven, so recv returns the half that is ready first, {gain} process", measured, predicted)
+    return Plan(*best, f"{best[1]} processes are {gain}", measured, predicted)
 
 
-def round_time(measured, num_envs, num_workers, num_cores):
-    """(seconds of a step of all environments by `num_workers` processes, how many times the mean worker the slowest one takes)."""
+def round_times(measured, num_envs, num_workers, num_cores):
+    """Seconds of a step of all environments by `num_workers` processes: (all awaited, those that are ready received first)."""
     sizes = np.diff([num_envs * worker // num_workers for worker in range(num_workers + 1)])
     random, rounds = np.random.default_rng(0), ROUNDS if num_envs <= 1000 else 20
     drawn = random.choice(measured.steps, (rounds, num_envs))
     parts = np.add.reduceat(drawn, np.concatenate([[0], np.cumsum(sizes)[:-1]]), axis=1) + measured.call
-    slowest, mean = parts.max(1).mean(), parts.mean()
     work = parts.sum(1).mean() * measured.busy / num_cores
-    return HANDOFF[0] + HANDOFF[1] * (num_workers - 1) + max(slowest, work), slowest / mean
+    handoff = HANDOFF[0] + HANDOFF[1] * (num_workers - 1)
+    return handoff + max(parts.max(1).mean(), work), 2 * handoff + max(parts.mean(), work)
 
 
 def workers_for(num_envs, batch_envs, limit, num_cores):
