@@ -65,8 +65,9 @@ def read_checkpoint(path) -> dict:
 def describe_policy(policy: Policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
     """The part of a checkpoint that is enough to play."""
     sets = getattr(env, "observation_sets", None)
-    return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings, "observation_sets": sets,
-            "config": dataclasses.asdict(config), "seed": seed, "observation_space": pack_space(env.single_observation_space), "action_space": pack_space(env.single_action_space),
+    spaces_of = {name: pack_space(getattr(env, f"single_{name}")) for name in ("observation_space", "action_space")}
+    return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings, "observation_sets": sets, **spaces_of,
+            "config": dataclasses.asdict(config), "seed": seed,
             "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
 
 

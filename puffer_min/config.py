@@ -45,7 +45,7 @@ class Config:
 
     hidden_size: int = 64
     num_layers: int = 2                     # hidden layers, the encoder's included
-    encoder: str = "auto"                   # how observations enter: "auto", "scaled", "onehot", "conv", "set"
+    encoder: str = "auto"                   # how observations enter: "auto", "scaled", "standard", "onehot", "conv", "set"
     recurrent: bool = False                 # an LSTM between encoder and heads
 
     device: str = "cpu"                     # or "cuda"

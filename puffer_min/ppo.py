@@ -19,6 +19,7 @@ import torch
 from puffer_min.adam import Adam
 from puffer_min.buffer import RolloutBuffer
 from puffer_min.config import Config
+from puffer_min.distributed import ALONE
 from puffer_min.episodes import EpisodeStatistics
 from puffer_min.policy import Policy
 from puffer_min.stages import StageClock
@@ -26,10 +27,11 @@ from puffer_min.stages import StageClock
 LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 
 
-def ppo_loss(config, outputs, values, distribution, batch):
+def ppo_loss(config, outputs, values, distribution, batch, std_mean=torch.std_mean):
     """The loss of one minibatch, and the parts that are logged: policy_loss, value_loss, entropy, approx_kl, clip_fraction.
 
-    outputs (num_outputs, N) and values (N,) are the policy's on batch.observations; batch is a `Minibatch`.
+    outputs (num_outputs, N) and values (N,) are the policy's on batch.observations; batch is a `Minibatch`; std_mean(advantages) gives
+    what they are normalised by, with several processes that of all.
     Returns (loss, five numbers as a detached tensor, the probability ratios (N,) detached).
     """
     log_probs, entropy = distribution.evaluate(outputs, batch.actions)
@@ -37,7 +39,8 @@ def ppo_loss(config, outputs, values, distribution, batch):
     ratio = log_ratio.exp()
     advantages = batch.advantages
     if config.norm_adv:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        deviation, mean = std_mean(advantages)
+        advantages = (advantages - mean) / (deviation + 1e-8)
     clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
     policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
 
@@ -59,11 +62,12 @@ def ppo_loss(config, outputs, values, distribution, batch):
 class PPO:
     """A policy that learns on `env`, a native environment or a vectorizer. The same env, config and seed give the same run.
 
-    Attributes: policy, buffer, clock, steps (agent-steps so far), updates. Raises ValueError where the sizes do not divide.
+    Attributes: policy, buffer, clock, steps (agent-steps of all processes so far), updates. With a `World` (distributed.py) several
+    processes learn as one. Raises ValueError where the sizes do not divide.
     """
 
-    def __init__(self, env, config: Config = Config(), *, seed: int = 0):
-        self.env, self.config, self.device = env, config, torch.device(config.device)
+    def __init__(self, env, config: Config = Config(), *, seed: int = 0, world=ALONE):
+        self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device={config.device!r} given, but torch finds no CUDA device here; use device=\"cpu\"")
         segments, self.minibatch_rows = config.rows(env.num_agents)
@@ -75,10 +79,10 @@ class PPO:
         self.weights = flatten_parameters(self.policy)
         self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
-        self.shuffle = torch.Generator().manual_seed(seed)                      # orders rows
+        self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
                                     state_size=self.policy.state_size, reuse_rows=config.reuse_rows)
-        self.episodes = EpisodeStatistics(env)
+        self.episodes = EpisodeStatistics(env, world)
         self.clock = StageClock()
         self.steps = self.updates = 0
         env.reset(seed)
@@ -90,8 +94,11 @@ class PPO:
         self.collect()
         self.estimate()
         losses = self.update()
-        self.steps += self.buffer.segments * self.config.horizon
+        self.steps += self.world.size * self.buffer.segments * self.config.horizon
         self.updates += 1
+        if hasattr(self.policy.encoder, "observe"):             # between updates, so that learning sees what acting saw
+            self.policy.encoder.observe(self.to_device(self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)),
+                                        self.world.average_)
         report = losses | {"density": self.buffer.density, "waiting": self.buffer.waiting} | self.episodes.report()
         self.buffer.recycle()
         return report
@@ -106,7 +113,7 @@ class PPO:
         lap("misc")
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
-            actions, log_probs = policy.distribution.sample(outputs, self.generator)
+            actions, log_probs = policy.distribution.sample(outputs, self.generator, self.world)
             if recurrent:                                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
                 state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)
@@ -151,13 +158,13 @@ class PPO:
             order = torch.randperm(buffer.segments, generator=self.shuffle)
             for rows in buffer.trained_rows[order].split(self.minibatch_rows):
                 parts.append(self.step_on(rows))
-            if config.target_kl is not None and parts[-1][3] > config.target_kl:
+            if config.target_kl is not None and self.world.average_(parts[-1].clone())[3] > config.target_kl:
                 break
-        means = dict(zip(LOSSES, torch.stack(parts).mean(0).tolist()))
+        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
         returns = buffer.returns[buffer.trained_rows]
         error = returns - buffer.values[buffer.trained_rows]
-        variance = returns.var().item()
-        means["explained_variance"] = 1 - error.var().item() / variance if variance > 0 else 0.0
+        variance, unexplained = (self.world.std_mean(part)[0].item()**2 for part in (returns, error))
+        means["explained_variance"] = 1 - unexplained / variance if variance > 0 else 0.0
         self.clock.lap("learn")
         return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
 
@@ -170,11 +177,12 @@ class PPO:
             batch = type(batch)(*(None if tensor is None else self.to_device(tensor) for tensor in batch))
         self.clock.lap("copy")
         outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends, batch.seams)
-        loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch)
+        loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch, self.world.std_mean)
         if config.vtrace:
             self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()
         self.weights.grad.zero_()
         loss.backward()
+        self.world.average_(self.weights.grad)
         norm = self.weights.grad.norm()
         if not math.isfinite(norm):
             raise NotFinite(self.steps, culprit(batch, self.buffer.rewards[rows], outputs, values, self.policy))
@@ -187,19 +195,23 @@ class PPO:
 
     def get_state(self) -> dict:
         """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
-        return {"weights": self.weights.detach().clone(), "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
+        return {"weights": self.weights.detach().clone(), "statistics": {name: b.clone() for name, b in self.policy.named_buffers()},
+                "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
                 "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
-                "recent": [list(entry) for entry in self.episodes.recent]}
+                "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
 
     def set_state(self, state: dict) -> None:
         """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
         self.weights.data.copy_(state["weights"])
+        for name, tensor in self.policy.named_buffers():
+            tensor.copy_(state["statistics"][name])
         self.optimizer.set_state(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)
         self.buffer.set_state(state["buffer"])
         self.episodes.recent.extend(map(tuple, state["recent"]))
+        self.episodes.ended = state["episodes"]
 
 
 def flatten_parameters(policy):

@@ -5,7 +5,7 @@ contiguous rows, where a processor is at its best; over a last dimension of 5 a 
 
 A distribution object holds no data, only the layout of the action space:
 
-    sample(outputs, generator)          -> actions, log_probs       for acting
+    sample(outputs, generator, world)   -> actions, log_probs       for acting; of several processes, each draws its part
     evaluate(outputs, actions)          -> log_probs, entropy       for learning; differentiable
     mode(outputs)                       -> actions                  the most probable action
 
@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from puffer_min.distributed import ALONE
+
 
 def distribution_of(action_space: spaces.Space):
     """The distribution over `action_space`: Categorical for Discrete and MultiDiscrete, Gaussian for Box."""
@@ -32,6 +34,12 @@ def distribution_of(action_space: spaces.Space):
         return Gaussian(action_space)
     raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; "
                     "emulate the environment first")
+
+
+def noise(draw, rows, columns, generator, device, world):
+    """draw (torch.rand or torch.randn) of (rows, columns): this process's columns of what one process would draw for all."""
+    drawn = draw(rows, world.size * columns, generator=generator, device=device)
+    return drawn[:, world.rank * columns:(world.rank + 1) * columns]
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
@@ -82,8 +90,8 @@ class Categorical:
         self.counts, self.shape = counts, shape
         self.num_outputs = sum(counts)
 
-    def sample(self, outputs, generator=None):
-        uniform = torch.rand(len(self.counts), outputs.shape[1], generator=generator, device=outputs.device)
+    def sample(self, outputs, generator=None, world=ALONE):
+        uniform = noise(torch.rand, len(self.counts), outputs.shape[1], generator, outputs.device, world)
         if not self.shape:
             log_p = torch.log_softmax(outputs, 0)
             actions = draw_index(log_p.exp(), uniform[0])
@@ -130,18 +138,18 @@ class Gaussian:
         centre, scale = self.centre.to(outputs.device), self.scale.to(outputs.device)
         return centre + scale * outputs[:self.size], scale * outputs[self.size:].exp()
 
-    def sample(self, outputs, generator=None):
+    def sample(self, outputs, generator=None, world=ALONE):
         mean, deviation = self.parameters(outputs)
-        noise = torch.randn(mean.shape, generator=generator, device=outputs.device)
-        drawn = mean + deviation * noise
-        log_probs = (-0.5 * noise.square() - deviation.log() - 0.5 * math.log(2 * math.pi)).sum(0)
+        normal = noise(torch.randn, *mean.shape, generator, outputs.device, world)
+        drawn = mean + deviation * normal
+        log_probs = (-0.5 * normal.square() - deviation.log() - 0.5 * math.log(2 * math.pi)).sum(0)
         return drawn.t().reshape(-1, *self.shape), log_probs
 
     def evaluate(self, outputs, actions):
         mean, deviation = self.parameters(outputs)
-        noise = (actions.reshape(-1, self.size).t() - mean) / deviation
+        normal = (actions.reshape(-1, self.size).t() - mean) / deviation
         log_deviation = deviation.log()
-        log_probs = (-0.5 * noise.square() - log_deviation - 0.5 * math.log(2 * math.pi)).sum(0)
+        log_probs = (-0.5 * normal.square() - log_deviation - 0.5 * math.log(2 * math.pi)).sum(0)
         return log_probs, (log_deviation + 0.5 * math.log(2 * math.pi * math.e)).sum(0)
 
     def mode(self, outputs):

@@ -3,6 +3,7 @@
     result = puffer_min.train("cartpole", seed=1)
     result = puffer_min.train("snake", total_steps=5_000_000, learning_rate=1e-3, dashboard="terminal")
     result = puffer_min.train("snake", resume="runs/snake-0-20260101-120000/checkpoint.pt")
+    torchrun --nproc-per-node 2 -m puffer_min train snake           several processes that learn as one: distributed.py
 
     result.history          one dict an update: step, seconds, sps, episode_return, episode_length, score, losses, stages ...
     result.policy           act(observations) -> actions
@@ -28,6 +29,7 @@ from puffer_min.checkpoint import (CheckpointError, describe_policy, pack_state,
 from puffer_min.config import Config, settings_for
 from puffer_min.dashboard import make_dashboard
 from puffer_min.defaults import ENVIRONMENT
+from puffer_min.distributed import ALONE, PeerLost, join
 from puffer_min.policy import Actor
 from puffer_min.ppo import PPO
 from puffer_min.training_log import TrainingLog
@@ -74,7 +76,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
 
     Ctrl-C ends the run after the current update with a checkpoint; a second one at once.
     Raises TypeError for an unknown setting, ValueError for an unknown environment or sizes that do not divide, CheckpointError for
-    a checkpoint that is damaged or of another environment, NotFinite when a NaN appears.
+    a checkpoint that is damaged or of another environment, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
     """
     if total_steps is not None:
         overrides["total_steps"] = total_steps
@@ -87,56 +89,64 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     config = settings_for(name_of(env), config, **overrides)
     env_settings = ENVIRONMENT.get(name_of(env), {}) | (env_settings or {})
     made = isinstance(env, str | type) or not hasattr(env, "step")
-    if made:
-        env = make_vec(env, num_envs=config.num_envs, seed=seed, report_interval=0, **env_settings)
-    try:
-        env_name = name_of(env)
-        run_dir = Path(run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"))
-        with torch_settings(config):
-            run = Run(env, env_name, env_settings, config, seed, run_dir)
-            if saved is not None:
-                require_same_environment(saved, resume, env, env_name)
-                run.restore(saved, resume)
-            return run.go(make_dashboard(dashboard, env_name, config))
-    finally:
+    with contextlib.ExitStack() as stack:
+        world = join(config.device)
         if made:
-            env.close()
+            share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
+            env = make_vec(env, num_envs=config.num_envs, seed=seed, report_interval=0, **share, **env_settings)
+            stack.callback(env.close)
+        env_name = name_of(env)
+        run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+        stack.enter_context(torch_settings(config, world))
+        run = Run(env, env_name, env_settings, config, seed, Path(world.share(run_dir)), world)
+        if saved is not None:
+            require_same_environment(saved, resume, env, env_name)
+            run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
+        return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name, config))
 
 
 class Run:
     """One run: the learner, and what is written about it."""
 
-    def __init__(self, env, env_name, env_settings, config, seed, run_dir):
+    def __init__(self, env, env_name, env_settings, config, seed, run_dir, world=ALONE):
         self.env, self.env_name, self.env_settings = env, env_name, env_settings
-        self.config, self.seed, self.run_dir = config, seed, run_dir
-        self.learner = PPO(env, config, seed=seed)
-        self.checkpoint = run_dir / "checkpoint.pt"
+        self.config, self.seed, self.run_dir, self.world = config, seed, run_dir, world
+        self.learner = PPO(env, config, seed=seed, world=world)
+        self.checkpoint = of_rank(run_dir / "checkpoint.pt", world.rank)
         self.seconds_before, self.resumed_at = 0.0, None
         self.history = []
 
     def go(self, show) -> Result:
         """Iterate until total_steps, target_score or Ctrl-C."""
-        learner, config, clock = self.learner, self.config, self.learner.clock
-        log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at)
-        ended = "done"
-        with contextlib.closing(log), contextlib.closing(show), CtrlC() as ctrl_c:
-            clock.restart()
-            while learner.steps < config.total_steps:
-                update = self.describe(learner.iterate())
-                self.history.append(update)
-                log.write(update)
-                show(update)
-                if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
-                    self.save()
-                if config.target_score is not None and (learner.episodes.recent_score or -float("inf")) >= config.target_score:
-                    ended = "target"
-                    break
-                if ctrl_c.pressed:
-                    ended = "interrupted"
-                    break
-            self.save()
-        return Result(self.history, Actor(learner.policy, seed=self.seed), config, self.env_name, self.run_dir, self.checkpoint, ended,
+        log = TrainingLog(self.run_dir / "log.jsonl" if self.world.rank == 0 else None, keep_until=self.resumed_at)
+        with contextlib.closing(log), contextlib.closing(show), CtrlC(self.world.size == 1) as ctrl_c, self.world.watch():
+            try:
+                ended = self.iterate(log, show, ctrl_c)
+            except PeerLost as error:
+                self.learner.buffer.reset()                     # what was half collected is lost
+                self.save()
+                raise PeerLost(f"process {self.world.rank} of {self.world.size} stops at step {self.learner.steps:,}: {error}; "
+                               f"its checkpoint is {self.checkpoint}") from error
+        return Result(self.history, Actor(self.learner.policy, seed=self.seed), self.config, self.env_name, self.run_dir, self.checkpoint, ended,
                       self.description())
+
+    def iterate(self, log, show, ctrl_c) -> str:
+        """Update after update; returns why the run ended."""
+        learner, config = self.learner, self.config
+        learner.clock.restart()
+        ended = "done"
+        while learner.steps < config.total_steps and ended == "done":
+            update = self.describe(learner.iterate())
+            self.history.append(update)
+            log.write(update)
+            show(update)
+            if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
+                self.save()
+            reached = config.target_score is not None and (learner.episodes.recent_score or -float("inf")) >= config.target_score
+            pressed, reached = self.world.any(ctrl_c.pressed, reached)
+            ended = "target" if reached else "interrupted" if pressed else "done"
+        self.save()
+        return ended
 
     def describe(self, report: dict) -> dict:
         """A line of the log. `sps` is step / seconds, the whole run's; `sps_now` and `stages` are this update's."""
@@ -158,10 +168,14 @@ class Run:
         learner = self.learner
         seconds = self.history[-1]["seconds"] if self.history else self.seconds_before
         save_checkpoint(self.checkpoint, self.description() | {"steps": learner.steps, "updates": learner.updates, "seconds": seconds,
+                                                               "processes": self.world.size,
                                                                "learner": learner.get_state(), "env": pack_state(self.env)})
 
     def restore(self, saved, path):
         """Go on from a checkpoint."""
+        if saved["processes"] != self.world.size:
+            raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here {self.world.size} learn: start as many "
+                                  "with torchrun --nproc-per-node")
         self.learner.set_state(saved["learner"])
         self.learner.steps, self.learner.updates = saved["steps"], saved["updates"]
         self.seconds_before, self.resumed_at = saved["seconds"], saved["steps"]
@@ -172,9 +186,15 @@ class Run:
 
 
 class CtrlC:
-    """While it is entered, the first Ctrl-C sets `pressed` and the second interrupts; the handler before is put back at the end."""
+    """While it is entered, the first Ctrl-C sets `pressed` and the second interrupts; the handler before is put back at the end.
+
+    second   False: no second one interrupts, because torchrun passes on the one that the processes have had from the terminal already
+    """
 
     pressed = False
+
+    def __init__(self, second=True):
+        self.second = second
 
     def __enter__(self):
         self.before = None
@@ -184,7 +204,9 @@ class CtrlC:
 
     def press(self, *_):
         if self.pressed:
-            raise KeyboardInterrupt
+            if self.second:
+                raise KeyboardInterrupt
+            return
         self.pressed = True
         print("\nCtrl-C: the run ends after this update, with a checkpoint. Again to stop at once.", file=sys.stderr)
 
@@ -194,10 +216,10 @@ class CtrlC:
 
 
 @contextlib.contextmanager
-def torch_settings(config: Config):
+def torch_settings(config: Config, world=ALONE):
     """torch as the run wants it: threads, precision of products, determinism. All is put back at the end, save `keep_freed_memory`."""
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(config.torch_threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.torch_threads or world.threads())
     torch.set_float32_matmul_precision(config.matmul_precision)
     torch.use_deterministic_algorithms(config.deterministic)
     keep_freed_memory()
@@ -220,6 +242,12 @@ def keep_freed_memory():
             mallopt = ctypes.CDLL(None).mallopt
             mallopt(-1, 2**30)          # M_TRIM_THRESHOLD: bytes at the end of the heap that are kept
             mallopt(-3, 2**30)          # M_MMAP_THRESHOLD: blocks from this size on are pages of their own
+
+
+def of_rank(path, rank: int) -> Path:
+    """Where process `rank` keeps its part of a checkpoint: checkpoint.pt, checkpoint-1.pt, checkpoint-2.pt ..."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-{rank}{path.suffix}") if rank else path
 
 
 def name_of(env) -> str:
@@ -264,5 +292,6 @@ def run(args) -> int:
     environment = load_environment(args.environment) if ":" in args.environment else args.environment
     result = train(environment, seed=args.seed, total_steps=args.total_steps, run_dir=args.run_dir, resume=args.resume,
                    env_settings=env_settings or None, dashboard=None if args.dashboard == "none" else args.dashboard, **overrides)
-    print(f"{result}.")
+    if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
+        print(f"{result}.")
     return 0

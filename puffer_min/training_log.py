@@ -12,9 +12,15 @@ from pathlib import Path
 
 
 class TrainingLog:
-    """Appends to `path`. keep_until: lines after that step are dropped first, for a run that goes on from an earlier checkpoint."""
+    """Appends to `path`, or writes nothing if it is None.
+
+    keep_until   lines after that step are dropped first, for a run that goes on from an earlier checkpoint
+    """
 
     def __init__(self, path, *, keep_until: int | None = None):
+        self.file = None
+        if path is None:
+            return
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_log(self.path) if line["step"] <= keep_until] if keep_until is not None and self.path.exists() else []
@@ -24,12 +30,13 @@ class TrainingLog:
 
     def write(self, update: dict) -> None:
         """Add one update."""
-        self.file.write(json.dumps(_plain(update)) + "\n")
-        self.file.flush()
+        if self.file is not None:
+            self.file.write(json.dumps(_plain(update)) + "\n")
+            self.file.flush()
 
     def close(self) -> None:
         """Write through to the disk."""
-        if not self.file.closed:
+        if self.file is not None and not self.file.closed:
             os.fsync(self.file.fileno())
             self.file.close()
 

@@ -215,17 +215,29 @@ def test_the_log_is_valid_json_a_line_and_survives_a_cut(tmp_path):
 
 def test_episodes_are_weighted_by_their_number_wherever_they_are_reported():
     logs = [{"n": 3, "episode_return": 1.0, "episode_length": 10.0, "score": 1.0, "bricks": 2.0}]
-    statistics = EpisodeStatistics(SimpleNamespace(log=lambda: logs.pop() if logs else {}))
+    statistics = EpisodeStatistics(SimpleNamespace(num_agents=2, log=lambda: logs.pop() if logs else {}))
     statistics.add([{"n": 1, "episode_return": 5.0, "episode_length": 2.0, "score": 0.0}, {"other": 1}])
     report = statistics.report()
     assert report == {"episodes": 4, "episode_return": 2.0, "episode_length": 8.0, "score": 0.75, "bricks": 1.5}
     assert statistics.report() == {"episodes": 0, "episode_return": None, "episode_length": None, "score": None}
 
 
+def test_the_recent_score_waits_until_as_many_episodes_have_ended_as_there_are_agents():
+    """Of 1,000 agents the first 200 to end may be the few that found the goal."""
+    ends = iter([(200, 1.0), (700, 0.0), (100, 0.0), (50, 0.3), (50, 0.3)])
+    names = ("n", "score", "episode_return", "episode_length")
+    statistics = EpisodeStatistics(SimpleNamespace(num_agents=1000, log=lambda: dict(zip(names, (*next(ends), 0.0, 1.0)))))
+    seen = []
+    for _ in range(5):
+        statistics.report()
+        seen.append(statistics.recent_score)
+    assert seen == [None, None, 0.0, pytest.approx(0.1), pytest.approx(0.3)]
+
+
 def test_the_recent_score_is_over_the_last_hundred_episodes_and_none_before():
     logs = []
     logs[:] = [{"n": 40, "episode_return": 0.0, "episode_length": 1.0, "score": score} for score in (0.0, 0.0, 0.6, 0.6, 0.6)]
-    statistics = EpisodeStatistics(SimpleNamespace(log=lambda: logs.pop(0)))
+    statistics = EpisodeStatistics(SimpleNamespace(num_agents=2, log=lambda: logs.pop(0)))
     seen = []
     for _ in range(5):
         statistics.report()

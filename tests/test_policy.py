@@ -54,6 +54,18 @@ def test_the_scaled_encoder_is_a_linear_layer_over_scaled_numbers():
     torch.testing.assert_close(encoder(numbers), encoder.layer(numbers / torch.tensor([10.0, 4.0])))
 
 
+def test_the_standardising_encoder_is_a_linear_layer_over_numbers_of_mean_0_and_deviation_1():
+    encoder, random = make_encoder("standard", spaces.Box(0, 100, (3,), np.float32), 8), torch.Generator().manual_seed(0)
+    torch.testing.assert_close(encoder(torch.full((1, 3), 50.0)), encoder.layer(torch.full((1, 3), 0.5)), msg="scaled at first")
+    rounds = [torch.randn(500, 3, generator=random) * torch.tensor([20.0, 1.0, 0.0]) + torch.tensor([30.0, 70.0, 5.0]) for _ in range(3)]
+    for numbers in rounds:
+        encoder.observe(numbers)
+    everything = torch.cat(rounds)
+    deviation = torch.tensor([everything[:, 0].std(correction=0), 10.0, 10.0])          # no less than a tenth of the bound
+    expected = encoder.layer((everything - everything.mean(0)) / deviation)
+    torch.testing.assert_close(encoder(everything), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_the_onehot_encoder_is_a_linear_layer_over_one_input_for_each_value():
     encoder = make_encoder("onehot", spaces.Box(0, 3, (4,), np.uint8), 8)
     cells = bytes_of((6, 4), 3)
@@ -82,7 +94,7 @@ def test_a_convolution_sees_the_same_wherever_a_row_is_in_the_batch():
 @pytest.mark.parametrize("name, space, message", [
     ("onehot", spaces.Box(0, 255, (4,), np.uint8), "one-hot inputs need whole numbers from 0 to at most 15"),
     ("conv", spaces.Box(0, 1, (9,), np.uint8), r"needs a picture .* but the observation is \(9,\)"),
-    ("convolution", spaces.Box(0, 1, (9,), np.uint8), "encoder='convolution' given, expected one of auto, scaled, onehot, conv"),
+    ("convolution", spaces.Box(0, 1, (9,), np.uint8), "encoder='convolution' given, expected one of auto, scaled, standard, onehot, conv, set"),
 ])
 def test_an_encoder_that_does_not_fit_says_why(name, space, message):
     with pytest.raises(ValueError, match=message):

@@ -1,0 +1,137 @@
+"""Several processes that learn as one: torchrun starts them, torch.distributed joins them.
+
+    torchrun --nproc-per-node 2 -m puffer_min train squared                     two processes on this machine
+    torchrun --nproc-per-node 8 -m puffer_min train squared --device cuda       eight GPUs
+
+Each process has environments, a buffer and a policy of its own. The policies begin equal and stay so, because the processes average
+their gradients, one vector, before every step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are
+each process's: two processes learn what one would of twice the environments, batch and minibatch. That holds for every number that
+decides the run: environment i and its draws are those of the one process, advantages are normalised over all, an update's
+epochs and the run's end are decided together. Only the order of rows differs: each process shuffles its own.
+"""
+
+import atexit
+import contextlib
+import os
+import signal
+
+import torch
+from torch import distributed
+
+
+class Alone:
+    """One process; the face of `World`, at no cost."""
+
+    rank, size = 0, 1
+    std_mean = staticmethod(torch.std_mean)
+
+    def device(self, name):
+        """The device called `name`."""
+        return torch.device(name)
+
+    def threads(self):
+        """Cores for this process."""
+        return os.cpu_count() or 1
+
+    def average_(self, tensor):
+        """Replace `tensor` by its mean over the processes."""
+        return tensor
+
+    def gather(self, items: list) -> list:
+        """The lists of all processes, joined."""
+        return items
+
+    def share(self, value):
+        """The value that the first process has."""
+        return value
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Which flags are up in any process."""
+        return list(flags)
+
+    def watch(self):
+        """While it is entered, PeerLost is raised when torchrun ends this process because another one has ended."""
+        return contextlib.nullcontext()
+
+
+ALONE = Alone()
+
+
+class World(Alone):
+    """The processes that torchrun started; this is number `rank` of `size`."""
+
+    def __init__(self, device: str):
+        self.backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
+        self.local_rank, self.local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        if self.backend == "nccl":
+            torch.cuda.set_device(self.local_rank)
+        if not distributed.is_initialized():                    # once a process: a second time can wait for ever
+            distributed.init_process_group(self.backend)
+            atexit.register(distributed.destroy_process_group)
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+
+    def device(self, name):
+        device = torch.device(name)
+        return torch.device("cuda", self.local_rank) if device.type == "cuda" and device.index is None else device
+
+    def threads(self):
+        return max(1, super().threads() // self.local_size)
+
+    def average_(self, tensor):
+        with calling():
+            distributed.all_reduce(tensor)
+        return tensor.div_(self.size)
+
+    def std_mean(self, tensor):
+        """Standard deviation and mean over the tensors of all processes together, as torch.std_mean."""
+        sums = torch.stack([torch.ones_like(tensor, dtype=torch.float64).sum(), tensor.double().sum(), tensor.double().square().sum()])
+        with calling():
+            distributed.all_reduce(sums)
+        count, total, squares = sums
+        variance = (squares - total.square() / count) / (count - 1)
+        return variance.clamp(min=0).sqrt().to(tensor.dtype), (total / count).to(tensor.dtype)
+
+    def gather(self, items):
+        lists = [None] * self.size
+        with calling():
+            distributed.all_gather_object(lists, items)
+        return [item for list_ in lists for item in list_]
+
+    def share(self, value):
+        values = [value]
+        with calling():
+            distributed.broadcast_object_list(values)
+        return values[0]
+
+    def any(self, *flags):
+        return [any(flag) for flag in zip(*self.gather([flags]))]
+
+    @contextlib.contextmanager
+    def watch(self):
+        def lost(*_):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise PeerLost("torchrun ends this process, because another one has ended")
+        before = signal.signal(signal.SIGTERM, lost)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def join(device: str) -> Alone:
+    """The world this process belongs to: torchrun's, or nobody's."""
+    return World(device) if "TORCHELASTIC_RUN_ID" in os.environ else ALONE
+
+
+class PeerLost(ConnectionError):
+    """Another process of the run has ended."""
+
+
+@contextlib.contextmanager
+def calling():
+    """Around a call to the other processes: PeerLost if one of them is no longer there."""
+    try:
+        yield
+    except RuntimeError as error:               # what gloo and nccl raise
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)           # torchrun is about to end this one as well: time for a checkpoint
+        raise PeerLost(f"another process of the run has ended ({str(error).splitlines()[0]})") from error
