@@ -18,6 +18,7 @@ The vectorizer is closed after the first three. Shared memory has no name, so no
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -26,8 +27,8 @@ import weakref
 from multiprocessing import connection, reduction
 from types import SimpleNamespace
 
-import cloudpickle
 import numpy as np
+from gymnasium.vector.utils import CloudpickleWrapper
 
 from envs.core.buffers import Buffers
 from puffer_min import handoff
@@ -220,7 +221,7 @@ class ProcessVectorizer(Vectorizer):
 def pickled_by_value(make_env, settings):
     """What makes the environments, for a process that does not share this one's memory."""
     try:
-        return cloudpickle.dumps((make_env, settings))
+        return pickle.dumps(CloudpickleWrapper((make_env, settings)))
     except Exception as error:
         raise TypeError(f"make_env or a setting cannot be pickled for a worker ({error}): give a function or a class, "
                         "or use start_method=\"fork\"") from error

@@ -13,14 +13,13 @@ such as get_state.
 import contextlib
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing import reduction
 from types import SimpleNamespace
-
-import cloudpickle
 
 from puffer_min import handoff
 from puffer_min.batch import make_batch
@@ -58,7 +57,7 @@ def work(job, pipe):
         sys.modules["torch"].set_num_threads(1)                 # for them would last for ever
     batch = None
     try:
-        make_env, settings = cloudpickle.loads(job.made) if isinstance(job.made, bytes) else job.made
+        make_env, settings = pickle.loads(job.made).fn if isinstance(job.made, bytes) else job.made
         batch = make_batch(make_env, job.num_envs, first_env=job.first_env, seed=job.seed, report_interval=0, **settings)
         pipe.send_bytes(packed("ready", describe(batch)))
         descriptor = reduction.recv_handle(pipe)
