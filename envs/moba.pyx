@@ -34,6 +34,8 @@ Rewards       Sum of: `reward_death` for one's death, `reward_xp` for each point
 Log           episode_return, episode_length, score (1 if one's team won, else 0), lost, kills, deaths, level, towers (taken).
 Scripted      Three heroes on the safe lane, one in the middle, one on the off lane: along the lane as creeps do, abilities when they make
               sense, home to heal, not into a tower's reach alone. Ten of them finish games, and neither side wins more often.
+              `rivals="strong"`: those of side 1 choose whom they attack and go down the middle together; they win
+              6 games of 7 against plain ones.
 Fairness      Which half moves first changes every tick, beginning with a coin. The mirror image of a game is a game.
 Speed         Creeps, neutrals, towers and scripted heroes look around on every fourth tick only (moba_minds.pxd says what that changes).
 Files         core/battlefield.py the map; moba_world.pxd entities and grid; moba_combat.pxd fighting, moba_minds.pxd scripted minds,
@@ -78,8 +80,9 @@ cdef inline float clamp(float x) noexcept nogil:
 
 
 cdef class Moba(Native):
-    """moba(num_envs, seed=0, agents=5, autopilot=False, continuous=False, max_ticks=10000, first=None, reward_death=-0.5, reward_xp=0.002,
-    reward_distance=0.01, reward_tower=0.5, reward_win=5.0): see the module's docstring. first: the half that moves first, None for a coin."""
+    """moba(num_envs, seed=0, agents=5, rivals="plain", autopilot=False, continuous=False, max_ticks=10000, first=None, reward_death=-0.1,
+    reward_xp=0.005, reward_distance=0.01, reward_tower=1.0, reward_win=5.0): see the module's docstring. first: the half that moves
+    first, None for a coin."""
 
     cdef Game* games
     cdef Game* blank                # a game at its start, before the coin is thrown
@@ -87,6 +90,8 @@ cdef class Moba(Native):
     cdef readonly object places, flow, distance
     cdef readonly int agents, max_ticks
     cdef readonly bint autopilot, continuous
+    cdef readonly object rivals
+    cdef bint strong
     cdef readonly object first
     cdef int first_half
     cdef readonly float reward_death, reward_xp, reward_distance, reward_tower, reward_win
@@ -94,13 +99,16 @@ cdef class Moba(Native):
     action_names = ("row", "column", "target", "Q", "W", "E")
     observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 
-    def __init__(self, int num_envs=1, *, seed=0, int agents=5, bint autopilot=False, bint continuous=False, int max_ticks=10_000, first=None,
-                 float reward_death=-0.5, float reward_xp=0.002, float reward_distance=0.01, float reward_tower=0.5, float reward_win=5.0, **common):
+    def __init__(self, int num_envs=1, *, seed=0, int agents=5, rivals="plain", bint autopilot=False, bint continuous=False, int max_ticks=10_000,
+                 first=None, float reward_death=-0.1, float reward_xp=0.005, float reward_distance=0.01, float reward_tower=1.0, float reward_win=5.0, **common):
         if agents not in (5, 10):
             raise ValueError(f"agents={agents} given, expected 5 (against scripted heroes) or 10 (both teams learn)")
         if not 1 <= max_ticks <= 1_000_000 or (first is not None and first not in (0, 1)):
             raise ValueError(f"max_ticks={max_ticks}, first={first} given, expected 1 to 1,000,000 ticks and None, 0 or 1")
         self.agents, self.autopilot, self.continuous, self.max_ticks, self.first = agents, autopilot, continuous, max_ticks, first
+        if rivals not in ("plain", "strong"):
+            raise ValueError(f"rivals={rivals!r} given, expected 'plain' or 'strong'")
+        self.rivals, self.strong = rivals, rivals == "strong"
         self.first_half = NOBODY if first is None else first
         self.reward_death, self.reward_xp, self.reward_distance = reward_death, reward_xp, reward_distance
         self.reward_tower, self.reward_win = reward_tower, reward_win
@@ -271,7 +279,7 @@ cdef class Moba(Native):
             if game.tick < entity.stunned_until:
                 continue
             if self.autopilot or half * HEROES >= self.agents:
-                hero_mind(game, &self.terrain, entity, looks(game, slot))
+                hero_mind(game, &self.terrain, entity, looks(game, slot), half == 1 and self.strong)
             else:
                 self.act(i, game, entity)
 

@@ -11,8 +11,8 @@ Neutrals at home with nobody near are asleep: `game.awake` has no bit for them, 
 from libc.stdint cimport int16_t, int32_t, uint64_t
 
 from envs.moba_combat cimport attack, cast, may_cast
-from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits, follow, hero_number, look, nearest,
-                              step_towards, within)
+from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits, follow, gather, hero_number, look,
+                              nearest, step_towards, within)
 
 cdef enum:
     CADENCE = 4
@@ -23,6 +23,7 @@ cdef enum:
     HOME_FIELD = 3
     COMPANY = 3                     # as many of one's side, oneself included, as it takes to go near a tower
     PATIENCE = 48                   # ticks that a hero waits for them
+    MIDDLE = 1                      # the lane on which strong heroes go together
 
 cdef enum:                          # plans of a scripted hero
     ADVANCE, HEAL, WAIT
@@ -135,13 +136,37 @@ cdef inline void scripted_casts(Game* game, Entity* entity, Entity* target, bint
             cast(game, entity, ability, target.id)
 
 
-cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, bint looking) noexcept nogil:
-    """Along the lane as a creep, with abilities; home to heal when badly hurt, and out of a tower's reach unless creeps go before."""
+cdef inline int prey(Game* game, const Entity* entity) noexcept nogil:
+    """Whom a strong hero goes for: of those in sight the one soonest dead, heroes before all others, towers last."""
+    cdef int16_t[122] found
+    cdef int count = gather(game, entity, 1 << (1 - entity.side), SIGHT_REACH, found), n, worth, least = 1 << 30, best = NOBODY
+    cdef const Entity* other
+    for n in range(count):
+        other = &game.entities[found[n]]
+        if not other.exposed:
+            continue
+        worth = other.health + (0 if within(entity, other, entity.reach) else 300)
+        if other.kind == HERO:
+            worth -= 500
+        elif other.kind >= TOWER:
+            worth += 10000
+        if worth < least:
+            least, best = worth, other.id
+    return best
+
+
+cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, bint looking, bint strong) noexcept nogil:
+    """Along the lane as a creep, with abilities; home to heal when badly hurt, and out of a tower's reach unless creeps go before.
+
+    A strong one looks around on every tick, goes for who is soonest dead, and goes down the middle lane with all others.
+    """
     cdef Hero* hero = &game.heroes[hero_number(entity)]
     cdef Entity* target
     cdef bint hurt = 2 * entity.health < entity.max_health
+    cdef int lane = MIDDLE if strong else entity.lane
+    looking |= strong
     if looking:
-        entity.target = <int16_t> nearest(game, entity, 1 << (1 - entity.side), SIGHT_REACH)
+        entity.target = <int16_t> (prey(game, entity) if strong else nearest(game, entity, 1 << (1 - entity.side), SIGHT_REACH))
         if 4 * entity.health < entity.max_health:
             hero.plan = HEAL
         elif hero.plan == HEAL:
@@ -158,6 +183,6 @@ cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, b
         if target != NULL and hero.plan == HEAL:
             attack(game, entity, target)
     elif target == NULL:
-        follow(game, terrain, entity, entity.lane)
+        follow(game, terrain, entity, lane)
     elif not attack(game, entity, target):
         step_towards(game, entity, target.y, target.x)

@@ -247,7 +247,7 @@ def test_the_end_of_time_is_a_truncation_with_the_last_observation_kept():
 # ------------------------------------------------------------------ death, experience, rewards
 
 def test_a_dead_hero_comes_back_at_its_base_after_its_time():
-    stage = Stage()
+    stage = Stage(reward_death=-0.5)
     stage.put(0, 64, 63, attack_at=99), stage.put(HALF + 4, 64, 65, attack_at=3)
     stage.step()
     stage.entities["health"][0] = 1
@@ -336,7 +336,7 @@ def test_a_death_takes_back_what_the_way_had_earned():
 
 # ------------------------------------------------------------------ settings
 
-@pytest.mark.parametrize("settings, words", [({"agents": 3}, "expected 5"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"), ({"first": 2}, "None, 0 or 1")])
+@pytest.mark.parametrize("settings, words", [({"agents": 3}, "expected 5"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"), ({"first": 2}, "None, 0 or 1"), ({"rivals": "kind"}, "expected 'plain' or 'strong'")])
 def test_settings_out_of_range_are_one_sentence(settings, words):
     with pytest.raises(ValueError, match=words):
         envs.make("moba", **settings)

@@ -122,9 +122,9 @@ def test_scripted_heroes_keep_out_of_a_towers_reach_without_creeps_and_go_in_wit
     assert stage.entities["health"][tower] < before - 10 * 22 and stage.distance(2, tower) < 5 and stage.entities["kind"][tower] == TOWER
 
 
-def finished_games(num_games, seed):
+def finished_games(num_games, seed, **settings):
     """(winner, ticks) of the first game in each of `num_games` environments, played by ten scripted heroes."""
-    env = scripted(num_games, seed=seed)
+    env = scripted(num_games, seed=seed, **settings)
     winners, ticks = np.full(num_games, -1), np.zeros(num_games, int)
     for tick in range(1, 20_001):
         _, rewards, terminals, truncations, _ = env.step(env.actions)
@@ -140,6 +140,11 @@ def finished_games(num_games, seed):
 def test_ten_scripted_heroes_finish_games_and_either_side_may_win():
     winners, ticks = finished_games(16, seed=1)
     assert set(winners.tolist()) == {0, 1} and 2500 < ticks.min() and np.median(ticks) < 9000
+
+
+def test_strong_rivals_win_most_games_against_plain_ones():
+    winners, _ = finished_games(24, seed=1, rivals="strong")
+    assert (winners == 1).mean() > 0.65
 
 
 @pytest.mark.long
