@@ -61,6 +61,7 @@ class PythonBatch:
                                      "expected one kind of environment")
         self.single_observation_space, self.single_action_space = driver.single_observation_space, driver.single_action_space
         self.metric_names, self.truncates = driver.metric_names, driver.truncates
+        self.observation_sets = driver.observation_sets
         self.keys, self.idle_action, self.action_names = driver.keys, driver.idle_action, driver.action_names
         self.first_env, self.seed, self.report_interval = first_env, whole_seed(seed), report_interval
         self.num_envs = sum(env.num_envs for env in self.environments)

@@ -50,6 +50,7 @@ class PufferEnv:
                     zeroed. Without a metric named "score" the score is the return.
     truncates       True when episodes can be cut by time: then `self.final_observations` exists, and its row must be filled
                     with the last observation where a truncation is raised.
+    observation_sets   name -> (first, members, size) of sets in the observation, for encoder="set" (encoders.py).
     derived         names of attributes that follow from the others and stay out of a saved state.
     keys, idle_action, action_names   for a person who plays: browser key name -> action, the action of no key, names.
 
@@ -61,6 +62,7 @@ class PufferEnv:
     num_envs = 1
     metric_names = ()
     truncates = False
+    observation_sets = None
     derived = ()
     keys = {}
     idle_action = 0
