@@ -6,7 +6,8 @@ Rules         A map of 64 x 64 cells, at most one entity on a cell; positions ar
               ticks three creeps a lane and side, up to 30 a side. A tick: the heroes act in the order of their index, then the towers,
               neutrals and creeps in theirs. These look for the nearest hostile entity in the square of their sight, attack it when
               it is within reach, else walk towards it, a third of a cell a tick; where the next cell is taken they take a random
-              step. Without a target a creep follows its lane, and a neutral goes home. A hero that falls starts anew at home.
+              step. Without a target a creep follows its lane, and a neutral goes home. A hero that falls starts anew at home,
+              beside the first tower of the middle lane.
 Numbers       hero 500 health, damage 50 within 3 cells every 8 ticks; tower 1800, 100 within 5 every 5; neutral 500 and creep 450, 22
               on a neighbouring cell every 5. Sight 5 cells. Of two targets as near the one of lower index is taken.
 Cadence       `scan_every=5`: an entity looks for a target every fifth tick, staggered by its index so that no tick is a spike, and
@@ -18,7 +19,7 @@ Observation   (11, 11, 3) uint8, the cells around the hero; side 1 sees the map 
 Actions       MultiDiscrete([7, 7, 3, 2, 2, 2]): down and right in sixths of a cell, minus 3; attack nobody, the nearest, the nearest
               hero; strike (60 to every foe within 2 cells), mend (150 health), sprint (double speed for a tick). A skill is followed
               by a rest of 15 ticks; of several the first counts.
-Rewards       For what it kills: hero 1, tower 2, creep or neutral 0.25. For its own death -1.
+Rewards       For what it kills: hero 1, tower 2, creep or neutral 0.5. For its own death -0.25: with -1 they learn to stay at home.
 End           After `limit` ticks, for all ten (terminal: the game is over, nothing is cut off).
 Log           episode_return, episode_length, score (kills), deaths.
 Source        Stream 000 (the MOBA that was to reach a million steps a second); sizes and numbers as in PufferLib's moba of that time.
@@ -41,7 +42,7 @@ cdef extern from * nogil:
     """
     /* by kind: hero, tower, neutral, creep; reach is squared, in cells */
     static const int MAX_HEALTH[] = {500, 1800, 500, 450}, DAMAGE[] = {50, 100, 22, 22}, REACH[] = {9, 25, 2, 2}, PAUSE[] = {8, 5, 5, 5};
-    static const float BOUNTY[] = {1.0f, 2.0f, 0.25f, 0.25f};
+    static const float BOUNTY[] = {1.0f, 2.0f, 0.5f, 0.5f};
     /* side 0's towers; where its three lanes turn, then where side 1's do; both bases */
     static const int TOWER_ROWS[] = {42, 26, 46, 38, 57, 57}, TOWER_COLUMNS[] = {6, 6, 17, 25, 21, 37};
     static const int GOAL_ROWS[] = {5, 32, 58, 58, 31, 5}, GOAL_COLUMNS[] = {5, 31, 58, 58, 32, 5};
@@ -163,7 +164,7 @@ cdef class Skirmish(Native):
         cdef int i, k, side, row, column, at = FIRST_NEUTRAL
         memset(game, 0, sizeof(Game))
         for i in range(10):
-            settle(game, i, i // 5, HERO, opposite_if(i // 5, 60), opposite_if(i // 5, 2 + i % 5))
+            settle(game, i, i // 5, HERO, opposite_if(i // 5, 40), opposite_if(i // 5, 20 + i % 5))
         for i in range(12):
             side = i // 6
             settle(game, FIRST_TOWER + i, side, TOWER, opposite_if(side, TOWER_ROWS[i % 6]), opposite_if(side, TOWER_COLUMNS[i % 6]))
@@ -336,7 +337,7 @@ cdef class Skirmish(Native):
             self.rows.rewards[agents + i] += BOUNTY[kind]
         if kind == HERO:
             self.metrics[2 * (agents + target) + 1] += 1
-            self.rows.rewards[agents + target] -= 1
+            self.rows.rewards[agents + target] -= <float> 0.25
             place(game, target, target // 5, HERO, other.home_row, other.home_column)
 
     cdef inline void move_towards(self, int env, int i, int side, int y, int x) noexcept nogil:

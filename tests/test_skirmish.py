@@ -99,12 +99,14 @@ def test_side_1_sees_the_map_turned_by_half_a_turn():
 
 
 def test_the_hero_stands_in_the_centre_and_what_lies_outside_is_marked():
-    env = fresh()
-    assert (env.observations[:, 5, 5, 0] == OWN_HERO).all()
-    outside = env.observations[0, :, :, 0] == OUTSIDE                               # it stands on row 60, column 2
+    env = fresh(limit=10_000)
+    assert (env.observations[:, 5, 5, 0] == OWN_HERO).all() and not (env.observations[..., 0] == OUTSIDE).any()
     expected = np.zeros((11, 11), bool)
-    expected[9:] = expected[:, :3] = True
-    assert np.array_equal(outside, expected)
+    expected[6:] = expected[:, :5] = True
+    for hero in (0, 5):                                                             # each into the corner behind its base
+        for _ in range(150):
+            act(env, (hero, (6, 0, 0, 0, 0, 0)))
+        assert np.array_equal(env.observations[hero, :, :, 0] == OUTSIDE, expected)
 
 
 def test_a_skill_is_followed_by_its_rest_and_of_several_the_first_counts():

@@ -1,6 +1,6 @@
 """Rung "data layout": no Python objects left. Entities are an array of structs, cells hold their numbers, nobody is number 0.
 
-`draw` and `nearest` are what later rungs exchange.
+`jitter` and `nearest` are what later rungs exchange.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from envs.core.random cimport draw_below, stream_of
 cdef extern from * nogil:
     """
     static const int MAX_HEALTH[] = {500, 1800, 500, 450}, DAMAGE[] = {50, 100, 22, 22}, REACH[] = {9, 25, 2, 2}, PAUSE[] = {8, 5, 5, 5};
-    static const float BOUNTY[] = {1.0f, 2.0f, 0.25f, 0.25f};
+    static const float BOUNTY[] = {1.0f, 2.0f, 0.5f, 0.5f};
     static const int TOWERS[][2] = {{42, 6}, {26, 6}, {46, 17}, {38, 25}, {57, 21}, {57, 37}};
     static const int CORNERS[][2] = {{5, 5}, {32, 31}, {58, 58}}, BASES[][2] = {{58, 5}, {5, 58}};
     """
@@ -85,7 +85,7 @@ cdef class Skirmish:
         return sum(living[11:23]), sum(living[23:151]), sum(living[151:])
 
 
-cdef int draw(Game* game) noexcept nogil:
+cdef int jitter(Game* game) noexcept nogil:
     """-2 to 2."""
     return draw_below(&game.stream, 5) - 2
 
@@ -110,7 +110,7 @@ cdef void start(Game* game, uint64_t seed) noexcept nogil:
     memset(game, 0, sizeof(Game))
     game.stream = stream_of(seed, 0)
     for i in range(10):
-        settle(game, 1 + i, HERO, i // 5, 60, 2 + i % 5)
+        settle(game, 1 + i, HERO, i // 5, 40, 20 + i % 5)
     for i in range(12):
         settle(game, 11 + i, TOWER, i // 6, TOWERS[i % 6][0], TOWERS[i % 6][1])
     for k in range(16):
@@ -251,7 +251,7 @@ cdef void hurt(Game* game, int i, int target, int damage, float* gained) noexcep
     if i <= 10:
         gained[i - FIRST] += BOUNTY[other.kind]
     if target <= 10:
-        gained[target - FIRST] -= 1
+        gained[target - FIRST] -= 0.25
         place(game, target)
 
 
@@ -274,8 +274,8 @@ cdef void move_towards(Game* game, int i, int y, int x) noexcept nogil:
     cdef Entity* entity = &game.entities[i]
     cdef int dy = min(max(y - entity.y, -2), 2), dx = min(max(x - entity.x, -2), 2)
     if not move_to(game, i, entity.y + dy, entity.x + dx):
-        dy, dx = draw(game), 0
-        dx = draw(game)
+        dy = jitter(game)
+        dx = jitter(game)
         move_to(game, i, entity.y + dy, entity.x + dx)
 
 

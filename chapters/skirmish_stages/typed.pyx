@@ -17,7 +17,7 @@ cdef enum:
     NEUTRAL = 2
     CREEP = 3
 
-MAX_HEALTH_OF, DAMAGE_OF, PAUSE_OF, REACH_OF, BOUNTY_OF = [500, 1800, 500, 450], [50, 100, 22, 22], [8, 5, 5, 5], [3, 5, 1.5, 1.5], [1, 2, 0.25, 0.25]
+MAX_HEALTH_OF, DAMAGE_OF, PAUSE_OF, REACH_OF, BOUNTY_OF = [500, 1800, 500, 450], [50, 100, 22, 22], [8, 5, 5, 5], [3, 5, 1.5, 1.5], [1, 2, 0.5, 0.5]
 TOWERS = [(42, 6), (26, 6), (46, 17), (38, 25), (57, 21), (57, 37)]
 CORNERS, BASES = [(5, 5), (32, 31), (58, 58)], [(58, 5), (5, 58)]
 
@@ -60,7 +60,7 @@ cdef class Skirmish:
         cdef int i, k, team
         self.stream, self.tick = stream_of(seed, 0), 0
         self.grid = [[None] * SIZE for _ in range(SIZE)]
-        self.entities = [Entity(i, HERO, i // 5, turned(i // 5, (60, 2 + i % 5))) for i in range(10)]
+        self.entities = [Entity(i, HERO, i // 5, turned(i // 5, (40, 20 + i % 5))) for i in range(10)]
         self.entities += [Entity(10 + i, TOWER, i // 6, turned(i // 6, TOWERS[i % 6])) for i in range(12)]
         for k in range(16):
             camp = draw_below(&self.stream, 20), draw_below(&self.stream, 20)
@@ -201,7 +201,7 @@ cdef class Skirmish:
         if entity.kind == HERO:
             self.gained[entity.index] += BOUNTY_OF[other.kind]
         if other.kind == HERO:
-            self.gained[other.index] -= 1
+            self.gained[other.index] -= 0.25
             self.place(other)
 
     cdef bint move_to(self, Entity entity, int y, int x):

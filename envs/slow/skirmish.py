@@ -19,7 +19,7 @@ MAX_HEALTH = [500, 1800, 500, 450]          # by kind, as the next four
 DAMAGE = [50, 100, 22, 22]
 REACH = [3, 5, 1.5, 1.5]                    # cells
 PAUSE = [8, 5, 5, 5]                        # ticks between two attacks
-BOUNTY = [1.0, 2.0, 0.25, 0.25]
+BOUNTY = [1.0, 2.0, 0.5, 0.5]
 STRIKE, STRIKE_RADIUS, MEND, REST = 60, 2, 150, 15
 WAVE, WAVE_SIZE, SLOTS, RETURN = 200, 3, 30, 600
 TOWERS = [(42, 6), (26, 6), (46, 17), (38, 25), (57, 21), (57, 37)]         # (row, column), team 0; team 1's are opposite
@@ -84,7 +84,7 @@ class Skirmish:
         self.deaths = [0] * self.num_agents
         self.entities = []
         for i in range(self.num_agents):
-            team, home = i // 5, (60, 2 + i % 5)
+            team, home = i // 5, (40, 20 + i % 5)
             self.entities.append(Entity(i, HERO, team, opposite(home) if team else home))
         for team in range(2):
             for cell in TOWERS:
@@ -236,7 +236,7 @@ class Skirmish:
             self.rewards[entity.index] += BOUNTY[other.kind]
         if other.kind == HERO:
             self.deaths[other.index] += 1
-            self.rewards[other.index] -= 1
+            self.rewards[other.index] -= 0.25
             self.place(other, other.home)
 
     def move_to(self, entity, y, x):
