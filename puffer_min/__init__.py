@@ -28,7 +28,7 @@ _HOME = {
     "PufferEnv": "env", "make_vec": "vector", "check_environment": "check", "GymnasiumEnv": "gymnasium_env",
     "as_gymnasium_vector": "adapters.gymnasium_vector", "as_sb3": "adapters.sb3", "PettingZooEnv": "pettingzoo_env",
     "Layout": "emulation", "ActionLayout": "emulation_actions", "as_numpy": "arrays",
-    "train": "training", "Result": "training", "evaluate": "evaluation",
+    "train": "training", "Result": "training", "evaluate": "evaluation", "run_sweep": "sweep",
     "PPO": "ppo", "NotFinite": "ppo", "Config": "config", "Policy": "policy", "Actor": "policy", "RandomPolicy": "policy",
     "load_policy": "checkpoint", "CheckpointError": "checkpoint", "RolloutBuffer": "buffer", "gae": "advantage", "vtrace": "advantage",
     "TerminalDashboard": "dashboard", "read_log": "training_log",

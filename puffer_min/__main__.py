@@ -1,4 +1,4 @@
-"""The command line: `python -m puffer_min train|eval|bench|check|play ...`.
+"""The command line: `python -m puffer_min train|eval|sweep|bench|check|play ...`.
 
 This file only wires: each command is a module with `add_arguments(parser)` and `run(args)`, imported when it is asked for.
 """
@@ -11,6 +11,7 @@ import sys
 COMMANDS = {
     "train": ("training", "train a policy on an environment"),
     "eval": ("evaluation", "play episodes with a trained policy and print what they come to"),
+    "sweep": ("sweep", "search the learner's settings for a high score at a low cost"),
     "bench": ("benchmark", "measure how fast environments are on this machine"),
     "check": ("check", "check an environment against the contract"),
     "play": ("play", "play an environment in the terminal"),

@@ -32,7 +32,7 @@ from puffer_min.defaults import ENVIRONMENT
 from puffer_min.distributed import ALONE, PeerLost, join
 from puffer_min.policy import Actor
 from puffer_min.ppo import PPO
-from puffer_min.training_log import TrainingLog
+from puffer_min.training_log import Silence, TensorBoard, TrainingLog
 from puffer_min.vector import make_vec
 
 
@@ -61,7 +61,7 @@ class Result:
 
 
 def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int | None = None, dashboard: str | Callable | None = None,
-          run_dir=None, resume=None, env_settings: dict | None = None, **overrides) -> Result:
+          tensorboard: bool = False, run_dir=None, resume=None, env_settings: dict | None = None, **overrides) -> Result:
     """Train a policy with PPO.
 
     env           name of a native environment; a callable that makes environments (a class, a function: see `make_vec`); or a
@@ -69,6 +69,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     config        all settings; without it the defaults of the environment (defaults.py)
     seed          of the environment, the weights and the draws; the same seed gives the same run
     dashboard     "terminal", "notebook", or a function called with a dict once an update
+    tensorboard   the same numbers for TensorBoard too, in run_dir/tensorboard
     run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
     resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold, unless overridden
     env_settings  passed on to the environment
@@ -102,7 +103,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         if saved is not None:
             require_same_environment(saved, resume, env, env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
-        return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name, config))
+        return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name, config), tensorboard)
 
 
 class Run:
@@ -116,30 +117,33 @@ class Run:
         self.seconds_before, self.resumed_at = 0.0, None
         self.history = []
 
-    def go(self, show) -> Result:
+    def go(self, show, tensorboard=False) -> Result:
         """Iterate until total_steps, target_score or Ctrl-C."""
-        log = TrainingLog(self.run_dir / "log.jsonl" if self.world.rank == 0 else None, keep_until=self.resumed_at)
-        with contextlib.closing(log), contextlib.closing(show), CtrlC(self.world.size == 1) as ctrl_c, self.world.watch():
+        first = self.world.rank == 0
+        board = TensorBoard(self.run_dir / "tensorboard") if tensorboard and first else Silence()
+        log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at) if first else Silence()
+        with (contextlib.closing(log), contextlib.closing(board), contextlib.closing(show), CtrlC(self.world.size == 1) as ctrl_c,
+              self.world.watch()):
             try:
-                ended = self.iterate(log, show, ctrl_c)
+                ended = self.iterate((log.write, board.write, show), ctrl_c)
             except PeerLost as error:
                 self.learner.buffer.reset()                     # what was half collected is lost
                 self.save()
                 raise PeerLost(f"process {self.world.rank} of {self.world.size} stops at step {self.learner.steps:,}: {error}; "
                                f"its checkpoint is {self.checkpoint}") from error
-        return Result(self.history, Actor(self.learner.policy, seed=self.seed), self.config, self.env_name, self.run_dir, self.checkpoint, ended,
-                      self.description())
+        policy = Actor(self.learner.policy, seed=self.seed)
+        return Result(self.history, policy, self.config, self.env_name, self.run_dir, self.checkpoint, ended, self.description())
 
-    def iterate(self, log, show, ctrl_c) -> str:
-        """Update after update; returns why the run ended."""
+    def iterate(self, readers, ctrl_c) -> str:
+        """Update after update, each shown to all readers; returns why the run ended."""
         learner, config = self.learner, self.config
         learner.clock.restart()
         ended = "done"
         while learner.steps < config.total_steps and ended == "done":
             update = self.describe(learner.iterate())
             self.history.append(update)
-            log.write(update)
-            show(update)
+            for read in readers:
+                read(update)
             if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
                 self.save()
             reached = config.target_score is not None and (learner.episodes.recent_score or -float("inf")) >= config.target_score
@@ -281,17 +285,24 @@ def add_arguments(parser) -> None:
                         help="a setting of the learner (learning_rate=1e-3), or of the environment (env.size=7); may be repeated")
     parser.add_argument("--run-dir", metavar="FOLDER", help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from this checkpoint, exactly as if it had not stopped")
+    parser.add_argument("--tensorboard", action="store_true", help="write the run for TensorBoard too, in FOLDER/tensorboard")
     parser.add_argument("--dashboard", choices=("terminal", "none"), default="terminal", help="what to show while it trains (terminal)")
+
+
+def split_settings(texts) -> tuple[dict, dict | None]:
+    """Settings of the learner, and of the environment (None without any), of ["learning_rate=1e-3", "env.size=7"]."""
+    settings = dict(setting(text) for text in texts)
+    env_settings = {name.removeprefix("env."): value for name, value in settings.items() if name.startswith("env.")}
+    return {name: value for name, value in settings.items() if not name.startswith("env.")}, env_settings or None
 
 
 def run(args) -> int:
     """Train, and say where the output went."""
-    settings = dict(setting(text) for text in args.set)
-    env_settings = {name.removeprefix("env."): value for name, value in settings.items() if name.startswith("env.")}
-    overrides = {name: value for name, value in settings.items() if not name.startswith("env.")}
+    overrides, env_settings = split_settings(args.set)
     environment = load_environment(args.environment) if ":" in args.environment else args.environment
     result = train(environment, seed=args.seed, total_steps=args.total_steps, run_dir=args.run_dir, resume=args.resume,
-                   env_settings=env_settings or None, dashboard=None if args.dashboard == "none" else args.dashboard, **overrides)
+                   tensorboard=args.tensorboard, env_settings=env_settings,
+                   dashboard=None if args.dashboard == "none" else args.dashboard, **overrides)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")
     return 0

@@ -1,4 +1,4 @@
-"""The training log: one JSON object a line, one line an update, on disk from the first update on.
+"""The training log: one JSON object a line, one line an update, on disk from the first update on; and the same for TensorBoard.
 
     {"step": 65536, "seconds": 0.05, "sps": 1310720.0, "score": 0.12, ..., "stages": {"environment": 0.02, ...}}
 
@@ -12,15 +12,9 @@ from pathlib import Path
 
 
 class TrainingLog:
-    """Appends to `path`, or writes nothing if it is None.
-
-    keep_until   lines after that step are dropped first, for a run that goes on from an earlier checkpoint
-    """
+    """Appends to `path`. keep_until: lines after that step are dropped first, for a run that goes on from an earlier checkpoint."""
 
     def __init__(self, path, *, keep_until: int | None = None):
-        self.file = None
-        if path is None:
-            return
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_log(self.path) if line["step"] <= keep_until] if keep_until is not None and self.path.exists() else []
@@ -30,15 +24,46 @@ class TrainingLog:
 
     def write(self, update: dict) -> None:
         """Add one update."""
-        if self.file is not None:
-            self.file.write(json.dumps(_plain(update)) + "\n")
-            self.file.flush()
+        self.file.write(json.dumps(_plain(update)) + "\n")
+        self.file.flush()
 
     def close(self) -> None:
         """Write through to the disk."""
-        if self.file is not None and not self.file.closed:
+        if not self.file.closed:
             os.fsync(self.file.fileno())
             self.file.close()
+
+
+class TensorBoard:
+    """The numbers of each update as TensorBoard's scalars, in `folder`, by agent-step. Raises ImportError where it is not installed."""
+
+    def __init__(self, folder):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ImportError("--tensorboard needs TensorBoard, which is not installed: pip install tensorboard") from error
+        self.writer = SummaryWriter(str(folder))
+
+    def write(self, update: dict) -> None:
+        """Add one update: stages/environment ..., and all other numbers as training/NAME."""
+        numbers = {f"training/{name}": value for name, value in update.items() if isinstance(value, (int, float))}
+        numbers |= {f"stages/{name}": share for name, share in update["stages"].items()}
+        for name, value in numbers.items():
+            self.writer.add_scalar(name, value, update["step"])
+
+    def close(self) -> None:
+        """Write through to the disk."""
+        self.writer.close()
+
+
+class Silence:
+    """A log that nobody reads."""
+
+    def write(self, update: dict) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
 
 
 def read_log(path) -> list[dict]:

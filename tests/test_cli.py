@@ -243,3 +243,23 @@ def test_the_recent_score_is_over_the_last_hundred_episodes_and_none_before():
         statistics.report()
         seen.append(statistics.recent_score)
     assert seen == [None, None, pytest.approx(0.2), pytest.approx(0.4), pytest.approx(0.6)]
+
+
+def test_tensorboard_holds_what_the_log_holds(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    settings = [text for name in ("num_envs=16", "horizon=8", "minibatch_size=64", "torch_threads=1") for text in ("--set", name)]
+    assert main(["train", "squared", "--tensorboard", "--dashboard", "none", "--run-dir", str(tmp_path), "--total-steps", "640", *settings]) == 0
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    history = read_log(tmp_path / "log.jsonl")
+    for name in ("sps", "policy_loss", "score", "learning_rate"):
+        logged = [(update["step"], update[name]) for update in history if update[name] is not None]
+        found = [(event.step, event.value) for event in events.Scalars(f"training/{name}")]
+        assert len(found) == len(logged) and all(f == (step, pytest.approx(value, rel=1e-5)) for f, (step, value) in zip(found, logged))
+    assert len(events.Scalars("stages/learn")) == len(history) == 5
+
+
+def test_without_tensorboard_one_sentence_says_how_to_get_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert main(["train", "squared", "--tensorboard", "--dashboard", "none", "--run-dir", str(tmp_path), "--total-steps", "640"]) == 2
+    assert capsys.readouterr().err == "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard\n"
