@@ -37,7 +37,7 @@ TURNS, SLICE = 7, 0.12          # slices of a contender, seconds each
 
 
 class Work(gymnasium.Env):
-    """A Gymnasium environment whose step keeps a core busy for `seconds`; one step in `rare` for `long_seconds` instead."""
+    """A Gymnasium environment whose step takes `seconds` of a core's time; one step in `rare` takes `long_seconds` instead."""
 
     action_space = Discrete(2)
 
@@ -53,8 +53,8 @@ class Work(gymnasium.Env):
     def step(self, action):
         seconds = self.long_seconds if self.rare and self.np_random.random() < 1 / self.rare else self.seconds
         if seconds:
-            until = time.perf_counter() + seconds
-            while time.perf_counter() < until:
+            until = time.thread_time() + seconds                # not the time on the wall, which passes without a core too
+            while time.thread_time() < until:
                 pass
         return self.observation, 0.0, False, False, {}
 

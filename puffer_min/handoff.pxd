@@ -12,7 +12,7 @@ Linux: futex, not private, so that it works between processes. Elsewhere the sle
 first and 1 millisecond in the end, after which the waiter looks again.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 cdef extern from * nogil:
     """
@@ -40,6 +40,8 @@ cdef extern from * nogil:
     static inline int puffer_swap(uint32_t* word, uint32_t from, uint32_t to) {
         return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
+
+    static inline int32_t puffer_ahead(uint32_t word, uint32_t other) { return (int32_t) (word - other); }
 
     static inline int64_t puffer_now(void) {
         struct timespec t;
@@ -103,6 +105,7 @@ cdef extern from * nogil:
     void store "puffer_store"(uint32_t* word, uint32_t value) noexcept
     uint32_t add "puffer_add"(uint32_t* word, uint32_t value) noexcept                  # returns the value before
     bint swap "puffer_swap"(uint32_t* word, uint32_t old, uint32_t new) noexcept        # whether it was `old`
+    int32_t ahead "puffer_ahead"(uint32_t word, uint32_t other) noexcept                # how far, also where the counter has wrapped
     int64_t now "puffer_now"() noexcept                                                 # nanoseconds of a monotonic clock
     void wake "puffer_wake"(uint32_t* word, uint32_t* sleepers, int count) noexcept     # add 1 and wake up to `count`
     bint wait "puffer_wait"(uint32_t* word, uint32_t seen, uint32_t* sleepers, int64_t spin_ns, int64_t yield_ns,

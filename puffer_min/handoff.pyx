@@ -14,9 +14,9 @@ The caller waits for one word, `events`, whichever worker it is that finishes: t
 by the worker that makes up the number it wants. What the caller writes often has a cache line apart from what the workers
 write. Nothing else happens on the way of a step: no pickle, no pipe, no lock, and a system call only where the other side sleeps.
 
-How long a side waits awake is decided by the cores. As long as caller and workers each have one, it spins for a few microseconds
-and then yields for some more. With more workers than cores it does not spin at all: it yields, so that whoever has work gets the
-core, and soon sleeps. benchmarks/VECTORIZATION.md has the measurements behind the numbers.
+A side that waits yields its core for a while (whoever has work gets it at once), then sleeps. It does not spin: with more workers
+than cores, or other programs on the machine, a spinning side keeps the one it waits for from running. Spinning first, where a core is
+to spare, would save 1 microsecond of 3, and costs 100 where it is not (benchmarks/VECTORIZATION.md).
 """
 
 import os
@@ -25,10 +25,10 @@ from envs.core.freshness import require_fresh
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from envs.core.native cimport Native
-from puffer_min.handoff cimport add, load, now, store, wait, wake
+from puffer_min.handoff cimport add, ahead, load, now, store, wait, wake
 
 cnp.import_array()
 require_fresh("puffer_min.handoff")
@@ -64,7 +64,7 @@ def cores():
 cdef class Handoff:
     """The words of `num_workers` workers in `memory`, a zeroed uint8 array of `Handoff.size(num_workers)` bytes on a cache line.
 
-    spin_us, yield_us   how long a waiting side spins, then yields, before it sleeps; None: by the number of cores
+    spin_us, yield_us   how long a waiting side spins, then yields, before it sleeps
     """
 
     cdef readonly int num_workers
@@ -75,12 +75,10 @@ cdef class Handoff:
     cdef cnp.uint8_t* running                       # the caller's own: which workers have been given something
     cdef uint32_t taken                             # and how many finished steps it has taken
 
-    def __init__(self, cnp.ndarray memory, int num_workers, spin_us=None, yield_us=None):
+    def __init__(self, cnp.ndarray memory, int num_workers, double spin_us=0, double yield_us=100):
         if memory.nbytes < Handoff.size(num_workers) or <size_t> cnp.PyArray_DATA(memory) % LINE:
             raise ValueError(f"memory of {memory.nbytes} bytes given, expected {Handoff.size(num_workers)} on a cache line")
-        crowded = num_workers + 1 > cores()
-        self.spin_ns = int(1000 * (spin_us if spin_us is not None else 0 if crowded else 4))
-        self.yield_ns = int(1000 * (yield_us if yield_us is not None else 100 if crowded else 200))
+        self.spin_ns, self.yield_ns = <int64_t> (1000 * spin_us), <int64_t> (1000 * yield_us)
         self.num_workers, self.memory = num_workers, memory
         self.caller = <CallerLines*> cnp.PyArray_DATA(memory)
         self.workers = <WorkerLines*> (<char*> cnp.PyArray_DATA(memory) + sizeof(CallerLines))
@@ -116,12 +114,12 @@ cdef class Handoff:
             until = now() + SLICE
             while True:
                 events = load(&self.caller.events)
-                if <int32_t> (load(&self.caller.finished) - target) >= 0:
+                if ahead(load(&self.caller.finished), target) >= 0:
                     break
                 if not wait(&self.caller.events, events, &self.caller.sleepers, self.spin_ns, self.yield_ns, until - now()):
                     break
         PyErr_CheckSignals()
-        return <int32_t> (load(&self.caller.finished) - self.taken)
+        return ahead(load(&self.caller.finished), self.taken)
 
     def take_ready(self, int wanted):
         """(worker, status) of the `wanted` workers that finished first, in that order; they are idle from now on."""
@@ -130,7 +128,7 @@ cdef class Handoff:
         found = []
         for worker in range(self.num_workers):
             if self.is_ready(worker):
-                found.append((<int32_t> (self.workers[worker].order - orders), worker))      # a difference: the counter may wrap
+                found.append((ahead(self.workers[worker].order, orders), worker))
         found.sort()
         ready = []
         for _, worker in found[:wanted]:
@@ -229,5 +227,5 @@ cdef class Handoff:
         lines.status = status
         lines.order = add(&self.caller.orders, 1)
         store(&lines.done, ticket)
-        if <int32_t> (add(&self.caller.finished, 1) + 1 - load(&self.caller.target)) >= 0:
+        if ahead(add(&self.caller.finished, 1), load(&self.caller.target)) >= -1:
             wake(&self.caller.events, &self.caller.sleepers, 1)

@@ -49,7 +49,7 @@ class ProcessVectorizer(Vectorizer):
     backend = "process"
 
     def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0, start_method=None,
-                 spin_us=None, yield_us=None, **settings):
+                 spin_us=0, yield_us=100, **settings):
         self._timeout, self._grace, self._creator = timeout, GRACE, os.getpid()
         self._method = start_method or ("fork" if sys.platform == "linux" else "spawn")
         self._bounds, waits = part_bounds(num_envs, num_workers), {"spin_us": spin_us, "yield_us": yield_us}

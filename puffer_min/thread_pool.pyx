@@ -13,11 +13,11 @@ from envs.core.freshness import require_fresh
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from envs.core.native cimport Native
-from puffer_min.handoff cimport add, load, now, store, swap, wait, wake
+from puffer_min.handoff cimport add, ahead, load, now, store, swap, wait, wake
 
 cnp.import_array()
 require_fresh("puffer_min.thread_pool")
@@ -59,7 +59,7 @@ cdef class ThreadPool:
     cdef int64_t alone_ns, together_ns
     cdef int until_trial, trial_length, trial
 
-    def __cinit__(self, list parts, run, *, int64_t spin_us=4, int64_t yield_us=100):
+    def __cinit__(self, list parts, run, *, int64_t spin_us=0, int64_t yield_us=100):
         self.num_parts, self.parts, self.run = len(parts), parts, run
         self.states = <Part*> calloc(self.num_parts, sizeof(Part))
         if self.states == NULL:
@@ -101,7 +101,7 @@ cdef class ThreadPool:
                 self.advance(i)
                 self.states[i].order = add(&self.orders, 1)
                 store(&self.states[i].state, FINISHED)
-                if <int32_t> (add(&self.finished, 1) + 1 - load(&self.target)) >= 0:
+                if ahead(add(&self.finished, 1), load(&self.target)) >= -1:
                     wake(&self.events, &self.caller_asleep, 1)
                 return True
         return False
@@ -135,14 +135,14 @@ cdef class ThreadPool:
             until = now() + SLICE
             while True:
                 events = load(&self.events)
-                if <int32_t> (load(&self.finished) - target) >= 0:
+                if ahead(load(&self.finished), target) >= 0:
                     break
                 if helping and self.run_one():
                     continue
                 if not wait(&self.events, events, &self.caller_asleep, self.spin_ns, self.yield_ns, until - now()):
                     break
         PyErr_CheckSignals()
-        return <int32_t> (load(&self.finished) - self.taken)
+        return ahead(load(&self.finished), self.taken)
 
     def take_ready(self, int wanted):
         """The `wanted` parts that finished first, in that order; they are idle from now on."""
@@ -151,7 +151,7 @@ cdef class ThreadPool:
         found = []
         for i in range(self.num_parts):
             if load(&self.states[i].state) == FINISHED:
-                found.append((<int32_t> (self.states[i].order - orders), i))
+                found.append((ahead(self.states[i].order, orders), i))
         found.sort()
         for _, i in found[:wanted]:
             self.states[i].state = IDLE
