@@ -88,9 +88,9 @@ def load_policy(path, *, seed: int = 0, greedy: bool = False) -> Actor:
 
 
 def require_same_environment(contents: dict, path, env, env_name: str) -> None:
-    """Raise CheckpointError unless the checkpoint was made on this environment."""
+    """Raise CheckpointError unless the checkpoint was made on this environment; env=None compares the names only."""
     given, expected = contents["env_name"], env_name
-    if given == expected:
+    if given == expected and env is not None:
         given = f"{unpack_space(contents['observation_space'])} and {unpack_space(contents['action_space'])}"
         expected = f"{env.single_observation_space} and {env.single_action_space}"
     if given != expected:

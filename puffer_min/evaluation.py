@@ -93,6 +93,8 @@ def run(args) -> int:
     """Play and print; nothing is written."""
     contents = read_checkpoint(args.checkpoint)
     make_env = load_environment(args.environment) if ":" in args.environment else args.environment
+    if isinstance(make_env, str):
+        require_same_environment(contents, args.checkpoint, None, make_env)     # before the checkpoint's settings go to another environment
     settings = contents["env_settings"] | dict(setting(text) for text in args.set)
     env = _sized(make_env, args.episodes, args.seed, settings)
     with env:

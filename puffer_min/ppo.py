@@ -116,7 +116,7 @@ class PPO:
             actions, log_probs = policy.distribution.sample(outputs, self.generator, self.world)
             if recurrent:                                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
-                state = torch.where(living.to(self.device).unsqueeze(1), state, self.state)
+                state = torch.where(self.to_device(living).unsqueeze(1), state, self.state)
             lap("forward")
             buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks,
                                    self.state.cpu() if recurrent else None)
@@ -127,14 +127,16 @@ class PPO:
             buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations, state.cpu() if recurrent else None)
             if recurrent:
                 self.state = state
-                self.state[(living & torch.from_numpy(env.terminals | env.truncations)).to(self.device)] = 0
+                self.state[self.to_device(living & torch.from_numpy(env.terminals | env.truncations))] = 0
             lap("copy")
         values = policy(self.to_device(self.observations), self.state)[1]       # of what comes after the last step
         buffer.record_next_values(values.cpu())
-        buffer.record_final_values(lambda observations, states: policy(self.to_device(observations), states.to(self.device))[1].cpu())
+        buffer.record_final_values(lambda *seen: policy(*map(self.to_device, seen))[1].cpu())
         lap("forward")
 
     def to_device(self, tensor):
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()                                # a copy of its own, from which the device reads while we go on
         return tensor.to(self.device, non_blocking=True)
 
     # ------------------------------------------------------------------ estimate

@@ -85,6 +85,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     if saved is not None:
         if "learner" not in saved:
             raise CheckpointError(f"{resume} holds a policy only, nothing to go on training from; resume from the checkpoint.pt of a run")
+        if isinstance(env, str):
+            require_same_environment(saved, resume, None, env)          # before the checkpoint's settings go to another environment
         config, seed = config or Config(**saved["config"]), saved["seed"]
         env_settings = saved["env_settings"] if env_settings is None else env_settings
     config = settings_for(name_of(env), config, **overrides)

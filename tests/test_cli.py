@@ -263,3 +263,12 @@ def test_without_tensorboard_one_sentence_says_how_to_get_it(monkeypatch, tmp_pa
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert main(["train", "squared", "--tensorboard", "--dashboard", "none", "--run-dir", str(tmp_path), "--total-steps", "640"]) == 2
     assert capsys.readouterr().err == "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard\n"
+
+
+def test_eval_names_the_mismatch_before_it_hands_on_the_settings_of_another_environment(tmp_path, capsys):
+    quick = [*QUICK, "--run-dir", str(tmp_path), "--dashboard", "none"]
+    assert main(["train", "squared", "--set", "env.size=7", *quick]) == 0
+    capsys.readouterr()
+    status, out, error = command(capsys, "eval", "cartpole", "--checkpoint", tmp_path / "checkpoint.pt")
+    assert (status, out) == (2, "")
+    assert error == f"{tmp_path / 'checkpoint.pt'} is a checkpoint of squared, expected one of cartpole: give the checkpoint of this environment\n"
