@@ -549,12 +549,12 @@ cdef void settle(Game* game, int i, int side, int kind, int row, int column) noe
 
 
 cdef void place(Game* game, int i, int side, int kind, int row, int column) noexcept nogil:
-    """Put an entity with full health on a cell, or on the next one that is free."""
+    """Put an entity with full health on a cell, or on the next one that is free; for side 1 the next is to the left."""
     cdef Entity* entity = &game.entities[i]
-    while taken(game, row, column):
-        column += 1
-        if column == SIZE:
-            row, column = (row + 1) % SIZE, 0
+    cdef int cell = row * SIZE + column
+    while taken(game, cell // SIZE, cell % SIZE):
+        cell = (cell + (-1 if side == 1 else 1)) & 4095
+    row, column = cell // SIZE, cell % SIZE
     enter(game, i, side, row, column)
     entity.y, entity.x = <int16_t> centre(row), <int16_t> centre(column)
     entity.health, entity.bar = <int16_t> MAX_HEALTH[kind], 15

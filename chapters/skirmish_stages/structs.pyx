@@ -126,11 +126,10 @@ cdef void start(Game* game, uint64_t seed) noexcept nogil:
 
 cdef void place(Game* game, int i) noexcept nogil:
     cdef Entity* entity = &game.entities[i]
-    cdef int row = entity.home_row, column = entity.home_column
-    while game.cells[row][column]:
-        column += 1
-        if column == SIZE:
-            row, column = (row + 1) % SIZE, 0
+    cdef int cell = entity.home_row * SIZE + entity.home_column, row, column
+    while game.cells[cell // SIZE][cell % SIZE]:
+        cell = (cell + (-1 if entity.team == 1 else 1)) & 4095
+    row, column = cell // SIZE, cell % SIZE
     game.cells[row][column] = i
     entity.row, entity.column, entity.health = row, column, MAX_HEALTH[entity.kind]
     entity.y, entity.x = row * UNIT + UNIT // 2, column * UNIT + UNIT // 2

@@ -76,11 +76,10 @@ cdef class Skirmish:
         return self.observations, []
 
     cdef void place(self, Entity entity):
-        cdef int row = entity.home_row, column = entity.home_column
-        while self.grid[row][column] is not None:
-            column += 1
-            if column == SIZE:
-                row, column = (row + 1) % SIZE, 0
+        cdef int cell = entity.home_row * SIZE + entity.home_column, row, column
+        while self.grid[cell // SIZE][cell % SIZE] is not None:
+            cell = (cell + (-1 if entity.team == 1 else 1)) & 4095
+        row, column = cell // SIZE, cell % SIZE
         self.grid[row][column] = entity
         entity.row, entity.column, entity.health = row, column, entity.max_health
         entity.y, entity.x = row * UNIT + UNIT // 2, column * UNIT + UNIT // 2

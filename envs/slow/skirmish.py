@@ -102,12 +102,11 @@ class Skirmish:
         self.send_wave()
 
     def place(self, entity, cell):
-        """Put an entity with full health on a cell, or on the next one that is free."""
+        """Put an entity with full health on a cell, or on the next one that is free; for team 1 the next is to the left."""
         row, column = cell
         while self.grid[row][column] is not None:
-            column += 1
-            if column == SIZE:
-                row, column = (row + 1) % SIZE, 0
+            following = row * SIZE + column + (-1 if entity.team == 1 else 1)
+            row, column = divmod(following % SIZE**2, SIZE)
         self.grid[row][column] = entity
         entity.row, entity.column = row, column
         entity.y, entity.x = row * UNIT + UNIT // 2, column * UNIT + UNIT // 2
