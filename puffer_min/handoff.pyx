@@ -82,6 +82,7 @@ cdef class Handoff:
         self.num_workers, self.memory = num_workers, memory
         self.caller = <CallerLines*> cnp.PyArray_DATA(memory)
         self.workers = <WorkerLines*> (<char*> cnp.PyArray_DATA(memory) + sizeof(CallerLines))
+        self.taken = self.caller.finished
         self.running_memory = bytearray(num_workers)
         self.running = <cnp.uint8_t*> <char*> self.running_memory
 
@@ -193,7 +194,7 @@ cdef class Handoff:
         cdef WorkerLines* lines = &self.workers[worker]
         cdef Native native = batch if isinstance(batch, Native) else None
         cdef bint compiled = native is not None
-        cdef uint32_t seen = 0
+        cdef uint32_t seen = lines.done
         cdef bint changed, faulty = False
         while True:
             with nogil:

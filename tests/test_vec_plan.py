@@ -64,7 +64,7 @@ def test_batch_asked_for_is_given_if_workers_can_be_divided_so():
 
 def test_plan_says_what_it_measured_and_why_it_chose():
     text = str(choose(measured(UNEVEN), 16, 2))
-    assert text.startswith("process, 8 workers, batches of 8 environments: steps or resets are uneven, so recv returns the half that is ready")
+    assert text.startswith("process, 8 workers, batches of 8 environments: steps or resets are uneven, so recv returns the half")
     assert "a step of one environment takes 198 µs (slowest of 50: 5 ms" in text and "process with 8, asynchronous" in text
     assert "100% of it waiting" not in text and "99% of it waiting" in str(choose(measured(1e-2, busy=0.01), 16, 2))
 

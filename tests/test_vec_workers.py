@@ -1,5 +1,6 @@
 """Processes and threads give what one process gives: the same numbers, the same order, nothing mixed up."""
 
+import os
 import pickle
 import threading
 from functools import partial
@@ -14,7 +15,7 @@ from vectorizer_environments import Counter, Talking, Waiting, Walk
 import envs
 from envs.core.buffers import Buffers
 from puffer_min.contract import ATTRIBUTES
-from puffer_min.handoff import Handoff, cores
+from puffer_min.handoff import DONE, STEP, Handoff, cores
 from puffer_min.vector import make_vec, seed_of
 from puffer_min.vectorizer import part_bounds
 
@@ -357,6 +358,37 @@ def test_handoff_wants_memory_on_a_cache_line():
         Handoff(memory[offset + 8:], 3)
     with pytest.raises(ValueError, match="memory of 64 bytes given"):
         Handoff(memory[offset:offset + 64], 3)
+
+
+def test_turns_are_kept_when_the_counters_wrap():
+    block = np.zeros(Handoff.size(2) + 64, np.uint8)
+    memory = block[-block.ctypes.data % 64:][:Handoff.size(2)]
+    words = memory.view(np.uint32)
+    words[[16, 17, 18]] = 2**32 - 5                             # orders, finished, events
+    for lines in (words[32:64], words[64:96]):
+        lines[[0, 16]] = 2**32 - 5                              # ticket, done
+    caller, steps = Handoff(memory, 2), [0, 0]
+
+    class Answer:
+        def __init__(self, worker):
+            self.worker = worker
+
+        def __call__(self, command):
+            steps[self.worker] += 1
+            return DONE, None
+
+    threads = [threading.Thread(target=Handoff(memory, 2).serve, args=(w, None, Answer(w), os.getppid()), daemon=True) for w in range(2)]
+    for thread in threads:
+        thread.start()
+    for step in range(1, 50):
+        caller.give([0, 1], STEP)
+        while caller.await_any(2) < 2:
+            pass
+        assert sorted(caller.take_ready(2)) == [(0, DONE), (1, DONE)] and steps == [step, step]
+    assert words[0] < 200 and words[32] < 200                   # they did wrap
+    assert caller.stop([0, 1], 10) == [0, 1]
+    for thread in threads:
+        thread.join(10)
 
 
 def test_more_threads_than_cores_are_never_started():
