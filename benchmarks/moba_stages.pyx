@@ -12,7 +12,7 @@
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 
-from envs.moba_minds cimport LOOKING, SIGHT_REACH, TOWER_REACH, WILD_REACH, creep_mind, neutral_mind, tower_mind
+from envs.moba_minds cimport CADENCE, LOOKING, SIGHT_REACH, TOWER_REACH, WILD_REACH, creep_mind, neutral_mind, tower_mind
 from envs.moba_sight cimport OBSERVATION, see_itself, see_records, see_window
 from envs.moba_world cimport (BOTH_TEAMS, CELLS, CREEP_AT, ENTITIES, HALF, HEROES, NEUTRAL_AT, ROW_BYTES, SIGHT, STRIDE, TOWER_AT, TOWERS, Entity, Game,
                               Terrain, follow, lowest_bit, nearest)
@@ -32,7 +32,7 @@ def scan(uint8_t[::1] games, int num_games, bint heroes):
     with nogil:
         for i in range(num_games):
             game = <Game*> &games[i * <int64_t> sizeof(Game)]
-            looking = LOOKING[game.tick & 3]
+            looking = LOOKING[game.tick & (CADENCE - 1)]
             for half in range(2):
                 own = &game.entities[half * HALF]
                 for slot in range(HEROES):
@@ -93,7 +93,7 @@ def think(uint8_t[::1] games, int num_games, const uint8_t[:, :, ::1] flow, cons
     with nogil:
         for i in range(num_games):
             game = <Game*> &games[i * <int64_t> sizeof(Game)]
-            looking = LOOKING[game.tick & 3]
+            looking = LOOKING[game.tick & (CADENCE - 1)]
             game.tick += 1
             for half in range(2):
                 own = &game.entities[half * HALF]

@@ -55,7 +55,7 @@ from libc.string cimport memcpy, memset
 from envs.core.native cimport Native, require
 from envs.core.random cimport draw
 from envs.moba_combat cimport (CAST_REACH, HERO_DAMAGE, HERO_HEALTH, HERO_PACE, HERO_REACH, HERO_SPEED, attack, cast, heal, may_cast)
-from envs.moba_minds cimport LOOKING, creep_mind, hero_mind, looks, neutral_mind, tower_mind
+from envs.moba_minds cimport CADENCE, LOOKING, creep_mind, hero_mind, looks, neutral_mind, tower_mind
 from envs.moba_sight cimport OBSERVATION, RECORD, RECORDS, RECORDS_AT, SCALARS_AT, see
 from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CELLS, CREEP, CREEP_AT, CREEPS, ENTITIES, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NEUTRALS,
                               NOBODY, SIZE, STRIDE, TOWER, TOWER_AT, TOWERS, TREE_CODE, TREE_ID, TURN, UNIT, WILD, Entity, Game, Hero, Terrain,
@@ -286,7 +286,7 @@ cdef class Moba(Native):
     cdef void move_others(self, Game* game, int half) noexcept nogil:
         """Creeps, neutrals and towers of a half. None of them dies by its own half's hand, so the sets may be read once."""
         cdef Entity* own = &game.entities[half * HALF]
-        cdef uint64_t looking = LOOKING[game.tick & 3], some = game.creeps[half], bit
+        cdef uint64_t looking = LOOKING[game.tick & (CADENCE - 1)], some = game.creeps[half], bit
         cdef int slot
         while some:
             slot = lowest_bit(some)

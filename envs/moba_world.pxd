@@ -163,18 +163,16 @@ cdef inline void show(Game* game, const Entity* entity) noexcept nogil:
                                      | <uint32_t> entity.level << 24)
 
 
-cdef inline void mark(Game* game, const Entity* entity, int cell, bint there) noexcept nogil:
-    """Set or clear the entity's bit."""
-    cdef uint8_t* byte = &game.present[entity.side][cell // STRIDE * ROW_BYTES + (cell % STRIDE >> 3)]
-    cdef int bit = 1 << (cell & 7)                      # STRIDE is a multiple of 8
-    byte[0] = <uint8_t> (byte[0] | bit if there else byte[0] & ~bit)
+cdef inline void flip(Game* game, const Entity* entity) noexcept nogil:
+    """Set the entity's bit where it is clear, clear it where it is set."""
+    game.present[entity.side][(entity.y >> 8) * ROW_BYTES + (entity.x >> 11)] ^= <uint8_t> (1 << (entity.x >> 8 & 7))
 
 
 cdef inline void put(Game* game, Entity* entity, int32_t y, int32_t x) noexcept nogil:
     """Stand an entity that is nowhere on a free cell."""
     entity.y, entity.x = y, x
     game.ids[cell_of(entity)] = <uint8_t> (entity.id + 1)
-    mark(game, entity, cell_of(entity), True)
+    flip(game, entity)
     show(game, entity)
 
 
@@ -183,7 +181,7 @@ cdef inline void take(Game* game, const Entity* entity) noexcept nogil:
     cdef int cell = cell_of(entity)
     game.ids[cell] = 0
     game.picture[cell] = FREE_CODE
-    mark(game, entity, cell, False)
+    flip(game, entity)
 
 
 cdef inline bint move_to(Game* game, Entity* entity, int32_t y, int32_t x) noexcept nogil:
@@ -194,8 +192,9 @@ cdef inline bint move_to(Game* game, Entity* entity, int32_t y, int32_t x) noexc
             return False
         game.ids[before], game.ids[after] = 0, <uint8_t> (entity.id + 1)
         game.picture[after], game.picture[before] = game.picture[before], FREE_CODE
-        mark(game, entity, before, False)
-        mark(game, entity, after, True)
+        flip(game, entity)
+        entity.y, entity.x = y, x
+        flip(game, entity)
     entity.y, entity.x = y, x
     return True
 

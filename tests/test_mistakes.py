@@ -11,7 +11,7 @@ import mutants
 import pytest
 from mutants import ROOT
 
-FAILED, CRASHED = 1, (-6, -7, -11)              # pytest's status; abort, bus error, segmentation fault
+FAILED, CRASHED = 1, (-6, -7, -8, -11)          # pytest's status; abort, bus error, arithmetic, segmentation fault
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ PONG, BREAKOUT, CONNECT4, TRIPLE_TRIAD, DRIVE = (f"envs/{name}.pyx" for name in 
 BANDIT, MEMORY, PASSWORD, STOCHASTIC = (f"envs/{name}.pyx" for name in ("bandit", "memory", "password", "stochastic"))
 GRID, GRID_LEVEL, GRID_TWIN = "envs/grid.pyx", "envs/grid.pxd", "tests/test_grid.py::test_the_native_environment_and_its_slow_twin_take_the_same_trajectory"
 SANITY = "tests/test_sanity_tasks.py::test_"
+MOBA, MOBA_RULES = "envs/moba.pyx", "tests/test_moba.py::test_"
 CONTRACT = "tests/test_native_base.py::test_"
 
 MISTAKES = [
@@ -285,6 +286,64 @@ MISTAKES = [
     Mistake("a count where the share belongs", STOCHASTIC,
             "                metric[1] /= self.length\n", "",
             SANITY + "stochastic_is_solved_by_the_right_mixture_and_by_no_single_action"),
+    # ---------------------------------------------------------------- moba
+    Mistake("moba: terminal flag cleared by the self-reset", MOBA,
+            "            metrics[4], metrics[5] = game.entities", "            self.rows.terminals[agent] = 0\n            metrics[4], metrics[5] = game.entities",
+            MOBA_RULES + "the_game_is_won_when_an_ancient_falls"),
+    Mistake("moba: first observation after reset left empty", MOBA,
+            "            self.start(i)\n            self.observe(i, <uint8_t*> self.rows.observations)\n", "            self.start(i)\n",
+            CONTRACT + "the_first_observation_after_reset_is_filled[moba]"),
+    Mistake("moba: last observation lost at the end of time", MOBA,
+            "            self.observe(i, <uint8_t*> self.rows.final_observations)\n", "            pass\n",
+            MOBA_RULES + "the_end_of_time_is_a_truncation_with_the_last_observation_kept"),
+    Mistake("moba: allocation of sizeof(pointer)", MOBA,
+            "num_envs * sizeof(Game)", "num_envs * sizeof(Game*)",
+            CONTRACT + "a_saved_state_resumes_exactly[moba]"),
+    Mistake("moba: several agents' logs in one", MOBA,
+            "self.metrics + METRICS * agent", "self.metrics + METRICS * i",
+            MOBA_RULES + "the_game_is_won_when_an_ancient_falls"),
+    Mistake("moba: walking to and fro pays", MOBA,
+            "self.reward_distance * (hero.known_distance - distance)", "self.reward_distance * max(0, hero.known_distance - distance)",
+            MOBA_RULES + "standing_still_earns_nothing_and_walking_to_and_fro_neither"),
+    Mistake("moba: a fallen tower rewarded at every step", MOBA,
+            "        game.known_fallen = game.fallen\n", "",
+            MOBA_RULES + "each_reward_has_its_weight_and_no_other[reward_tower-2.0]"),
+    Mistake("moba: rows and columns exchanged in the continuous mode", MOBA,
+            "<int32_t> (speed * clamp(real[0])), <int32_t> (speed * clamp(real[1]))", "<int32_t> (speed * clamp(real[1])), <int32_t> (speed * clamp(real[0]))",
+            MOBA_RULES + "continuous_actions_mean_what_discrete_ones_mean"),
+    Mistake("moba: the same half always moves first", MOBA,
+            "cdef int half = (game.first + game.tick) & 1, n", "cdef int half = 0, n",
+            "tests/test_moba_symmetry.py::test_the_mirrored_game_takes_the_mirrored_course[settings0]"),
+    Mistake("moba: all creeps look around on the same tick", MOBA,
+            "&own[CREEP_AT + slot], looking >> slot & 1)", "&own[CREEP_AT + slot], (game.tick & 3) == 0)",
+            "tests/test_moba_minds.py::test_every_tick_has_its_share_of_those_who_look_around"),
+    Mistake("moba: a dead target kept", "envs/moba_minds.pxd",
+            "if target.alive and target.exposed and within(", "if target.exposed and within(",
+            "tests/test_moba_minds.py::test_a_dead_target_is_forgotten_on_the_next_tick"),
+    Mistake("moba: swapped row and column in the records", "envs/moba_sight.pxd",
+            "sign * (other.y - entity.y) + REACH", "sign * (other.x - entity.x) + REACH",
+            MOBA_RULES + "rows_and_columns_are_not_exchanged_in_any_plane"),
+    Mistake("moba: the first ten found, not the nearest", "envs/moba_sight.pxd",
+            "while n > 0 and keys[n - 1] > key:", "while False:",
+            MOBA_RULES + "observations_are_those_of_a_slow_recomputation[settings0]"),
+    Mistake("moba: health divided in integers", "envs/moba_world.pxd",
+            "entity.health * 255 // entity.max_health", "entity.health // entity.max_health * 255",
+            MOBA_RULES + "observations_are_those_of_a_slow_recomputation[settings0]"),
+    Mistake("moba: two entities on one cell", "envs/moba_world.pxd",
+            "        if game.ids[after] != 0:\n            return False\n", "        if game.ids[after] == TREE_ID:\n            return False\n",
+            MOBA_RULES + "ids_picture_bitboards_and_sets_are_those_of_the_entities[settings0]"),
+    Mistake("moba: a healing that the picture does not show", "envs/moba_combat.pxd",
+            "    entity.health = min(entity.health + health, entity.max_health)\n    show(game, entity)\n", "    entity.health = min(entity.health + health, entity.max_health)\n",
+            MOBA_RULES + "ids_picture_bitboards_and_sets_are_those_of_the_entities[settings0]"),
+    Mistake("moba: the wrong tower exposed", "envs/moba_combat.pxd",
+            "towers[slot + 3].exposed = 1", "towers[slot + 1].exposed = 1",
+            MOBA_RULES + "towers_fall_from_the_outermost_inwards_and_the_ancient_last"),
+    Mistake("moba: abilities for nothing", "envs/moba_combat.pxd",
+            "    hero.mana -= COST[kind][ability]\n", "",
+            "tests/test_moba_abilities.py::test_an_ability_costs_its_mana_once_and_cools_down[ability0-0]"),
+    Mistake("moba: abilities that hurt towers", "envs/moba_combat.pxd",
+            "if victim.kind >= TOWER or (creeps_only", "if (creeps_only",
+            "tests/test_moba_abilities.py::test_abilities_do_nothing_to_towers_and_ancients[2]"),
 ]
 by_what = pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.what for mistake in MISTAKES])
 by_source = pytest.mark.parametrize("source", sorted({mistake.source for mistake in MISTAKES}))

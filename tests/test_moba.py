@@ -314,9 +314,9 @@ def test_standing_still_earns_nothing_and_walking_to_and_fro_neither():
     for step in range(280):                             # before the creeps meet
         env.actions[:] = IDLE
         if step < 140:
-            env.actions[:, :2] = (0, 6) if step % 2 else (6, 0)
+            env.actions[:, :2] = (0, 6) if step // 10 % 2 else (6, 0)
         total += env.step(env.actions)[1]
-    assert np.abs(total).max() < 0.05
+    assert np.abs(total).max() < 0.15
 
 
 def test_a_death_takes_back_what_the_way_had_earned():
