@@ -25,12 +25,18 @@ require_fresh("puffer_min.thread_pool")
 cdef enum State:
     IDLE, READY, RUNNING, FINISHED
 
+cdef enum Trial:
+    NONE, ALONE, TOGETHER
+
 cdef enum:
     SLICE = 50_000_000              # ns; how often the caller looks after signals
     HELPER_SLICE = 1_000_000_000
-    TRIALS = 3                      # steps in a row by which a way of stepping is judged: the fastest counts
-    FIRST_TRIAL = 4                 # the steps at which both ways are tried: these, then twice as many, ... up to every LAST_TRIAL
-    LAST_TRIAL = 4096
+    TRIAL = 1_000_000               # ns; a way of stepping is tried for so long (a sleeping thread must get a core), the fastest step counts,
+    TRIAL_STEPS = 3                 # and at least for so many steps
+    FIRST_PAUSE = 2_000_000         # ns between trials: at first, then twice as long, ...
+    LAST_PAUSE = 500_000_000        # up to this
+
+cdef int64_t FOREVER = 2**62
 
 ctypedef void (*Advance)(void*) noexcept nogil
 
@@ -56,8 +62,9 @@ cdef class ThreadPool:
     cdef uint32_t work, helpers_asleep, orders, finished, taken, target, events, caller_asleep, stopping
     cdef readonly int helpers
     cdef bint alone
-    cdef int64_t alone_ns, together_ns
-    cdef int until_trial, trial_length, trial
+    cdef Trial trial
+    cdef int trial_steps
+    cdef int64_t alone_ns, together_ns, trial_began, pause, next_trial
 
     def __cinit__(self, list parts, run, *, int64_t spin_us=0, int64_t yield_us=100):
         self.num_parts, self.parts, self.run = len(parts), parts, run
@@ -68,8 +75,7 @@ cdef class ThreadPool:
         for i, part in enumerate(parts):
             self.states[i].native = <void*> part if isinstance(part, Native) else NULL
         self.spin_ns, self.yield_ns = 1000 * spin_us, 1000 * yield_us
-        self.trial_length, self.until_trial = FIRST_TRIAL, FIRST_TRIAL
-        self.alone_ns = self.together_ns = -1
+        self.pause, self.next_trial = FIRST_PAUSE, now() + FIRST_PAUSE
 
     def __dealloc__(self):
         free(self.states)
@@ -163,13 +169,13 @@ cdef class ThreadPool:
 
         Returns whether there is something to look at: a part was stepped by Python, or the debug build has found a fault.
         """
-        cdef int64_t began = now(), spent
+        cdef int64_t began = now()
         cdef bint alone = self.alone
         cdef int i
         if self.helpers == 0 or self.num_parts == 1:
             alone = True
-        elif self.trial:                            # TRIALS steps alone, then as many with the others
-            alone = self.trial > TRIALS
+        elif self.trial != NONE:
+            alone = self.trial == ALONE
         if alone:
             with nogil:
                 for i in range(self.num_parts):
@@ -182,8 +188,7 @@ cdef class ThreadPool:
                 self.states[i].state = IDLE
             self.taken += <uint32_t> self.num_parts
         if self.helpers:
-            spent = now() - began
-            self.judge(alone, spent)
+            self.judge(began, now())
         return self.remarkable()
 
     cdef bint remarkable(self):
@@ -193,22 +198,26 @@ cdef class ThreadPool:
                 return True
         return False
 
-    cdef void judge(self, bint alone, int64_t spent) noexcept nogil:
-        """Remember how long a step of a trial took; at its end decide, and set the time of the next."""
-        if self.trial:
-            if alone:
-                self.alone_ns = spent if self.alone_ns < 0 else min(self.alone_ns, spent)
-            else:
-                self.together_ns = spent if self.together_ns < 0 else min(self.together_ns, spent)
-            self.trial -= 1
-            if self.trial == 0:
-                self.alone = self.alone_ns < self.together_ns
-                self.trial_length = min(2 * self.trial_length, LAST_TRIAL)
-                self.until_trial = self.trial_length
+    cdef void judge(self, int64_t began, int64_t ended) noexcept nogil:
+        """After a step: take its time if it was a trial, go on to the next trial if it is time, and after both decide."""
+        if self.trial == NONE:
+            if ended > self.next_trial:
+                self.trial, self.trial_began, self.trial_steps, self.alone_ns = ALONE, ended, 0, FOREVER
+            return
+        self.trial_steps += 1
+        if self.trial == ALONE:
+            self.alone_ns = min(self.alone_ns, ended - began)
         else:
-            self.until_trial -= 1
-            if self.until_trial <= 0:
-                self.trial, self.alone_ns, self.together_ns = 2 * TRIALS, -1, -1
+            self.together_ns = min(self.together_ns, ended - began)
+        if self.trial_steps < TRIAL_STEPS or ended - self.trial_began < TRIAL:
+            return
+        if self.trial == ALONE:
+            self.trial, self.trial_began, self.trial_steps, self.together_ns = TOGETHER, ended, 0, FOREVER
+        else:
+            self.alone = self.alone_ns < self.together_ns
+            self.trial = NONE
+            self.pause = min(2 * self.pause, LAST_PAUSE)
+            self.next_trial = ended + self.pause
 
     @property
     def mode(self):
