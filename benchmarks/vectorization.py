@@ -357,15 +357,18 @@ def plot(results, path):
     """Empty steps of all vectorizers beside each other, and the simulated scaling."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    if "trivial" in results:
+    drawn = [part for part in ("trivial", "scaling") if part in results]
+    figure = Figure(figsize=(6.5 * max(1, len(drawn)), 5.5), layout="constrained")
+    panels = dict(zip(drawn, np.ravel(figure.subplots(1, max(1, len(drawn))))))
+    if "trivial" in drawn:
+        left = panels["trivial"]
         rates = results["trivial"][-1]["rates"]
         names = sorted(rates, key=rates.get)
         colours = ["tab:orange" if name.startswith("ours") else "tab:grey" for name in names]
         left.barh(names, [rates[name] for name in names], color=colours)
         left.set(xscale="log", xlabel="env-steps/s", title=f"{results['trivial'][-1]['title']}, {cores()} cores")
-    if "scaling" in results:
+    if "scaling" in drawn:
+        right = panels["scaling"]
         for table, colour in zip(results["scaling"], ("tab:blue", "tab:green", "tab:orange", "tab:red")):
             for use, style in (("synchronous", "--"), ("asynchronous", "-")):
                 right.plot([row["cores"] for row in table["rows"]], [row[use] / row["ideal"] for row in table["rows"]], style, color=colour,
