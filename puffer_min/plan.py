@@ -84,8 +84,8 @@ class Plan:
         return f"{chosen}\n  measured: {self.profile}\n  predicted env-steps/s: {rates}"
 
 
-def profile(make_env, num_envs, seed=0, seconds=SECONDS, **settings):
-    """Step one environment (native: all of them) for a moment. It is made in this process, and closed."""
+def profile(make_env, num_envs, settings, seed=0, seconds=SECONDS):
+    """Step one environment, then a batch of cheap ones, for a moment. They are made in this process with `settings`, and closed."""
     began = time.perf_counter()
     batch = make_batch(make_env, 1, seed=seed, report_interval=0, **settings)
     making = time.perf_counter() - began
@@ -139,7 +139,7 @@ def plan_for(make_env, num_envs, most_workers=None, batch_envs=None, seed=0, **s
     most_workers    at most so many, None for a free choice
     batch_envs      environments that `recv` must return, None for a free choice
     """
-    measured = profile(make_env, num_envs, seed=seed, **settings)
+    measured = profile(make_env, num_envs, settings, seed)
     return choose(measured, num_envs, cores(), most_workers, batch_envs)
 
 

@@ -81,11 +81,25 @@ def test_waiting_is_told_from_working_whatever_else_the_machine_does():
                 pass
             return super().step(actions)
 
-    assert profile(Sleeping, 4, seconds=0.05).busy < 0.5 and profile(Working, 4, seconds=0.05).busy == 1.0
+    assert profile(Sleeping, 4, {}, seconds=0.05).busy < 0.5 and profile(Working, 4, {}, seconds=0.05).busy == 1.0
+
+
+def test_settings_reach_the_environment_whatever_they_are_called():
+    class Lasting(Counter):
+        def __init__(self, seconds, steps, **base):
+            self.seconds, self.steps = seconds, steps
+            super().__init__(**base)
+
+        def step(self, actions):
+            time.sleep(self.seconds)
+            return super().step(actions)
+
+    with make_vec(Lasting, 2, backend="auto", seconds=0.005, steps=1) as vec:
+        assert vec.plan.profile.step > 0.004
 
 
 def test_a_slow_environment_is_measured_by_a_few_steps():
-    assert len(profile(Counter, 4, seconds=0).steps) == LEAST_STEPS
+    assert len(profile(Counter, 4, {}, seconds=0).steps) == LEAST_STEPS
 
 
 @pytest.mark.parametrize("make_env", ["squared", Walk])
