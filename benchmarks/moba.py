@@ -84,11 +84,13 @@ def stages(num_games, agents, autopilot, seconds):
         return best_time(call, seconds) / count / num_games * 1e9
 
     def see(**parts):
-        return repeated(kernel.observe, games, num_games, rows, made.flow, made.distance, agents, *(parts.get(p, False) for p in ("window", "records", "scalars")))
+        wanted = (parts.get(part, False) for part in ("window", "records", "scalars"))
+        return repeated(kernel.observe, games, num_games, rows, made.flow, made.distance, agents, *wanted)
 
     empty = see()
-    found = {"step": repeated(env.step, actions), "scan": repeated(kernel.scan, games, num_games, autopilot), "window": see(window=True) - empty,
-             "records": see(records=True) - empty, "scalars": see(scalars=True) - empty, "touch": repeated(kernel.touch, games, numbers, rows)}
+    found = {"step": repeated(env.step, actions), "touch": repeated(kernel.touch, games, numbers, rows),
+             "scan": repeated(kernel.scan, games, num_games, autopilot), "window": see(window=True) - empty,
+             "records": see(records=True) - empty, "scalars": see(scalars=True) - empty}
     for name in ("move", "think"):                              # they change the games: a fresh copy for every few ticks
         copy, times = games.copy(), []
         for _ in range(max(3, int(seconds / 0.002))):

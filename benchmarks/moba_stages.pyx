@@ -10,12 +10,12 @@
 `games` are the bytes of the games (`get_state()["blocks"][-1]`); move and think change them.
 """
 
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from envs.moba_minds cimport CADENCE, LOOKING, SIGHT_REACH, TOWER_REACH, WILD_REACH, creep_mind, neutral_mind, tower_mind
 from envs.moba_sight cimport OBSERVATION, see_itself, see_records, see_window
-from envs.moba_world cimport (BOTH_TEAMS, CELLS, CREEP_AT, ENTITIES, HALF, HEROES, NEUTRAL_AT, ROW_BYTES, SIGHT, STRIDE, TOWER_AT, TOWERS, Entity, Game,
-                              Terrain, follow, lowest_bit, nearest)
+from envs.moba_world cimport (BOTH_TEAMS, CREEP_AT, ENTITIES, HALF, HEROES, NEUTRAL_AT, ROW_BYTES, SIGHT, STRIDE, TOWER_AT, TOWERS, Entity,
+                              Game, Terrain, follow, lowest_bit, nearest)
 
 
 def size_of_game():
@@ -118,8 +118,8 @@ def think(uint8_t[::1] games, int num_games, const uint8_t[:, :, ::1] flow, cons
     return minds
 
 
-def observe(uint8_t[::1] games, int num_games, uint8_t[:, ::1] rows, const uint8_t[:, :, ::1] flow, const uint8_t[:, ::1] distance, int heroes,
-            bint window, bint records, bint scalars):
+def observe(uint8_t[::1] games, int num_games, uint8_t[:, ::1] rows, const uint8_t[:, :, ::1] flow, const uint8_t[:, ::1] distance,
+            int heroes, bint window, bint records, bint scalars):
     """The parts asked for of the observations of the first `heroes` heroes of each game."""
     cdef Terrain terrain = terrain_of(flow, distance)
     cdef Game* game

@@ -28,9 +28,9 @@ Actions       MultiDiscrete([7, 7, 3, 2, 2, 2]): speed along rows and along colu
               for side 1 as the observation is), whom to prefer (0 the nearest, 1 the weakest, 2 heroes), cast Q, W, E. A basic
               attack needs no action: it is made whenever there is a target in reach. `continuous=True`: Box(-1, 1, (6,)) with the same
               meaning; the target is chosen by thirds, an ability is cast above 0.
-Rewards       Sum of: `reward_death` for one's death, `reward_xp` for each point of experience, `reward_distance` for each cell nearer to the
-              rival ancient (on foot; a death takes back what was gained), `reward_tower` for each rival tower that falls and against it for
-              each own one, `reward_win` at the end, negative for the losers.
+Rewards       Sum of: `reward_death` for one's death, `reward_xp` for each point of experience, `reward_distance` for each cell nearer to
+              the rival ancient (on foot; a death takes back what was gained), `reward_tower` for each rival tower that falls, and its
+              opposite for each own one, `reward_win` at the end, negative for the losers.
 Log           episode_return, episode_length, score (1 if one's team won, else 0), lost, kills, deaths, level, towers (taken).
 Scripted      Three heroes on the safe lane, one in the middle, one on the off lane: along the lane as creeps do, abilities when they make
               sense, home to heal, not into a tower's reach alone. Ten of them finish games, and neither side wins more often.
@@ -38,8 +38,8 @@ Scripted      Three heroes on the safe lane, one in the middle, one on the off l
               6 games of 7 against plain ones.
 Fairness      Which half moves first changes every tick, beginning with a coin. The mirror image of a game is a game.
 Speed         Creeps, neutrals, towers and scripted heroes look around on every fourth tick only (moba_minds.pxd says what that changes).
-Files         core/battlefield.py the map; moba_world.pxd entities and grid; moba_combat.pxd fighting, moba_minds.pxd scripted minds,
-              moba_sight.pxd observations.
+Files         core/battlefield.py the map; moba_world.pxd entities and grid, moba_spawn.pxd their birth, moba_combat.pxd fighting,
+              moba_minds.pxd scripted minds, moba_sight.pxd observations.
 Source        stream 000 and PufferLib's Ocean `moba` for the idea, the counts and most numbers; the code is new.
 """
 
@@ -50,27 +50,24 @@ from envs.core import battlefield, moba_picture
 
 cimport numpy as cnp
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
-from envs.core.native cimport Native, require
+from envs.core.native cimport Native
 from envs.core.random cimport draw
-from envs.moba_combat cimport (CAST_REACH, HERO_DAMAGE, HERO_HEALTH, HERO_PACE, HERO_REACH, HERO_SPEED, attack, cast, heal, may_cast)
+from envs.moba_combat cimport CAST_REACH, attack, cast, heal, may_cast
 from envs.moba_minds cimport CADENCE, LOOKING, creep_mind, hero_mind, looks, neutral_mind, tower_mind
 from envs.moba_sight cimport OBSERVATION, RECORD, RECORDS, RECORDS_AT, SCALARS_AT, see
-from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CELLS, CREEP, CREEP_AT, CREEPS, ENTITIES, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NEUTRALS,
-                              NOBODY, SIZE, STRIDE, TOWER, TOWER_AT, TOWERS, TREE_CODE, TREE_ID, TURN, UNIT, WILD, Entity, Game, Hero, Terrain,
-                              gather, hero_number, lowest_bit, mirrored, next_step, pace_of, put, put_near, relative, show, step_by, within)
+from envs.moba_spawn cimport bring_back, equip, send_wave, steps_to_go, wake_camps
+from envs.moba_world cimport (ANCIENT, BORDER, CREEP_AT, ENTITIES, HALF, HERO, HEROES, NEUTRAL_AT, NOBODY, STRIDE, TOWER, TOWER_AT, TOWERS,
+                              TREE_CODE, TREE_ID, UNIT, WILD, Entity, Game, Hero, Terrain, gather, hero_number, lowest_bit, pace_of,
+                              relative, step_by, within)
 
 cdef enum:
     WAVE_TICKS = 150
-    WAVE = 5                        # creeps of a wave on each lane
     NEUTRAL_TICKS = 600
-    GROWTH = 2                      # levels that new creeps gain by each rival tower that has fallen
-    ALL_CREEPS = 50
     BASE_REACH = 2048               # 8 cells: as near to their home heroes heal
     METRICS = 6
 
-cdef int[5] LANE_OF_HERO = [0, 0, 1, 2, 0]
 KEYS = {"ArrowUp": (0, 3, 0, 0, 0, 0), "ArrowDown": (6, 3, 0, 0, 0, 0), "ArrowLeft": (3, 0, 0, 0, 0, 0), "ArrowRight": (3, 6, 0, 0, 0, 0),
         "q": (3, 3, 0, 1, 0, 0), "w": (3, 3, 0, 0, 1, 0), "e": (3, 3, 0, 0, 0, 1), "2": (3, 3, 1, 0, 0, 0), "3": (3, 3, 2, 0, 0, 0)}
 
@@ -99,8 +96,9 @@ cdef class Moba(Native):
     action_names = ("row", "column", "target", "Q", "W", "E")
     observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 
-    def __init__(self, int num_envs=1, *, seed=0, int agents=5, rivals="plain", bint autopilot=False, bint continuous=False, int max_ticks=10_000,
-                 first=None, float reward_death=-0.1, float reward_xp=0.005, float reward_distance=0.01, float reward_tower=1.0, float reward_win=5.0, **common):
+    def __init__(self, int num_envs=1, *, seed=0, int agents=5, rivals="plain", bint autopilot=False, bint continuous=False,
+                 int max_ticks=10_000, first=None, float reward_death=-0.1, float reward_xp=0.005, float reward_distance=0.01,
+                 float reward_tower=1.0, float reward_win=5.0, **common):
         if agents not in (5, 10):
             raise ValueError(f"agents={agents} given, expected 5 (against scripted heroes) or 10 (both teams learn)")
         if not 1 <= max_ticks <= 1_000_000 or (first is not None and first not in (0, 1)):
@@ -137,94 +135,7 @@ cdef class Moba(Native):
                     game.picture[row * STRIDE + column] = TREE_CODE
         game.winner = NOBODY
         for id in range(ENTITIES):
-            self.equip(game, id)
-
-    # ------------------------------------------------------------------ entities come into being
-
-    cdef void equip(self, Game* game, int id) noexcept nogil:
-        """An entity of the start; creeps only get their number."""
-        cdef Entity* entity = &game.entities[id]
-        cdef int half = id // HALF, slot = id % HALF, tier
-        entity.id, entity.half, entity.side, entity.level, entity.target, entity.exposed = <int16_t> id, <uint8_t> half, <uint8_t> half, 1, NOBODY, 1
-        if slot < CREEP_AT:
-            entity.kind, entity.lane = HERO, <uint8_t> LANE_OF_HERO[slot]
-            entity.health = entity.max_health = HERO_HEALTH[slot]
-            entity.damage, entity.reach = HERO_DAMAGE[slot], HERO_REACH[slot]
-            entity.speed, entity.pace = <int16_t> HERO_SPEED[slot], <int16_t> HERO_PACE[slot]
-            game.heroes[hero_number(entity)].mana = game.heroes[hero_number(entity)].max_mana = 100
-        elif slot < NEUTRAL_AT:
-            entity.kind = CREEP
-            return
-        elif slot < TOWER_AT:
-            entity.kind, entity.side = NEUTRAL, WILD
-            entity.health = entity.max_health = 500
-            entity.damage, entity.reach, entity.speed, entity.pace, entity.bounty = 22, 480, 90, 5, 35
-        elif slot < ANCIENT_AT:
-            tier = 1 + (slot - TOWER_AT) // 3
-            entity.kind, entity.level, entity.exposed = TOWER, <uint8_t> tier, tier == 1
-            entity.health = entity.max_health = 1800 if tier == 1 else 2500
-            entity.damage, entity.reach, entity.pace, entity.bounty = 100 if tier == 1 else 190, 1280, 5, 800 * tier
-        else:
-            entity.kind, entity.exposed, entity.bounty = ANCIENT, 0, 0
-            entity.health = entity.max_health = 4500
-        entity.home_y, entity.home_x = self.place_of(half, slot, 0), self.place_of(half, slot, 1)
-        entity.alive = 1
-        put(game, entity, entity.home_y, entity.home_x)
-        if slot >= TOWER_AT:
-            game.towers[half] |= <uint64_t> 1 << (slot - TOWER_AT)
-        elif slot >= NEUTRAL_AT:
-            game.neutrals[half] |= <uint64_t> 1 << (slot - NEUTRAL_AT)
-        else:
-            game.heroes[hero_number(entity)].known_distance = self.to_go(entity)
-
-    cdef int32_t place_of(self, int half, int slot, int axis) noexcept nogil:
-        """Row (0) or column (1) of a slot's place as a position: the middle of the cell, turned for half 1."""
-        cdef int32_t at = (self.terrain.places[2 * slot + axis] + BORDER) * UNIT + UNIT // 2
-        return at if half == 0 else TURN - at
-
-    cdef void send_wave(self, Game* game, int half) noexcept nogil:
-        """Five creeps on each lane, in the slots that are free; the better the more rival towers have fallen, so that games come to an end."""
-        cdef Entity* creep
-        cdef uint64_t free
-        cdef int lane, n, slot, level = min(30, 1 + GROWTH * game.fallen[1 - half])
-        for lane in range(3):
-            for n in range(WAVE):
-                free = ~game.creeps[half] & ((<uint64_t> 1 << ALL_CREEPS) - 1)
-                if free == 0:
-                    return
-                slot = lowest_bit(free)
-                creep = &game.entities[half * HALF + CREEP_AT + slot]
-                creep.lane, creep.level, creep.target = <uint8_t> lane, <uint8_t> level, NOBODY
-                creep.health = creep.max_health = 430 + 20 * level
-                creep.damage, creep.reach = 20 + 2 * level, 480 if n < WAVE - 1 else 1024       # the last one shoots
-                creep.speed, creep.pace, creep.bounty = 90, 5, 60
-                creep.attack_at = creep.stunned_until = creep.slowed_until = 0
-                creep.alive = 1
-                if put_near(game, creep, self.place_of(half, CREEP_AT + lane, 0), self.place_of(half, CREEP_AT + lane, 1), 5):
-                    game.creeps[half] |= <uint64_t> 1 << slot
-                else:
-                    creep.alive = 0
-
-    cdef void wake_camps(self, Game* game, int half) noexcept nogil:
-        """The dead neutrals come back where their place is free."""
-        cdef uint64_t dead = ~game.neutrals[half] & ((<uint64_t> 1 << NEUTRALS) - 1)
-        cdef Entity* neutral
-        cdef int slot
-        while dead:
-            slot = lowest_bit(dead)
-            dead &= dead - 1
-            neutral = &game.entities[half * HALF + NEUTRAL_AT + slot]
-            neutral.health, neutral.target, neutral.attack_at = neutral.max_health, NOBODY, 0
-            if put_near(game, neutral, neutral.home_y, neutral.home_x, 0):
-                neutral.alive = 1
-                game.neutrals[half] |= <uint64_t> 1 << slot
-
-    cdef void bring_back(self, Game* game, Entity* entity) noexcept nogil:
-        """A dead hero stands at its base again, if there is room; else it waits a tick."""
-        entity.health = entity.max_health
-        game.heroes[hero_number(entity)].mana = game.heroes[hero_number(entity)].max_mana
-        entity.stunned_until = entity.slowed_until = entity.attack_at = 0
-        entity.alive = put_near(game, entity, entity.home_y, entity.home_x, 4)
+            equip(game, &self.terrain, id)
 
     # ------------------------------------------------------------------ a game
 
@@ -257,9 +168,9 @@ cdef class Moba(Native):
         game.tick += 1
         for n in range(2):
             if game.tick % WAVE_TICKS == 1:
-                self.send_wave(game, half ^ n)
+                send_wave(game, &self.terrain, half ^ n)
             if game.tick % NEUTRAL_TICKS == 0:
-                self.wake_camps(game, half ^ n)
+                wake_camps(game, half ^ n)
         for n in range(2):
             self.move_heroes(i, game, half ^ n)
             self.move_others(game, half ^ n)
@@ -273,7 +184,7 @@ cdef class Moba(Native):
             hero = &game.heroes[half * HEROES + slot]
             if not entity.alive:
                 if game.tick >= hero.back_at:
-                    self.bring_back(game, entity)
+                    bring_back(game, entity)
                 continue
             self.recover(game, entity, hero)
             if game.tick < entity.stunned_until:
@@ -373,25 +284,21 @@ cdef class Moba(Native):
 
     # ------------------------------------------------------------------ rewards and the end
 
-    cdef int to_go(self, Entity* entity) noexcept nogil:
-        """Steps on foot to the rival ancient."""
-        cdef int cell = ((entity.y >> 8) - BORDER) * SIZE + (entity.x >> 8) - BORDER
-        return self.terrain.distance[cell if entity.half == 0 else SIZE * SIZE - 1 - cell]
-
     cdef void reward(self, int i, Game* game) noexcept nogil:
         """What has changed since the last tick, weighted."""
         cdef int n, half, distance
+        cdef int[2] fallen = [game.fallen[0] - game.known_fallen[0], game.fallen[1] - game.known_fallen[1]]
         cdef Hero* hero
         cdef float reward
         for n in range(self.agents):
             hero, half = &game.heroes[n], n // HEROES
-            distance = self.to_go(&game.entities[half * HALF + n % HEROES])
+            distance = steps_to_go(&self.terrain, &game.entities[half * HALF + n % HEROES])
             reward = self.reward_distance * (hero.known_distance - distance)
             if hero.known_experience != hero.experience or hero.known_deaths != hero.deaths:
                 reward += self.reward_xp * (hero.experience - hero.known_experience) + self.reward_death * (hero.deaths - hero.known_deaths)
                 hero.known_experience, hero.known_deaths = hero.experience, hero.deaths
             hero.known_distance = distance
-            reward += self.reward_tower * (game.fallen[1 - half] - game.known_fallen[1 - half] - game.fallen[half] + game.known_fallen[half])
+            reward += self.reward_tower * (fallen[1 - half] - fallen[half])
             if game.winner != NOBODY:
                 reward += self.reward_win if game.winner == half else -self.reward_win
             self.rows.rewards[i * self.agents + n] = reward
@@ -417,7 +324,8 @@ cdef class Moba(Native):
         cdef Game* game = &self.games[i]
         cdef int n
         for n in range(self.agents):
-            see(game, &self.terrain, &game.entities[n // HEROES * HALF + n % HEROES], self.max_ticks, rows + <size_t> (i * self.agents + n) * OBSERVATION)
+            see(game, &self.terrain, &game.entities[n // HEROES * HALF + n % HEROES], self.max_ticks,
+                rows + <size_t> (i * self.agents + n) * OBSERVATION)
 
     # ------------------------------------------------------------------ Python face
 
@@ -444,13 +352,13 @@ cdef class Moba(Native):
         rows = np.zeros(ENTITIES, ENTITY)
         for n in range(ENTITIES):
             e = &game.entities[n]
-            rows[n] = (e.kind, e.side, e.lane, e.level, e.alive, e.exposed, e.target, (e.y / <float> UNIT) - BORDER, (e.x / <float> UNIT) - BORDER,
-                       e.health, e.max_health, e.reach / <float> UNIT, e.damage, max(0, e.attack_at - game.tick),
-                       max(0, e.stunned_until - game.tick), max(0, e.slowed_until - game.tick))
+            rows[n] = (e.kind, e.side, e.lane, e.level, e.alive, e.exposed, e.target, (e.y / <float> UNIT) - BORDER,
+                       (e.x / <float> UNIT) - BORDER, e.health, e.max_health, e.reach / <float> UNIT, e.damage,
+                       max(0, e.attack_at - game.tick), max(0, e.stunned_until - game.tick), max(0, e.slowed_until - game.tick))
         return rows
 
     def heroes(self, index=0):
-        """Structured array (10,) of game `index`: mana, max_mana, experience, ticks until Q, W, E are ready, hasted, kills, deaths, back (ticks)."""
+        """Structured array (10,) of game `index`: mana, experience, ticks until Q, W, E are ready, kills, deaths, ticks until return."""
         self.require_index(index)
         cdef Game* game = &self.games[<int> index]
         cdef Hero* h
@@ -458,25 +366,27 @@ cdef class Moba(Native):
         rows = np.zeros(10, HERO_ROW)
         for n in range(10):
             h = &game.heroes[n]
-            rows[n] = (h.mana, h.max_mana, h.experience, [max(0, h.ready_at[k] - game.tick) for k in range(3)], max(0, h.hasted_until - game.tick),
-                       h.kills, h.deaths, 0 if game.entities[n // HEROES * HALF + n % HEROES].alive else max(0, h.back_at - game.tick))
+            rows[n] = (h.mana, h.max_mana, h.experience, [max(0, h.ready_at[k] - game.tick) for k in range(3)],
+                       max(0, h.hasted_until - game.tick), h.kills, h.deaths,
+                       0 if game.entities[n // HEROES * HALF + n % HEROES].alive else max(0, h.back_at - game.tick))
         return rows
 
     def situation(self, index=0):
-        """Dict of game `index`: tick, first (the half that moved first on tick 1), winner (None while it goes on), towers lost by each side."""
+        """Dict of game `index`: tick, first (the half that moved first on tick 1), winner (None: none yet), towers lost by each side."""
         self.require_index(index)
         cdef Game* game = &self.games[<int> index]
-        return {"tick": game.tick, "first": game.first, "winner": None if game.winner == NOBODY else game.winner, "fallen": list(game.fallen)}
+        winner = None if game.winner == NOBODY else game.winner
+        return {"tick": game.tick, "first": game.first, "winner": winner, "fallen": list(game.fallen)}
 
     def render(self, index=0):
-        """RGB array of game `index`: the map, and beside it the first hero's window and all heroes. Side 0 blue, side 1 orange, neutrals green;
-        lines show who attacks whom."""
+        """RGB array of game `index`: the map, and beside it the first hero's window and all heroes. Side 0 blue, side 1 orange,
+        neutrals green; lines show who attacks whom."""
         return moba_picture.draw(self.entities(index), self.heroes(index), self.situation(index), self.observations[index * self.agents])
 
 
-ENTITY = np.dtype([("kind", "u1"), ("side", "u1"), ("lane", "u1"), ("level", "u1"), ("alive", "?"), ("exposed", "?"), ("target", "i2"), ("y", "f4"),
-                   ("x", "f4"), ("health", "i4"), ("max_health", "i4"), ("reach", "f4"), ("damage", "i4"), ("attack_in", "i4"), ("stunned", "i4"),
-                   ("slowed", "i4")])
+ENTITY = np.dtype([("kind", "u1"), ("side", "u1"), ("lane", "u1"), ("level", "u1"), ("alive", "?"), ("exposed", "?"), ("target", "i2"),
+                   ("y", "f4"), ("x", "f4"), ("health", "i4"), ("max_health", "i4"), ("reach", "f4"), ("damage", "i4"),
+                   ("attack_in", "i4"), ("stunned", "i4"), ("slowed", "i4")])
 HERO_ROW = np.dtype([("mana", "i4"), ("max_mana", "i4"), ("experience", "i4"), ("ready_in", "i4", 3), ("hasted", "i4"), ("kills", "i4"),
                      ("deaths", "i4"), ("back_in", "i4")])
 

@@ -13,8 +13,8 @@ without one in their reach. Towers and ancients are hurt by basic attacks only: 
 
 from libc.stdint cimport int16_t, int32_t
 
-from envs.moba_world cimport (ANCIENT, ANCIENT_AT, CREEP, CREEP_AT, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NOBODY, TOWER, TOWER_AT, UNIT, WILD,
-                              Entity, Game, Hero, gather, hero_number, move_to, put_near, show, take, within)
+from envs.moba_world cimport (ANCIENT, ANCIENT_AT, CREEP, CREEP_AT, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NOBODY, TOWER, TOWER_AT, UNIT,
+                              WILD, Entity, Game, Hero, gather, hero_number, move_to, put_near, show, take, within)
 
 cdef extern from * nogil:
     """
@@ -31,8 +31,8 @@ cdef extern from * nogil:
     static const int CAST_REACH[5][3] = {{1280, 0, 1024}, {0, 1280, 0}, {1280, 0, 0}, {0, 0, 1280}, {1280, 1280, 0}};
 
     /* Experience needed for level n + 1; level 1 needs none. */
-    static const int LEVEL_AT[30] = {0, 120, 360, 720, 1200, 1800, 2520, 3360, 4320, 5400, 6600, 7920, 9360, 10920, 12600, 14400, 16320, 18360,
-                                     20520, 22800, 25200, 27720, 30360, 33120, 36000, 39000, 42120, 45360, 48720, 52200};
+    static const int LEVEL_AT[30] = {0, 120, 360, 720, 1200, 1800, 2520, 3360, 4320, 5400, 6600, 7920, 9360, 10920, 12600, 14400, 16320,
+                                     18360, 20520, 22800, 25200, 27720, 30360, 33120, 36000, 39000, 42120, 45360, 48720, 52200};
     """
     const int* HERO_HEALTH
     const int* HERO_GROWTH
@@ -194,7 +194,8 @@ cdef inline void push(Game* game, Entity* hero, Entity* victim, int32_t strength
         strength -= 1
 
 
-cdef inline void around(Game* game, Entity* hero, int32_t reach, int damage, int stunned, int slowed, int pushed, bint creeps_only) noexcept nogil:
+cdef inline void around(Game* game, Entity* hero, int32_t reach, int damage, int stunned, int slowed, int pushed,
+                        bint creeps_only) noexcept nogil:
     """What an ability does to all rivals and neutrals within `reach`."""
     cdef int16_t[122] found
     cdef int count = gather(game, hero, 1 << (1 - hero.side) | 1 << WILD, reach, found), n
@@ -265,7 +266,8 @@ cdef inline bint cast(Game* game, Entity* entity, int ability, int target_id) no
         leap(game, entity, target.y, target.x)
         around(game, entity, NEAR, 20 + 6 * level, 0, 10, 2, False)
     elif what == 12:                                    # carry: leap back
-        leap(game, entity, entity.y + 3 * max(-UNIT, min(UNIT, entity.y - target.y)), entity.x + 3 * max(-UNIT, min(UNIT, entity.x - target.x)))
+        leap(game, entity, entity.y + 3 * max(-UNIT, min(UNIT, entity.y - target.y)),
+             entity.x + 3 * max(-UNIT, min(UNIT, entity.x - target.x)))
         around(game, entity, 1280, 0, 0, 20, 0, False)
     elif what == 13:                                    # shot
         slow(game, target, 16)

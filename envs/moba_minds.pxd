@@ -1,18 +1,19 @@
 """The minds of `moba`: creeps, neutrals, towers, scripted heroes.
 
 All do the same: go after the nearest rival in sight, attack it within reach, walk towards it otherwise; without one, do what they are
-for. What it costs is looking around, so they look only on every fourth tick, each entity on the ticks that fit its number (so that no tick is
-dearer than the others), and keep the target in between. A target that died or left the window is dropped at once: an entity may so
-have no target, or one that is no longer the nearest, for at most CADENCE - 1 ticks.
+for. What it costs is looking around, so they look only on every fourth tick, each entity on the ticks that fit its number (so that no
+tick is dearer than the others), and keep the target in between. A target that died or left the window is dropped at once: an entity
+may so have no target, or one that is no longer the nearest, for at most CADENCE - 1 ticks. benchmarks/MOBA.md says what that changes.
 
-Neutrals at home with nobody near are asleep: `game.awake` has no bit for them, and no tick but the one on which they look around touches them.
+Neutrals at home with nobody near are asleep: `game.awake` has no bit for them, and they are touched only on the ticks on which they
+look around.
 """
 
 from libc.stdint cimport int16_t, int32_t, uint64_t
 
 from envs.moba_combat cimport attack, cast, may_cast
-from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits, follow, gather, hero_number, look,
-                              nearest, step_towards, within)
+from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits, follow, gather, hero_number,
+                              look, nearest, step_towards, within)
 
 cdef enum:
     CADENCE = 4
@@ -31,7 +32,8 @@ cdef enum:                          # plans of a scripted hero
 cdef extern from *:
     """
     /* Bits of the slots that look around at tick & 3. */
-    static const unsigned long long LOOKING[4] = {0x1111111111111111ULL, 0x2222222222222222ULL, 0x4444444444444444ULL, 0x8888888888888888ULL};
+    static const unsigned long long LOOKING[4] = {0x1111111111111111ULL, 0x2222222222222222ULL,
+                                                  0x4444444444444444ULL, 0x8888888888888888ULL};
     """
     const uint64_t* LOOKING
 
@@ -162,7 +164,7 @@ cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, b
     """
     cdef Hero* hero = &game.heroes[hero_number(entity)]
     cdef Entity* target
-    cdef bint hurt = 2 * entity.health < entity.max_health
+    cdef bint hurt = 2 * entity.health < entity.max_health, at_tower
     cdef int lane = MIDDLE if strong else entity.lane
     looking |= strong
     if looking:
@@ -173,7 +175,8 @@ cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, b
             hero.plan = HEAL if 10 * entity.health < 9 * entity.max_health else ADVANCE
         elif hero.plan == WAIT and (game.tick >= hero.wait_until or allies_near(game, entity) >= COMPANY):
             hero.plan = ADVANCE
-        if hero.plan == ADVANCE and entity.target != NOBODY and game.entities[entity.target].kind == TOWER and allies_near(game, entity) < COMPANY:
+        at_tower = entity.target != NOBODY and game.entities[entity.target].kind == TOWER
+        if hero.plan == ADVANCE and at_tower and allies_near(game, entity) < COMPANY:
             hero.plan, hero.wait_until = WAIT, game.tick + PATIENCE
     target = target_of(game, entity, SIGHT_REACH)
     if looking:

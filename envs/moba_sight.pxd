@@ -8,8 +8,8 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from envs.moba_combat cimport COST, LEVEL_AT, TOP_LEVEL
-from envs.moba_world cimport (ANCIENT_AT, HALF, HERO, HEROES, REACH, SIGHT, STRIDE, TOWER, TOWERS, TURN, WINDOW, Entity, Game, Hero, Terrain,
-                              distance2, hero_number, look, lowest_bit, mirrored, next_step, relative)
+from envs.moba_world cimport (ANCIENT_AT, HALF, HERO, HEROES, REACH, SIGHT, STRIDE, TOWER, TOWERS, TURN, WINDOW, Entity, Game, Hero,
+                              Terrain, distance2, hero_number, look, lowest_bit, mirrored, next_step, relative)
 
 cdef enum:
     PICTURE_CELLS = 121

@@ -21,10 +21,10 @@ ENTITY = np.dtype([("y", "i4"), ("x", "i4"), ("home_y", "i4"), ("home_x", "i4"),
 HERO_RECORD = np.dtype([("mana", "i4"), ("max_mana", "i4"), ("experience", "i4"), ("ready_at", "i4", 3), ("hasted_until", "i4"),
                         ("back_at", "i4"), ("kills", "i4"), ("deaths", "i4"), ("known_experience", "i4"), ("known_deaths", "i4"),
                         ("known_distance", "i4"), ("plan", "i4"), ("wait_until", "i4")], align=True)
-GAME = np.dtype([("entities", ENTITY, 206), ("heroes", HERO_RECORD, 10), ("present", "u1", (3, STRIDE, 20)), ("ids", "u1", (STRIDE, STRIDE)),
-                 ("picture", "u4", (STRIDE, STRIDE)), ("creeps", "u8", 2), ("neutrals", "u8", 2), ("awake", "u8", 2), ("towers", "u8", 2),
-                 ("fallen", "i4", 2), ("known_fallen", "i4", 2), ("chance", "u8"), ("tick", "i4"), ("first", "i4"), ("winner", "i4")], align=True)
-FIRST_SLOT = {HERO: 0, CREEP: 5, NEUTRAL: 55, TOWER: 91}
+GAME = np.dtype([("entities", ENTITY, 206), ("heroes", HERO_RECORD, 10), ("present", "u1", (3, STRIDE, 20)),
+                 ("ids", "u1", (STRIDE, STRIDE)), ("picture", "u4", (STRIDE, STRIDE)), ("creeps", "u8", 2), ("neutrals", "u8", 2),
+                 ("awake", "u8", 2), ("towers", "u8", 2), ("fallen", "i4", 2), ("known_fallen", "i4", 2), ("chance", "u8"),
+                 ("tick", "i4"), ("first", "i4"), ("winner", "i4")], align=True)
 
 
 def games(env) -> np.ndarray:
@@ -109,7 +109,8 @@ def observation_of(game, agent: int, max_ticks: int, flow) -> np.ndarray:
     scalars[4:6] = (row - BORDER, column - BORDER) if half == 0 else (127 - row + BORDER, 127 - column + BORDER)
     scalars[6 + agent % 5] = 1
     scalars[11:14] = [hero["mana"] >= cost and tick + 1 >= ready for cost, ready in zip(COSTS[agent % 5], hero["ready_at"])]
-    scalars[14:18] = tick + 1 >= me["attack_at"], tick + 1 < me["stunned_until"], tick + 1 < me["slowed_until"], tick + 1 < hero["hasted_until"]
+    scalars[14] = tick + 1 >= me["attack_at"]
+    scalars[15:18] = tick + 1 < np.array([me["stunned_until"], me["slowed_until"], hero["hasted_until"]])
     scalars[18] = 0 if me["alive"] else min(255, max(1, int(hero["back_at"]) - tick))
     scalars[19] = tick * 255 // max_ticks
     for n, side in enumerate((half, 1 - half)):
@@ -155,8 +156,8 @@ class Stage:
 
     def creep(self, side, slot, row, column, **fields):
         """A creep of a first wave."""
-        fields = {"kind": CREEP, "health": 450, "max_health": 450, "damage": 22, "reach": 480, "speed": 90, "pace": 5, "bounty": 60, "lane": 1,
-                  "target": -1} | fields
+        fields = {"kind": CREEP, "health": 450, "max_health": 450, "damage": 22, "reach": 480, "speed": 90, "pace": 5, "bounty": 60,
+                  "lane": 1, "target": -1} | fields
         return self.put(side * HALF + 5 + slot, row, column, **fields)
 
     def step(self, actions=None, ticks=1):

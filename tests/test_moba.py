@@ -1,4 +1,4 @@
-"""moba: the grid is what the entities make of it, observations are what the docstring says, and the rules of waves, towers, death and rewards hold."""
+"""moba: the grid is what the entities make of it, observations are what the docstring says, and its rules hold: waves, towers, rewards."""
 
 import numpy as np
 import pytest
@@ -336,7 +336,8 @@ def test_a_death_takes_back_what_the_way_had_earned():
 
 # ------------------------------------------------------------------ settings
 
-@pytest.mark.parametrize("settings, words", [({"agents": 3}, "expected 5"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"), ({"first": 2}, "None, 0 or 1"), ({"rivals": "kind"}, "expected 'plain' or 'strong'")])
+@pytest.mark.parametrize("settings, words", [({"agents": 3}, "expected 5"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"),
+                                             ({"first": 2}, "None, 0 or 1"), ({"rivals": "kind"}, "expected 'plain' or 'strong'")])
 def test_settings_out_of_range_are_one_sentence(settings, words):
     with pytest.raises(ValueError, match=words):
         envs.make("moba", **settings)

@@ -1,4 +1,4 @@
-"""The scripted minds of `moba`: looking around on every fourth tick changes little, ten scripted heroes finish games, and neither side is favoured."""
+"""The minds of `moba`: looking around on every fourth tick changes little, scripted heroes finish games, neither side is favoured."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def scripted(num_envs, seed=0, **settings):
 
 
 def nearest_rivals(game):
-    """For each creep: (slot, target, the nearest rival in its window that may be attacked or -1, distance of the target, of the nearest)."""
+    """For each creep: (id, target, the nearest rival that it might see and attack or -1, distance of the target, of the nearest)."""
     entities = game["entities"]
     y, x = entities["y"].astype(np.int64), entities["x"].astype(np.int64)
     for creep in entities[(entities["kind"] == CREEP) & (entities["alive"] == 1)]:

@@ -1,4 +1,4 @@
-"""The mirror image of a game of `moba` is a game: turned by half and with the sides exchanged, it takes the mirrored course, to the last bit."""
+"""The mirror image of a game of `moba` is a game: turned by half, the sides exchanged, it takes the mirrored course, to the last bit."""
 
 import numpy as np
 import pytest

@@ -13,8 +13,8 @@ HERO, CREEP, NEUTRAL, TOWER, ANCIENT = range(5)
 TEAM = (drawing.INK["agent"], drawing.INK["rival"], drawing.INK["goal"])
 DARK = tuple(tuple(part // 3 for part in colour) for colour in TEAM)
 MANA, LOW = (120, 120, 220), drawing.INK["danger"]
-GROUNDS = {battlefield.GROUND: (34, 48, 36), battlefield.TREE: (20, 30, 24), battlefield.LANE: (66, 60, 50), battlefield.RIVER: (34, 54, 76),
-           battlefield.BASE: (58, 60, 68)}
+GROUNDS = {battlefield.GROUND: (34, 48, 36), battlefield.TREE: (20, 30, 24), battlefield.LANE: (66, 60, 50),
+           battlefield.RIVER: (34, 54, 76), battlefield.BASE: (58, 60, 68)}
 CODES = ((34, 48, 36), (20, 30, 24), TEAM[0], TEAM[0], TEAM[0], TEAM[0], TEAM[2], TEAM[1], TEAM[1], TEAM[1], TEAM[1])
 SIZES = (0, 0, 9, 7, 7, 4, 4, 4, 7, 7, 9)
 
@@ -35,7 +35,7 @@ def bar(image, top, left, width, share, colour, height=3):
 
 
 def draw(entities, heroes, situation, observation) -> np.ndarray:
-    """The RGB array; the arguments are what `entities`, `heroes`, `situation` of the environment give, and its first row of observations."""
+    """The RGB array (768, 988, 3); the arguments are what `entities`, `heroes` and `situation` give, and the game's first observation."""
     image = ground().copy()
     alive = entities[entities["alive"]]
     for one in alive[alive["target"] >= 0]:
