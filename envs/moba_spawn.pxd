@@ -3,8 +3,8 @@
 from libc.stdint cimport int16_t, int32_t, uint8_t, uint64_t
 
 from envs.moba_combat cimport HERO_DAMAGE, HERO_HEALTH, HERO_PACE, HERO_REACH, HERO_SPEED, TOP_LEVEL
-from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CREEP, CREEP_AT, CREEPS, HALF, HERO, NEUTRAL, NEUTRAL_AT, NEUTRALS, NOBODY, SIZE, TOWER,
-                              TOWER_AT, TURN, UNIT, WILD, Entity, Game, Hero, Terrain, hero_number, lowest_bit, put, put_near)
+from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CREEP, CREEP_AT, CREEPS, HALF, HERO, NEUTRAL, NEUTRAL_AT, NEUTRALS, NOBODY, SIZE,
+                              TOWER, TOWER_AT, TURN, UNIT, WILD, Entity, Game, Hero, Terrain, hero_number, lowest_bit, put, put_near)
 
 cdef extern from * nogil:
     """

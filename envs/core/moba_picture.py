@@ -86,7 +86,7 @@ def window(image, observation):
     for row, line in enumerate(observation[:484].reshape(11, 11, 4)):
         for column, (code, health, mana, level) in enumerate(line):
             top, side = 20 * row, left + 20 * column
-            drawing.rectangle(image, top, side, 19, 19, CODES[min(int(code), 1)])
+            drawing.rectangle(image, top, side, 19, 19, CODES[int(code == 1)])           # a tree, or ground
             if code > 1:
                 shape = drawing.rectangle if code in (2, 3, 9, 10) else drawing.disc
                 size = SIZES[code]
