@@ -1,0 +1,171 @@
+"""Checks of level 6: where the leaves of a structure lie, views of rows, flags that are events, and the encoder of sets."""
+
+import numpy as np
+
+from puffer_min.course.check import register
+from puffer_min.course.claims import expect, same_values
+
+DTYPES = ("uint8", "int16", "float32", "int64", "float64")
+
+# ---------------------------------------------------------------------- offsets
+
+
+def reference_offsets(parts):
+    fields = [(f"f{i}", np.dtype((dtype, shape))) for i, (dtype, shape) in enumerate(parts)]
+    whole = np.dtype(fields, align=True)
+    return [whole.fields[name][1] for name, _ in fields], whole.itemsize
+
+
+def walked(parts, *, align=lambda dtype: dtype.itemsize, close=True, whole_part=False):
+    """The walk over the parts, with or without its two kinds of padding."""
+    offsets, at, widest = [], 0, 1
+    for name, shape in parts:
+        dtype = np.dtype(name)
+        step = align(dtype) * (int(np.prod(shape)) if whole_part else 1)
+        at += -at % step
+        offsets.append(at)
+        at += dtype.itemsize * int(np.prod(shape, dtype=int))
+        widest = max(widest, align(dtype))
+    return offsets, at + (-at % widest if close else 0)
+
+
+def random_parts(rng):
+    return [(str(rng.choice(DTYPES)), tuple(rng.integers(1, 4, rng.integers(0, 3)).tolist())) for _ in range(rng.integers(2, 7))]
+
+
+@register("offsets")
+def _(offsets, rng):
+    "the offsets and the size that NumPy gives an aligned structure, for random parts"
+    cases = [([("uint8", ()), ("float64", ())],), ([("float64", ()), ("uint8", (3,))],), *((random_parts(rng),) for _ in range(40))]
+
+    def answer(parts):
+        found = offsets(parts)
+        expect(isinstance(found, tuple) and len(found) == 2, "it must return two things: the list of offsets and the size of the whole")
+        return np.array([*found[0], found[1]])
+
+    def wrong(**settings):
+        return lambda parts: np.array([*(found := walked(parts, **settings))[0], found[1]])
+
+    same_values(answer, lambda parts: np.array([*(found := reference_offsets(parts))[0], found[1]]), cases, rtol=0, atol=0, mistakes={
+        "the parts lie one behind the other: each must begin at a multiple of the size of its element": wrong(align=lambda dtype: 1),
+        "the offsets are right, but the end is not padded: the next row must begin aligned as well": wrong(close=False),
+        "everything is aligned to 8 bytes: a part needs multiples of its own element only": wrong(align=lambda dtype: 8),
+        "a part is aligned to its whole size, expected to that of one element": wrong(whole_part=True)})
+
+
+# ---------------------------------------------------------------------- views
+
+def reference_views(rows, layout):
+    views = {}
+    for name, (offset, dtype, shape) in layout.items():
+        end = offset + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=int))
+        views[name] = rows[:, offset:end].view(dtype).reshape(len(rows), *shape)
+    return views
+
+
+def random_rows(rng, number):
+    parts = random_parts(rng)
+    offsets, size = reference_offsets(parts)
+    layout = {f"part {i}": (offset, dtype, shape) for i, (offset, (dtype, shape)) in enumerate(zip(offsets, parts))}
+    rows = np.zeros((number, size), np.uint8)
+    for view, (_, dtype, shape) in zip(reference_views(rows, layout).values(), layout.values()):
+        view[...] = rng.integers(0, 100, (number, *shape)).astype(dtype)
+    return rows, layout
+
+
+@register("unpack")
+def _(unpack, rng):
+    "the values, shapes and dtypes of random structures; views and not copies, also of every second row"
+    for number in (1, 3, 6, 8):
+        rows, layout = random_rows(rng, number)
+        for given in (rows, rows[::2]):
+            found, right = unpack(given, layout), reference_views(given, layout)
+            expect(isinstance(found, dict) and list(found) == list(layout), "it must return a dict with the names of the layout")
+            for name, view in right.items():
+                part = found[name]
+                expect(isinstance(part, np.ndarray) and part.dtype == view.dtype,
+                       f"{name} has dtype {getattr(part, 'dtype', None)}, expected {view.dtype}: reinterpret the bytes with .view(dtype)")
+                expect(part.shape == view.shape, f"{name} has shape {part.shape}, expected {view.shape}: the number of rows comes first")
+                expect(np.array_equal(part, view), f"{name} holds other values: are these the bytes from its offset on, and not converted one by one?")
+                expect(np.shares_memory(part, given), f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and "
+                                                      "ascontiguousarray do")
+
+
+# ---------------------------------------------------------------------- events
+
+def reference_events(lived, dones, at_limit):
+    ended = lived & (dones == 1)
+    return ended & ~at_limit, ended & at_limit, lived & ~ended
+
+
+def random_step(rng, n):
+    return rng.random(n) < 0.6, (rng.random(n) < 0.5).astype(np.int32), rng.random(n) < 0.3
+
+
+@register("events")
+def _(events, rng):
+    "who ended at this step, by what, and who lives on; nothing for empty slots"
+    def answer(*case):
+        found = events(*case)
+        expect(isinstance(found, tuple) and len(found) == 3, "it must return three arrays: terminals, truncations, masks")
+        return np.stack([np.asarray(part, bool) for part in found])
+
+    def of(function):
+        return lambda *case: np.stack(function(*case))
+
+    def always(lived, dones, at_limit):
+        ended = dones == 1
+        return ended & ~at_limit, ended & at_limit, lived & ~ended
+
+    same_values(answer, of(reference_events), [random_step(rng, n) for n in (4, 12, 60)], mistakes={
+        "a slot that held nobody ends as well: done is a state of the simulator, a flag is an event, up only where somebody lived": of(always),
+        "the end by time is a terminal: it says that nothing would have followed": of(
+            lambda lived, dones, at_limit: (lived & (dones == 1), np.zeros_like(lived), lived & (dones == 0))),
+        "terminals and truncations are both up: where the limit is what ended it, only the truncation is": of(
+            lambda lived, dones, at_limit: (lived & (dones == 1), lived & (dones == 1) & at_limit, lived & (dones == 0))),
+        "who ended is still masked as alive: its slot is empty from this step on": of(
+            lambda lived, dones, at_limit: (*reference_events(lived, dones, at_limit)[:2], lived)),
+        "the masks are where the simulator is not done, expected only of those who lived before": of(
+            lambda lived, dones, at_limit: (*reference_events(lived, dones, at_limit)[:2], dones == 0)),
+        "everybody is cut at the limit, expected only whom the simulator calls done": of(
+            lambda lived, dones, at_limit: (lived & (dones == 1) & ~at_limit, lived & at_limit, lived & (dones == 0)))})
+
+
+# ---------------------------------------------------------------------- the set encoder
+
+def reference_pool(things, weight, bias):
+    hidden = np.maximum(things @ weight + bias, 0)
+    hidden[(things == 0).all(2)] = 0
+    return hidden.max(1)
+
+
+def random_sets(rng, agents, members):
+    things = rng.normal(size=(agents, members, 4))
+    things[rng.random((agents, members)) < 0.4] = 0
+    things[0] = 0                                       # an agent that sees nobody
+    return things, rng.normal(size=(4, 6)), rng.normal(size=6) + 0.5
+
+
+@register("pool_set")
+def _(pool_set, rng):
+    "values on random sets; the same for any order of the members; absent members take no part"
+    cases = [random_sets(rng, *shape) for shape in ((3, 2), (5, 7), (9, 4))]
+
+    def pooled(reduce, masked=True):
+        def pool(things, weight, bias):
+            hidden = np.maximum(things @ weight + bias, 0)
+            return reduce(hidden * ~(things == 0).all(2, keepdims=True) if masked else hidden)
+        return pool
+
+    same_values(pool_set, reference_pool, cases, mistakes={
+        "members of zeros take part: through the bias, who is absent still speaks": pooled(lambda h: h.max(1), masked=False),
+        "it adds the members up, expected the maximum: two cars are then twice as much car": pooled(lambda h: h.sum(1)),
+        "it takes the mean, expected the maximum: a far car then waters the near one down": pooled(lambda h: h.mean(1)),
+        "the maximum runs over the agents, expected over the members of each": pooled(lambda h: h.max(0)),
+        "the maximum runs over the numbers, expected over the members": pooled(lambda h: h.max(2)),
+        "there is no ReLU before the maximum": lambda things, weight, bias: np.where(
+            (things == 0).all(2, keepdims=True), 0, things @ weight + bias).max(1)})
+    things, weight, bias = cases[1]
+    order = rng.permutation(things.shape[1])
+    expect(np.allclose(pool_set(things[:, order].copy(), weight, bias), pool_set(things.copy(), weight, bias)),
+           "another order of the members gives another answer: a set has none")
