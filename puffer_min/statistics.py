@@ -93,8 +93,8 @@ def bootstrap(statistic, *scores, resamples: int = 2000, seed: int = 0) -> np.nd
 def interval(statistic, *scores, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
     """`statistic` of the scores with its percentile bootstrap interval. Raises as `bootstrap` does.
 
-    If the whole experiment were repeated, about `level` of such intervals would hold the true value. With fewer than about ten runs they
-    are too narrow and hold it less often (three runs: about 75 % of the time), because what the few runs have missed no resample can show.
+    If the whole experiment were repeated, about `level` of such intervals would hold the true value. With fewer than about ten runs
+    they are too narrow and hold it less often (three runs: about 75 % of the time): what the runs have missed no resample can show.
     """
     values = bootstrap(statistic, *scores, resamples=resamples, seed=seed)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)

@@ -73,7 +73,8 @@ def test_the_area_below_the_profile_is_what_is_missing_to_the_gap(scores):
 @given(scores_of)
 def test_every_statistic_takes_many_data_sets_at_once(scores):
     stack = np.stack([scores, scores + 1, -scores])
-    for statistic in (iqm, mean, optimality_gap, lambda s: performance_profile(s, [0.0, 0.5]), lambda s: probability_of_improvement(s, scores)):
+    for statistic in (iqm, mean, optimality_gap, lambda s: performance_profile(s, [0.0, 0.5]),
+                      lambda s: probability_of_improvement(s, scores)):
         assert np.allclose(statistic(stack), [statistic(each) for each in stack])
 
 
@@ -89,7 +90,8 @@ def test_one_wild_run_moves_the_mean_and_not_the_iqm():
 def test_each_task_is_resampled_from_its_own_runs_and_by_itself():
     scores = np.stack([np.arange(8.0), -np.arange(8.0) + 100], 1)               # the two tasks always add up to 100
     assert bootstrap(lambda s: s[..., 0].max(-1), scores).max() == 7 and bootstrap(lambda s: s[..., 1].min(-1), scores).min() == 93
-    assert bootstrap(mean, scores).std() == pytest.approx(np.arange(8).std() / np.sqrt(8) / np.sqrt(2), rel=0.1)    # 0 if rows stayed together
+    by_itself = np.arange(8).std() / np.sqrt(8) / np.sqrt(2)                    # it would be 0 if rows stayed together
+    assert bootstrap(mean, scores).std() == pytest.approx(by_itself, rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_one_nearly_the_same():
@@ -134,7 +136,8 @@ def test_runs_of_one_task_may_be_a_plain_list():
 
 @pytest.mark.parametrize("scores, sentence", [
     (([],), "given shape \\(0,\\), expected \\(runs, tasks\\)"), ((np.zeros((2, 3, 4)),), "given shape \\(2, 3, 4\\)"),
-    (([1.0, np.nan],), "given a NaN or an infinity"), ((np.zeros((4, 2)), np.zeros((4, 3))), "given 2 and 3 tasks, expected the same tasks")])
+    (([1.0, np.nan],), "given a NaN or an infinity"), 
+    ((np.zeros((4, 2)), np.zeros((4, 3))), "given 2 and 3 tasks, expected the same tasks")])
 def test_bad_scores_are_one_sentence(scores, sentence):
     with pytest.raises(ValueError, match=sentence):
         interval(lambda *each: mean(each[0]), *scores)

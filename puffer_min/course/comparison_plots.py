@@ -19,6 +19,12 @@ from puffer_min.course.plots import COLOURS, blank, in_style, legend_below, plai
 from puffer_min.statistics import Interval, interval, iqm, performance_profile
 
 
+def draw_interval(axes, found: Interval, height: float, colour: str) -> None:
+    """A diamond at the estimate, whiskers to the ends."""
+    axes.errorbar(found.estimate, height, xerr=[[found.estimate - found.low], [found.high - found.estimate]], fmt="D", color=colour,
+                  ecolor="black", markeredgecolor="black", markersize=6, capsize=4, zorder=3)
+
+
 @in_style
 def plot_seeds(groups: Mapping[str, Sequence[float]], *, title: str, label: str = "score of a run", statistic: Callable = iqm,
                name: str = "interquartile mean") -> Figure:
@@ -31,9 +37,9 @@ def plot_seeds(groups: Mapping[str, Sequence[float]], *, title: str, label: str 
         values, colour = np.asarray(values, float).ravel(), COLOURS[row % len(COLOURS)]
         axes.scatter(values, row + chance.uniform(0.02, 0.28, len(values)), s=18, color=colour, alpha=0.55, linewidth=0)
         found = interval(statistic, values)
-        axes.errorbar(found.estimate, row - 0.16, xerr=[[found.estimate - found.low], [found.high - found.estimate]], fmt="D", color=colour,
-                      ecolor="black", markeredgecolor="black", markersize=6, capsize=4, zorder=3)
-        axes.annotate(f"{found.estimate:.3g}", (found.estimate, row - 0.16), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9)
+        draw_interval(axes, found, row - 0.16, colour)
+        axes.annotate(f"{found.estimate:.3g}", (found.estimate, row - 0.16), xytext=(0, 7), textcoords="offset points", ha="center",
+                      fontsize=9)
     axes.set_yticks(range(len(groups)), [f"{group}\n({np.size(values)} seeds)" for group, values in groups.items()])
     axes.set_ylim(len(groups) - 0.5, -0.75)
     axes.grid(axis="y", visible=False)
@@ -72,8 +78,7 @@ def plot_intervals(intervals: Mapping[str, Interval], *, title: str, label: str,
         raise ValueError("intervals: given nothing, expected name -> Interval")
     figure, axes = blank(height=1.3 + 0.42 * len(intervals))
     for row, found in enumerate(intervals.values()):
-        axes.errorbar(found.estimate, row, xerr=[[found.estimate - found.low], [found.high - found.estimate]], fmt="D",
-                      color=COLOURS[row % len(COLOURS)], ecolor="black", markeredgecolor="black", markersize=7, capsize=5)
+        draw_interval(axes, found, row, COLOURS[row % len(COLOURS)])
     if reference is not None:
         axes.axvline(reference, color="#555555", linestyle="--", linewidth=1.2)
         axes.annotate(reference_name, (reference, 1), xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points",
@@ -88,10 +93,11 @@ def plot_intervals(intervals: Mapping[str, Interval], *, title: str, label: str,
 
 
 def pareto_front(costs, scores) -> np.ndarray:
-    """Indices of the trials that no other beats, cheapest first: a trial is beaten by one that is no dearer, no worse and better in one."""
+    """Indices of the trials that no other beats, cheapest first. A trial is beaten by one no dearer and no worse, and better in one."""
     costs, scores = np.asarray(costs, float), np.asarray(scores, float)
     if costs.ndim != 1 or costs.shape != scores.shape or not len(costs):
-        raise ValueError(f"costs, scores: given shapes {costs.shape} and {scores.shape}, expected as many of one as of the other, at least one")
+        raise ValueError(f"costs, scores: given shapes {costs.shape} and {scores.shape}, "
+                         "expected as many of one as of the other, at least one")
     order = np.lexsort((-scores, costs))
     best = np.maximum.accumulate(scores[order])
     first = np.concatenate([[True], (scores[order] > np.concatenate([[-np.inf], best[:-1]]))[1:]])
@@ -102,15 +108,18 @@ def pareto_front(costs, scores) -> np.ndarray:
 
 
 @in_style
-def plot_pareto(costs, scores, *, title: str, cost: str = "seconds of wall time", score: str = "score", chosen: int | None = None) -> Figure:
+def plot_pareto(costs, scores, *, title: str, cost: str = "seconds of wall time", score: str = "score",
+                chosen: int | None = None) -> Figure:
     """Each trial by what it cost and what it brought; the Pareto front is a line, and `chosen`, an index, a ring."""
     costs, scores, front = np.asarray(costs, float), np.asarray(scores, float), pareto_front(costs, scores)
     figure, axes = blank()
     axes.scatter(costs, scores, color=COLOURS[5], s=30, linewidth=0, label="a trial")
-    axes.step(costs[front], scores[front], where="post", color=COLOURS[1], marker="o", markersize=6, label="Pareto front: nothing is better and cheaper")
+    axes.step(costs[front], scores[front], where="post", color=COLOURS[1], marker="o", markersize=6,
+              label="Pareto front: nothing is better and cheaper")
     if chosen is not None:
         axes.scatter(costs[chosen], scores[chosen], s=170, facecolors="none", edgecolors="black", linewidths=1.8, label="chosen", zorder=3)
     axes.set_xlim(0, costs.max() * 1.05)
+    axes.margins(y=0.09)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6))
         axis.set_major_formatter(plain_ticks)

@@ -82,7 +82,8 @@ def _(bootstrap_interval, rng):
     for scores in (tied, level):
         for statistic in (lambda s: float(s.mean()), lambda s: float(s.max(0).mean())):
             found = bootstrap_interval(scores.copy(), statistic, RESAMPLES, np.random.default_rng(rng.integers(1000)))
-            expect(isinstance(found, tuple | list | np.ndarray) and np.shape(found) == (2,), f"it returns {found!r}, expected the pair (low, high)")
+            pair = isinstance(found, tuple | list | np.ndarray) and np.shape(found) == (2,)
+            expect(pair, f"it returns {found!r}, expected the pair (low, high)")
             low, high = (float(end) for end in found)
             expect(np.isfinite([low, high]), "an end of the interval is not finite")
             expect(low <= high, "the ends are the wrong way round: (low, high)")
@@ -96,7 +97,8 @@ def _(bootstrap_interval, rng):
                 near = max(close, CLOSE * (ends[1] - ends[0]))
                 expect(max(abs(low - ends[0]), abs(high - ends[1])) > near, sentence)
             expect(False, f"it gives [{low:.4g}, {high:.4g}], expected about [{right[0]:.4g}, {right[1]:.4g}]")
-    one, same, other = (tuple(np.ravel(bootstrap_interval(level.copy(), lambda s: float(s.mean()), 50, np.random.default_rng(seed)))) for seed in (1, 1, 2))
+    one, same, other = (tuple(np.ravel(bootstrap_interval(level.copy(), lambda s: float(s.mean()), 50, np.random.default_rng(seed))))
+                        for seed in (1, 1, 2))
     expect(one == same, "two generators with the same seed give different intervals: draw from `rng` and from nothing else")
     expect(one != other, "it does not draw from the generator it is given: two seeds give the very same interval")
 
@@ -153,7 +155,8 @@ def _(effects, rng):
         "it takes the effect of a change where the other one is there: average over both cases": lambda s: (
             mean(s)[1, 1] - mean(s)[0, 1], mean(s)[1, 1] - mean(s)[1, 0], reference_effects(s)[2]),
         "the two changes are swapped: the first axis is the first change": lambda s: tuple(np.array(reference_effects(s))[[1, 0, 2]]),
-        "the interaction has the wrong sign: both + neither - the two singles": lambda s: (*reference_effects(s)[:2], -reference_effects(s)[2]),
+        "the interaction has the wrong sign: both + neither - the two singles":
+            lambda s: (*reference_effects(s)[:2], -reference_effects(s)[2]),
         "the interaction leaves 'neither' out: both + neither - the two singles": lambda s: (
             *reference_effects(s)[:2], mean(s)[1, 1] - mean(s)[0, 1] - mean(s)[1, 0]),
         "it takes the best seed of each cell: the mean over the seeds": lambda s: reference_effects(s.max(2, keepdims=True)),
@@ -170,7 +173,8 @@ def _(pareto, rng):
     "the front of random trials, cheapest first; ties"
     def beaten(seconds, scores, strictly):
         better = [(seconds < seconds[i]) & (scores > scores[i]) if strictly else
-                  (seconds <= seconds[i]) & (scores >= scores[i]) & ((seconds < seconds[i]) | (scores > scores[i])) for i in range(len(seconds))]
+                  (seconds <= seconds[i]) & (scores >= scores[i]) & ((seconds < seconds[i]) | (scores > scores[i]))
+                  for i in range(len(seconds))]
         return np.array([one.any() for one in better])
 
     def front(seconds, scores, strictly=False, worst=False):
@@ -181,7 +185,8 @@ def _(pareto, rng):
     while len(cases) < 4:
         seconds, scores = rng.permutation(20) / 4 + 0.25, rng.permutation(20) * 5.0
         cases.append((seconds, scores))
-    ties = [(np.array([1.0, 2.0, 2.0, 3.0, 4.0]), np.array([5.0, 5.0, 7.0, 7.0, 9.0])), (np.array([2.0, 2.0, 1.0]), np.array([3.0, 8.0, 1.0]))]
+    ties = [(np.array([1.0, 2.0, 2.0, 3.0, 4.0]), np.array([5.0, 5.0, 7.0, 7.0, 9.0])),
+            (np.array([2.0, 2.0, 1.0]), np.array([3.0, 8.0, 1.0]))]
     assert all(front(*case) == pareto_front(*case).tolist() for case in cases + ties)
 
     def answer(seconds, scores):
@@ -200,7 +205,8 @@ def _(pareto, rng):
             i for i in range(len(seconds)) if ((seconds[i] <= seconds) & (scores[i] >= scores)).all()],
     })
     same_values(lambda *case: sorted(answer(*case)), lambda *case: sorted(front(*case)), ties, mistakes={
-        "a trial with the same cost and a lower score, or the same score and a higher cost, is beaten too": lambda *case: sorted(front(*case, strictly=True))})
+        "a trial with the same cost and a lower score, or the same score and a higher cost, is beaten too":
+            lambda *case: sorted(front(*case, strictly=True))})
     same_values(answer, front, cases, mistakes={
         "the trials are the right ones, in the wrong order: cheapest first": lambda *case: sorted(front(*case))})
 
@@ -224,11 +230,13 @@ def _(shaped, rng):
             lambda r, h, t, ends, g: r + g * t - h,
         "it pays for progress and charges nothing for going back: that is what the agent of the chapter lived on":
             lambda r, h, t, ends, g: r + np.maximum(g * t * ~ends - h, 0),
-        "it is the wrong way round: the potential of where the step leads, minus that of where it began": lambda r, h, t, ends, g: r + h - g * t * ~ends,
+        "it is the wrong way round: the potential of where the step leads, minus that of where it began":
+            lambda r, h, t, ends, g: r + h - g * t * ~ends,
         "it pays for being in a good place, on every step: pay for the change": lambda r, h, t, ends, g: r + g * t * ~ends,
         "it leaves the reward of the task out": lambda r, h, t, ends, g: g * t * ~ends - h,
         "gamma belongs to the potential that follows, and not to the one that is left": lambda r, h, t, ends, g: r + g * (t * ~ends - h),
-        "an end cuts the whole of the shaping off, also the potential that is to be paid back": lambda r, h, t, ends, g: r + (g * t - h) * ~ends,
+        "an end cuts the whole of the shaping off, also the potential that is to be paid back":
+            lambda r, h, t, ends, g: r + (g * t - h) * ~ends,
     })
     potential = rng.uniform(0, 5, 6)
     circle = np.append(potential, potential[0])
