@@ -136,7 +136,7 @@ def test_runs_of_one_task_may_be_a_plain_list():
 
 @pytest.mark.parametrize("scores, sentence", [
     (([],), "given shape \\(0,\\), expected \\(runs, tasks\\)"), ((np.zeros((2, 3, 4)),), "given shape \\(2, 3, 4\\)"),
-    (([1.0, np.nan],), "given a NaN or an infinity"), 
+    (([1.0, np.nan],), "given a NaN or an infinity"),
     ((np.zeros((4, 2)), np.zeros((4, 3))), "given 2 and 3 tasks, expected the same tasks")])
 def test_bad_scores_are_one_sentence(scores, sentence):
     with pytest.raises(ValueError, match=sentence):
