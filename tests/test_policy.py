@@ -7,8 +7,9 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
+from puffer_min import lstm_cell
 from puffer_min.encoders import make_encoder, scale_of
-from puffer_min.lstm import LSTM, Unroll
+from puffer_min.lstm import LSTM, Unroll, cell
 from puffer_min.policy import Actor, Policy, RandomPolicy
 
 
@@ -212,12 +213,48 @@ def test_memory_and_its_gradients_equal_torchs_lstm():
 
 @pytest.mark.parametrize("handed_over", [False, True])
 def test_back_propagation_through_time_equals_differences_also_across_ends_and_seams(handed_over):
+    inputs, state, *weights, goes_on, seams = unroll_arguments(torch.float64, handed_over)
+    given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
+    assert torch.autograd.gradcheck(lambda inputs, *weights: Unroll.apply(inputs, state, *weights, goes_on, seams), given)
+
+
+def unroll_arguments(dtype, handed_over, horizon=5, rows=3, size=2):
     random = torch.Generator().manual_seed(0)
-    shapes = ((5, 3, 8), (3, 2), (3, 2), (8, 2))
-    gates, hidden, cell, weight = (torch.randn(*shape, generator=random, dtype=torch.float64).requires_grad_() for shape in shapes)
-    goes_on = (torch.rand(5, 3, 1, generator=random) > 0.4).double()
-    seams = (1 - goes_on).roll(1, 0) * torch.randn(5, 3, 4, generator=random) if handed_over else None
-    assert torch.autograd.gradcheck(lambda *given: Unroll.apply(*given, goes_on, seams), (gates, hidden, cell, weight))
+    shapes = (horizon, rows, size), (rows, 2 * size), (4 * size, size), (4 * size,), (4 * size, size)
+    numbers = [torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes]
+    goes_on = (torch.rand(horizon, rows, 1, generator=random) > 0.4).double()
+    seams = (1 - goes_on).roll(1, 0) * torch.randn(horizon, rows, 2 * size, generator=random) if handed_over else None
+    return [None if tensor is None else tensor.to(dtype) for tensor in (*numbers, goes_on, seams)]
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+@pytest.mark.parametrize("size", [1, 5, 16, 33])
+def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size, handed_over):
+    """float32 on the CPU is compiled, float64 is not."""
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        inputs, state, *weights, goes_on, seams = unroll_arguments(dtype, handed_over, 7, 4, size)
+        given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
+        seen = Unroll.apply(inputs, state, *weights, goes_on, seams)
+        results.append([seen, *torch.autograd.grad((seen * torch.arange(seen.numel()).view_as(seen).sin()).sum(), given)])
+    for compiled, plain in zip(*results):
+        torch.testing.assert_close(compiled.double(), plain, rtol=2e-4, atol=2e-5)
+
+
+def test_the_compiled_cell_saturates_and_passes_a_nan_on():
+    gates = torch.tensor([[200.0, -200.0, 200.0, -200.0], [float("nan"), 0, 0, 0]])
+    before, on, *rest = torch.ones(2, 1), torch.ones(2, 1), *(torch.empty(2, 1) for _ in range(4))
+    cell(gates, before, on, *rest)
+    assert gates[0].tolist() == [1.0, pytest.approx(0, abs=1e-30), 1.0, -1.0] and rest[3][0] == -1 and torch.isnan(rest[1][1]).all()
+
+
+def test_the_compiled_cell_refuses_arrays_that_do_not_fit():
+    good = [torch.zeros(3, 8), torch.zeros(3, 2), torch.zeros(3), *(torch.zeros(3, 2) for _ in range(4))]
+    for place in (1, 3, 6):
+        bad = [tensor.numpy() for tensor in good]
+        bad[place] = np.zeros((3, 3), np.float32)
+        with pytest.raises(ValueError, match="given, expected 3 contiguous rows of"):
+            lstm_cell.cell(*bad)
 
 
 # ---------------------------------------------------------------------- those who play
