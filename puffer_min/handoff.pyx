@@ -56,11 +56,6 @@ cdef struct WorkerLines:
     uint32_t[13] apart_too
 
 
-def cores():
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 cdef class Handoff:
     """The words of `num_workers` workers in `memory`, a zeroed uint8 array of `Handoff.size(num_workers)` bytes on a cache line.
 

@@ -25,7 +25,7 @@ import time
 import numpy as np
 
 from puffer_min.batch import make_batch
-from puffer_min.handoff import cores
+from puffer_min.cores import cores
 from puffer_min.measure import duration, quantity
 from puffer_min.random_play import random_actions
 

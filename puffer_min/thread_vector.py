@@ -16,7 +16,7 @@ import weakref
 
 from envs.core.buffers import Buffers
 from puffer_min.batch import make_batch
-from puffer_min.handoff import cores
+from puffer_min.cores import cores
 from puffer_min.thread_pool import ThreadPool
 from puffer_min.vectorizer import Vectorizer, merge_logs, part_bounds
 

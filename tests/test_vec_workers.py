@@ -15,7 +15,8 @@ from vectorizer_environments import Counter, Talking, Waiting, Walk
 import envs
 from envs.core.buffers import Buffers
 from puffer_min.contract import ATTRIBUTES
-from puffer_min.handoff import DONE, STEP, Handoff, cores
+from puffer_min.cores import cores
+from puffer_min.handoff import DONE, STEP, Handoff
 from puffer_min.vector import make_vec, seed_of
 from puffer_min.vectorizer import part_bounds
 
