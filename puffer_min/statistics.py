@@ -110,7 +110,7 @@ def checked(scores) -> list[np.ndarray]:
         if array.ndim != 2 or not array.size:
             raise ValueError(f"scores: given shape {np.shape(each)}, expected (runs, tasks) or (runs,), at least one run")
         if not np.isfinite(array).all():
-            raise ValueError("scores: given a NaN or an infinity; a run that broke down needs a score too, for instance the lowest there is")
+            raise ValueError("scores: given a NaN or an infinity; a run that broke down needs a score too, such as the lowest there is")
         out.append(array)
     if len({array.shape[1] for array in out}) > 1:
         raise ValueError(f"scores: given {' and '.join(str(array.shape[1]) for array in out)} tasks, expected the same tasks in each")
