@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from puffer_min.course.check import CheckFailed, register
-from puffer_min.course.claims import expect
+from puffer_min.course.claims import TRIES, expect
 
 LINE = 64
 
@@ -357,11 +357,20 @@ def outcome(wait_for, worker, timeout):
     return result.get("error"), 9.0 if late else result["seconds"]
 
 
+def quickest(wait_for, timeout, limit, **worker):
+    """`outcome`, tried again where it took longer than `limit` seconds: other programs may have had the core."""
+    for _ in range(TRIES):
+        error, seconds = outcome(wait_for, Worker(**worker), timeout)
+        if seconds < limit:
+            break
+    return error, seconds
+
+
 @register("wait_for")
 def _(wait_for, rng):
     "returns when the word is there; says who died, with its exit code; gives up in time; loses no last result; does not spin"
     code = -int(rng.integers(2, 15))
-    error, seconds = outcome(wait_for, Worker(finishes=0.15), 1.5)
+    error, seconds = quickest(wait_for, 1.5, 1.0, finishes=0.15)
     expect(error is None, f"it raises {type(error).__name__} for a worker that finishes in time: {error}")
     expect(seconds < 1.0, "it returns long after the worker has finished: look often, and do not sleep for the whole timeout")
     idle = Worker()
@@ -370,7 +379,7 @@ def _(wait_for, rng):
     expect(isinstance(error, TimeoutError), f"of a worker that hangs it says {said(error)}, expected TimeoutError")
     expect(seconds > 0.3, f"it gives up after {seconds:.2f} s, expected timeout=0.4 s")
     expect(idle.looks < 3000, f"it looked {idle.looks:,} times in 0.4 s: sleep a little between two looks, the worker needs the core")
-    error, seconds = outcome(wait_for, Worker(dies=0.1, exitcode=code), 2.5)
+    error, seconds = quickest(wait_for, 2.5, 2.0, dies=0.1, exitcode=code)
     expect(seconds < 3, "it waits for ever for a worker that is dead: ask process.is_alive() as well")
     expect(isinstance(error, RuntimeError) and seconds < 2, f"of a worker that died it says {said(error)} after {seconds:.1f} s, expected "
                                                             "RuntimeError at once: ask process.is_alive() at every look")
