@@ -43,7 +43,7 @@ ODD = {
     + [{"task": "maze", "size": 5, "max_steps": 1, "num_levels": 1, "start_level": (1 << 62) - 1}, {"task": "door_key", "see_through_walls": True}],
     "memory": [{"symbols": 255, "length": 3, "delay": 0}, {"symbols": 2, "length": 1, "delay": 0}, {"symbols": 2, "length": 7, "delay": 100}],
     "moba": [{"max_ticks": 1}, {"agents": 10, "max_ticks": 3, "first": 1}, {"agents": 10, "autopilot": True, "max_ticks": 2000}, {"continuous": True},
-             {"agents": 10, "continuous": True, "max_ticks": 400}],
+             {"agents": 10, "continuous": True, "max_ticks": 400}, {"rivals": "strong", "autopilot": True, "max_ticks": 3000}],
     "password": [{"password": "0"}, {"password": "9" * 64}],
     "pong": [{"frame_skip": 1, "points_to_win": 1, "rival_speed": 0.001}, {"frame_skip": 1000, "points_to_win": 1, "rival_speed": 2.0}],
     "snake": [{"num_snakes": 1, "width": 1, "height": 2, "num_food": 0}, {"num_snakes": 1, "width": 3, "height": 1, "num_food": 1},

@@ -21,7 +21,8 @@ VARIANTS = {
     "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
              {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}],
     "skirmish": [{"scan_every": 1, "limit": 350}],
-    "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200}],
+    "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200},
+             {"rivals": "strong", "autopilot": True, "max_ticks": 390}],
     "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30}],
     "squared": [{"size": 5}],
 }
