@@ -233,7 +233,7 @@ cdef int nearest(Game* game, int i, bint heroes_only) noexcept nogil:
 
 
 cdef bint sees(Entity* entity, Entity* other) noexcept nogil:
-    return other.health > 0 and abs(entity.row - other.row) <= VISION and abs(entity.column - other.column) <= VISION
+    return other.health > 0 and -VISION <= entity.row - other.row <= VISION and -VISION <= entity.column - other.column <= VISION
 
 
 cdef void attack(Game* game, int i, int target, float* gained) noexcept nogil:
@@ -285,7 +285,7 @@ cdef void follow_lane(Game* game, int i) noexcept nogil:
         row, column = CORNERS[creep.lane][0], CORNERS[creep.lane][1]
         if creep.team:
             row, column = SIZE - 1 - row, SIZE - 1 - column
-    if abs(creep.row - row) > 2 or abs(creep.column - column) > 2:
+    if not (-2 <= creep.row - row <= 2 and -2 <= creep.column - column <= 2):
         move_towards(game, i, row * UNIT + UNIT // 2, column * UNIT + UNIT // 2)
         return
     creep.leg += 1
