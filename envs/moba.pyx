@@ -13,7 +13,8 @@ Rules         Two teams, each with a base in a corner of a map of 128 x 128 cell
 Heroes        By row of the observation: support, assassin, burst, tank, carry, with abilities Q, W, E each (moba_combat.pxd). Lanes:
               safe, safe, mid, off, safe.
 Agents        `agents=5`: the heroes of side 0 learn, those of side 1 are scripted. `agents=10`: all learn, in rows 0-4 and 5-9.
-              With `autopilot=True` every hero is scripted and actions are ignored.
+              With fewer or other numbers the first heroes learn and the rest are scripted: `agents=1` is a person's game among nine
+              scripted heroes. With `autopilot=True` every hero is scripted and actions are ignored.
 Observation   590 uint8. Side 1 sees the map turned by half, so that both teams play from the bottom left to the top right.
               0-483    the window: 11 rows of 11 cells of (code, health, mana, level). Codes: 0 free, 1 tree, 2 own ancient, 3 own tower,
                        4 own hero, 5 own creep, 6 neutral, 7 rival creep, 8 rival hero, 9 rival tower, 10 rival ancient. Health and mana
@@ -99,8 +100,8 @@ cdef class Moba(Native):
     def __init__(self, int num_envs=1, *, seed=0, int agents=5, rivals="plain", bint autopilot=False, bint continuous=False,
                  int max_ticks=10_000, first=None, float reward_death=-0.1, float reward_xp=0.005, float reward_distance=0.01,
                  float reward_tower=1.0, float reward_win=5.0, **common):
-        if agents not in (5, 10):
-            raise ValueError(f"agents={agents} given, expected 5 (against scripted heroes) or 10 (both teams learn)")
+        if not 1 <= agents <= 10:
+            raise ValueError(f"agents={agents} given, expected 1 to 10: 5 is a team against scripted heroes, 10 are both teams")
         if not 1 <= max_ticks <= 1_000_000 or (first is not None and first not in (0, 1)):
             raise ValueError(f"max_ticks={max_ticks}, first={first} given, expected 1 to 1,000,000 ticks and None, 0 or 1")
         self.agents, self.autopilot, self.continuous, self.max_ticks, self.first = agents, autopilot, continuous, max_ticks, first
@@ -189,7 +190,7 @@ cdef class Moba(Native):
             self.recover(game, entity, hero)
             if game.tick < entity.stunned_until:
                 continue
-            if self.autopilot or half * HEROES >= self.agents:
+            if self.autopilot or half * HEROES + slot >= self.agents:
                 hero_mind(game, &self.terrain, entity, looks(game, slot), half == 1 and self.strong)
             else:
                 self.act(i, game, entity)

@@ -336,7 +336,20 @@ def test_a_death_takes_back_what_the_way_had_earned():
 
 # ------------------------------------------------------------------ settings
 
-@pytest.mark.parametrize("settings, words", [({"agents": 3}, "expected 5"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"),
+@pytest.mark.parametrize("agents", [1, 5, 7, 10])
+def test_the_first_heroes_are_the_agents_and_the_others_are_scripted(agents):
+    env = envs.make("moba", 1, seed=0, agents=agents)
+    env.reset()
+    before = env.entities()
+    for _ in range(60):
+        env.actions[:] = IDLE
+        env.step(env.actions)
+    walked = np.hypot(env.entities()["y"] - before["y"], env.entities()["x"] - before["x"])
+    walked = np.concatenate([walked[:5], walked[HALF:HALF + 5]])
+    assert env.observations.shape == (agents, 590) and (walked[:agents] == 0).all() and (walked[agents:] > 15).all()
+
+
+@pytest.mark.parametrize("settings, words", [({"agents": 11}, "expected 1 to 10"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"),
                                              ({"first": 2}, "None, 0 or 1"), ({"rivals": "kind"}, "expected 'plain' or 'strong'")])
 def test_settings_out_of_range_are_one_sentence(settings, words):
     with pytest.raises(ValueError, match=words):
