@@ -1,4 +1,4 @@
-"""skirmish in plain Python and NumPy, written the way people write it: the oracle of `envs/skirmish.pyx`, its "before", and stage 0 of level 9.
+"""skirmish in plain Python and NumPy, as people write it: the oracle of `envs/skirmish.pyx`, its "before", and stage 0 of level 9.
 
 The rules are in `envs/skirmish.pyx`. With the same seed, index and settings the trajectory is the same.
 """
