@@ -39,11 +39,11 @@ from libc.string cimport memcpy, memset
 from envs.core.native cimport Native, require
 from envs.core.random cimport Stream, draw_below
 from envs.skirmish_map cimport (BASE_COLUMNS, BASE_ROWS, BOUNTY, CELLS, CREEP, DAMAGE, Entity, FIRST, FIRST_CREEP, FIRST_NEUTRAL,
-                                  FIRST_TOWER, GOAL_COLUMNS, GOAL_ROWS, GROUPS, Game, HERO, MAX_HEALTH, MEND, NEUTRAL, NOBODY,
-                                  NUM_ENTITIES, OBSERVATION, OUTSIDE, OWN, PAUSE, REACH, REST, RETURN, SIZE, SLOTS, STRIKE, STRIKE_RADIUS,
-                                  TOWER, TOWER_COLUMNS, TOWER_ROWS, UNIT, VISION, WAVE, WAVE_SIZE, WILD, WINDOW, centre, far, fifteenths,
-                                  kind_of, leave, lowest, move_to, name_of, nearest, opposite_if, overlap, place, settle, side_of,
-                                  squared_distance, window_mask)
+                                FIRST_TOWER, GOAL_COLUMNS, GOAL_ROWS, GROUPS, Game, HERO, MAX_HEALTH, MEND, NEUTRAL, NOBODY,
+                                NUM_ENTITIES, OBSERVATION, OUTSIDE, OWN, PAUSE, REACH, REST, RETURN, SIZE, SLOTS, STRIKE, STRIKE_RADIUS,
+                                TOWER, TOWER_COLUMNS, TOWER_ROWS, UNIT, VISION, WAVE, WAVE_SIZE, WILD, WINDOW, centre, far, fifteenths,
+                                kind_of, leave, lowest, move_to, name_of, nearest, opposite_if, overlap, place, settle, side_of,
+                                squared_distance, window_mask)
 
 
 @cython.final
@@ -56,7 +56,8 @@ cdef class Skirmish(Native):
     cdef object backgrounds_memory, due_memory
     cdef readonly int scan_every, limit
 
-    keys = {"ArrowUp": (0, 3, 1, 0, 0, 0), "ArrowDown": (6, 3, 1, 0, 0, 0), "ArrowLeft": (3, 0, 1, 0, 0, 0), "ArrowRight": (3, 6, 1, 0, 0, 0),
+    keys = {"ArrowUp": (0, 3, 1, 0, 0, 0), "ArrowDown": (6, 3, 1, 0, 0, 0), "ArrowLeft": (3, 0, 1, 0, 0, 0),
+            "ArrowRight": (3, 6, 1, 0, 0, 0),
             "q": (3, 3, 1, 1, 0, 0), "w": (3, 3, 1, 0, 1, 0), "e": (3, 3, 1, 0, 0, 1), "h": (3, 3, 2, 0, 0, 0),
             "n": (3, 3, 0, 0, 0, 0)}
     idle_action = (3, 3, 1, 0, 0, 0)

@@ -91,7 +91,7 @@ cdef struct Game:
 
 
 cdef inline int overlap(int at, int side) noexcept nogil:
-    """5 for a window that lies inside along an axis; more by the rows beyond the far edge, less by those before the near one, for `side`."""
+    """5 for a window that lies inside along an axis; more by the rows beyond the far edge, less by those before the near one."""
     cdef int over = max(0, at - (SIZE - 1 - VISION)) - max(0, VISION - at)
     return VISION - over if side else VISION + over
 

@@ -151,7 +151,8 @@ cdef void fill_tree(int n) noexcept nogil:
             middle_row, middle_column = nodes[node].top + half, nodes[node].left + half
             nodes[node].children = num_nodes
             for k in range(4):
-                nodes[num_nodes] = Node(at, at, middle_row if k & 2 else nodes[node].top, middle_column if k & 1 else nodes[node].left, half, 0)
+                nodes[num_nodes] = Node(at, at, middle_row if k & 2 else nodes[node].top,
+                                        middle_column if k & 1 else nodes[node].left, half, 0)
                 for i in range(nodes[node].first, nodes[node].last):
                     if (points[order[i]].row >= middle_row) == (k & 2 != 0) and (points[order[i]].column >= middle_column) == (k & 1):
                         other_order[at] = order[i]

@@ -17,7 +17,8 @@ cdef enum:
     NEUTRAL = 2
     CREEP = 3
 
-MAX_HEALTH_OF, DAMAGE_OF, PAUSE_OF, REACH_OF, BOUNTY_OF = [500, 1800, 500, 450], [50, 100, 22, 22], [8, 5, 5, 5], [3, 5, 1.5, 1.5], [1, 2, 0.5, 0.5]
+MAX_HEALTH_OF, DAMAGE_OF, PAUSE_OF = [500, 1800, 500, 450], [50, 100, 22, 22], [8, 5, 5, 5]
+REACH_OF, BOUNTY_OF = [3, 5, 1.5, 1.5], [1, 2, 0.5, 0.5]
 TOWERS = [(42, 6), (26, 6), (46, 17), (38, 25), (57, 21), (57, 37)]
 CORNERS, BASES = [(5, 5), (32, 31), (58, 58)], [(58, 5), (5, 58)]
 
@@ -235,7 +236,7 @@ cdef class Skirmish:
             self.grid[creep.row][creep.column] = None
 
     cdef void observe(self):
-        cdef int i, j, k, row, column, turn
+        cdef int i, j, k, row, column, turn, who
         cdef Entity hero, other
         self.observations.fill(0)
         for k in range(10):
@@ -246,7 +247,8 @@ cdef class Skirmish:
                     row, column = hero.row + turn * (i - VISION), hero.column + turn * (j - VISION)
                     other = self.at(row, column)
                     if other is not None:
-                        self.seen[k, i, j, 0] = 8 if other.team == 2 else (2 if other.team == hero.team else 5) + other.kind - (other.kind == CREEP)
+                        who = (2 if other.team == hero.team else 5) + other.kind - (other.kind == CREEP)
+                        self.seen[k, i, j, 0] = 8 if other.team == 2 else who
                         self.seen[k, i, j, 1] = (other.health * 15 + other.max_health - 1) // other.max_health
                         self.seen[k, i, j, 2] = hero.rest if other is hero else other.pause
                     elif not (0 <= row < SIZE and 0 <= column < SIZE):

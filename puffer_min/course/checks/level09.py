@@ -14,7 +14,8 @@ class Recorded:
 
     def __init__(self, rng, change=None, at=0):
         steps = 12
-        self.recording = {"observations": rng.integers(0, 9, (steps + 1, 3, 4)).astype(np.uint8), "rewards": rng.random((steps, 3)).astype(np.float32),
+        self.recording = {"observations": rng.integers(0, 9, (steps + 1, 3, 4)).astype(np.uint8),
+                          "rewards": rng.random((steps, 3)).astype(np.float32),
                           "terminals": rng.random((steps, 3)) < 0.1, "truncations": rng.random((steps, 3)) < 0.1}
         if change is not None:
             array = self.recording[change]
@@ -44,14 +45,15 @@ def _(fingerprint, rng):
         return fingerprint(Recorded(np.random.default_rng(seed), change, at), actions)
 
     found = of()
-    expect(isinstance(found, str) and len(found) >= 8, f"it returns {found!r}, expected a text of at least 8 characters, such as hexdigest()")
-    expect(found == of(), "two equal trajectories have different hashes: is something random or an address in it? (hash() of bytes changes between runs)")
+    expect(isinstance(found, str) and len(found) >= 8, f"it returns {found!r}, expected a text of 8 characters or more: hexdigest()")
+    expect(found == of(), "two equal trajectories have different hashes: is something random or an address in it? (hash() of bytes changes "
+                          "between runs)")
     game = Recorded(np.random.default_rng(seed))
     fingerprint(game, actions)
-    expect(len(game.received) == len(actions) and all(np.array_equal(a, b) for a, b in zip(game.received, actions)),
+    expect(len(game.received) == len(actions) and np.array_equal(game.received, actions),
            "it must take one step for each row of actions, with that row")
-    expect(of("observations", 5) != found, "an observation in the middle may change without changing the hash: hash every step, not the last. (The arrays are "
-                                          "overwritten in place: keeping them in a list keeps one array many times)")
+    expect(of("observations", 5) != found, "an observation may change without changing the hash: hash every step, not the last "
+                                           "(the arrays are overwritten in place: keeping them in a list keeps one array many times)")
     expect(of("observations", 0) != found, "the first observation, that of reset, is not in the hash")
     expect(of("observations", 12) != found, "the observation after the last step is not in the hash")
     for name in ("rewards", "terminals", "truncations"):
@@ -85,7 +87,8 @@ def _(phantom, rng):
     same_values(phantom, reference, cases, rtol=1e-3, atol=1e-10, mistakes={
         "it fits the total time: divide by the number of calls first": in_total,
         "it books the caller's own work as hook too: fit a line, slope and intercept": without_work,
-        "it returns the two the wrong way round: first the hook of one callee, then the caller's own work": lambda *case: reference(*case)[::-1]})
+        "it returns the two the wrong way round: first the hook of one callee, then the caller's own work":
+            lambda *case: reference(*case)[::-1]})
     none = (np.array([3e-5, 2.9e-5, 2.8e-5]), np.array([1000, 1000, 1000]), np.array([0, 1, 2]))
     same_values(phantom, reference, [none], rtol=1e-3, atol=1e-10, mistakes={
         "noise gives a hook below zero: take 0 for it": lambda *case: tuple(np.polyfit(case[2], case[0] / case[1], 1))})
@@ -115,7 +118,7 @@ def crowd(rng, n, size=64):
 
 @register("white")
 def _(nearest_foe, rng):
-    "values in random crowds, also where nobody is hostile; no Python in the loop; no look-out for exceptions; at least 50 times as fast as plain Python"
+    "values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at least 50 times as fast as Python"
     cases = [(*crowd(rng, n), int(rng.integers(64)), int(rng.integers(64)), int(rng.integers(2))) for n in (1, 2, 5, 20, 60)]
     cases.append((*(part[:4] for part in crowd(rng, 8)[:2]), np.zeros(4, np.uint8), 3, 3, 0))
 
@@ -150,7 +153,7 @@ def asked_in_loops(answer):
 
 @register("nearest_cells")
 def _(nearest_cells, rng):
-    "as many as asked for, the nearest, nearest first; never the centre; fewer where there are fewer; no direction preferred among those as near"
+    "as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction preferred among those as near"
     def ask(there):
         return np.asarray(nearest_cells(there.copy(), 10, rng))
 
@@ -161,21 +164,22 @@ def _(nearest_cells, rng):
             everybody = everybody[(everybody != 0).any(1)]
             count, away = min(10, len(everybody)), np.sort((everybody**2).sum(1))
             found = ask(there)
-            expect(found.shape == (count, 2) or found.size == count == 0, f"it gives the shape {found.shape} where {len(everybody)} stand around, "
-                                                                          f"expected ({count}, 2)")
+            fits = found.shape == (count, 2) or found.size == count == 0
+            expect(fits, f"it gives the shape {found.shape} where {len(everybody)} stand around, expected ({count}, 2)")
             if count == 0:
                 continue
             expect((found != 0).any(1), "the hero in the centre is in its own list")
             inside = np.abs(found).max() <= 5
-            expect(inside and there[tuple((found + 5).T)].all(), "it names cells on which nobody stands: rows and columns count from the centre, row first")
+            expect(inside and there[tuple((found + 5).T)].all(),
+                   "it names cells on which nobody stands: rows and columns count from the centre, row first")
             expect(len({tuple(cell) for cell in found.tolist()}) == count, "it names a cell twice")
             distances = (found**2).sum(1)
-            expect(np.array_equal(np.sort(distances), away[:count]), f"its {count} are not the nearest: one is {distances.max()} away (squared), where "
-                                                                     f"{away[count - 1]} would do")
+            expect(np.array_equal(np.sort(distances), away[:count]),
+                   f"its {count} are not the nearest: one is {distances.max()} away (squared), where {away[count - 1]} would do")
             expect((np.diff(distances) >= 0).all(), "they must come nearest first")
     bias = np.mean([ask(rng.random((11, 11)) < 0.35).mean(0) for _ in range(600)], axis=0)
-    expect(np.abs(bias).max() < 0.08, f"among those as near it prefers a direction: the mean of its choices lies at {bias.round(2).tolist()}, expected [0, 0]. "
-                                      "A stable sort keeps the order of the scan: let chance decide")
+    expect(np.abs(bias).max() < 0.08, f"it prefers a direction: its choices lie at {bias.round(2).tolist()} on average, "
+                                      "expected [0, 0]. A stable sort keeps the order of the scan: let chance decide")
 
 
 # ---------------------------------------------------------------------- staggered looks
@@ -185,13 +189,15 @@ def _(looks, rng):
     "each entity exactly once in any `every` ticks; no tick with more than its share; every tick for every=1"
     for every in (1, 3, 5, 7):
         index, begin = np.arange(int(rng.integers(30, 60))), int(rng.integers(1, 1000))
-        table = np.stack([np.broadcast_to(np.asarray(looks(tick, index.copy(), every), bool), index.shape) for tick in range(begin, begin + 4 * every)])
+        ticks = range(begin, begin + 4 * every)
+        table = np.stack([np.broadcast_to(np.asarray(looks(tick, index.copy(), every), bool), index.shape) for tick in ticks])
         for start in range(3 * every):
             times = table[start:start + every].sum(0)
             expect(times > 0, f"with every={every} there is an entity that does not look at all in {every} ticks")
             expect(times == 1, f"with every={every} an entity looks {times.max()} times in {every} ticks")
         most, share = table.sum(1).max(), -(-len(index) // every)
-        expect(most <= share, f"with every={every}, {most} of {len(index)} entities look in the same tick, expected at most {share}: stagger them by their index")
+        expect(most <= share, f"with every={every}, {most} of {len(index)} entities look in the same tick, expected at most {share}: "
+                              "stagger them by their index")
 
 
 # ---------------------------------------------------------------------- buckets
@@ -233,12 +239,8 @@ def _(nearest_by_buckets, rng):
     cases = [(*crowd(rng, n), radius) for n, radius in ((1, 5), (30, 3), (200, 5), (200, 8), (400, 1), (60, 8))]
     same_values(lambda *case: np.asarray(nearest_by_buckets(*case)), brute_force, cases, mistakes={
         "it looks into the own bucket alone: a foe next door may be nearer": own_bucket_only,
-        "it finds friends too: pass over those of the same side": lambda rows, columns, sides, radius: _with_friends(rows, columns, radius),
-        "it forgets the radius: the buckets around reach further than the sight": lambda rows, columns, sides, radius: brute_force(rows, columns, sides, 8)})
+        "it finds friends too: pass over those of the same side":
+            lambda rows, columns, sides, radius: brute_force(rows, columns, np.arange(len(rows)), radius)})
     large = (*crowd(rng, 500), 5)
-    faster(lambda: nearest_by_buckets(*large), lambda: slow_buckets(*large), 2.5, advice="does it look into the buckets around alone, or at everybody?")
-
-
-def _with_friends(rows, columns, radius):
-    alone = np.arange(len(rows))
-    return brute_force(rows, columns, alone, radius)
+    faster(lambda: nearest_by_buckets(*large), lambda: slow_buckets(*large), 2.5,
+           advice="does it look into the buckets around alone, or at everybody?")
