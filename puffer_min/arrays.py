@@ -9,8 +9,9 @@ import numpy as np
 def as_numpy(array) -> np.ndarray:
     """`array` as a NumPy array over the same memory, without a copy where it lives in the CPU's memory.
 
-    NumPy arrays come back as they are; what offers `__dlpack__` (torch, JAX, ...) is taken over as a view, read-only where its owner says so;
-    numbers, lists and what offers `__array__` are converted. Raises ValueError for memory of another device, TypeError for what is no array.
+    NumPy arrays come back as they are; what offers `__dlpack__` (torch, JAX, ...) is taken over as a view, read-only where its owner
+    says so; numbers, lists and what offers `__array__` are converted. Raises ValueError for memory of another device, TypeError for
+    what is no array.
     """
     if isinstance(array, np.ndarray):
         return array

@@ -97,7 +97,7 @@ class Layout:
         return RowSpace(0, 255, (self.dtype.itemsize,), np.uint8, self)
 
     def pack(self, sample, row: np.ndarray) -> None:
-        """Write `sample` into `row`, one row of the buffer `observations`. Raises TypeError or ValueError naming the leaf that does not fit."""
+        """Write `sample` into `row`, one row of the observations. Raises TypeError or ValueError naming the leaf that does not fit."""
         self.packer.pack(sample, row)
 
     def unpack(self, rows):

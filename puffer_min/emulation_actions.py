@@ -75,7 +75,8 @@ class ActionLayout:
         start = next(starts)
         if isinstance(space, spaces.Box):
             return "real", start, space.dtype, space.shape, space.low, space.high
-        kinds = {spaces.Discrete: ("discrete", "scores"), spaces.MultiDiscrete: ("multi", "multi scores"), spaces.MultiBinary: ("multi", "signs")}
+        kinds = {spaces.Discrete: ("discrete", "scores"), spaces.MultiDiscrete: ("multi", "multi scores"),
+                 spaces.MultiBinary: ("multi", "signs")}
         kind = next(names[self.mixed] for known, names in kinds.items() if isinstance(space, known))
         return kind, start, space.dtype, space.shape, starts_of(space).tolist(), counts_of(space).tolist()
 
@@ -137,14 +138,17 @@ def counts_of(space) -> np.ndarray:
 
 def starts_of(space) -> np.ndarray:
     """The smallest value of each whole number of a leaf, flat."""
-    return np.zeros(int(np.prod(space.shape)), np.int64) if isinstance(space, spaces.MultiBinary) else np.ravel(space.start).astype(np.int64)
+    starts = np.zeros(space.shape) if isinstance(space, spaces.MultiBinary) else space.start
+    return np.ravel(starts).astype(np.int64)
 
 
 def require_row(path, leaf, mixed):
     """Raise ValueError where a row of int32 or float32 cannot hold the leaf."""
     if isinstance(leaf, spaces.Box):
-        if leaf.dtype.kind != "f" and max(np.abs(leaf.low.astype(float)).max(initial=0), np.abs(leaf.high.astype(float)).max(initial=0)) > EXACT:
-            raise ValueError(f"{path}: {leaf} given, expected bounds within 2**24 for whole numbers: a row holds float32; declare floats or a Discrete")
+        largest = np.abs(np.stack([leaf.low, leaf.high]).astype(float)).max(initial=0)
+        if leaf.dtype.kind != "f" and largest > EXACT:
+            raise ValueError(f"{path}: {leaf} given, expected bounds within 2**24 for whole numbers: a row holds float32; "
+                             "declare floats or a Discrete")
     else:
         limit = MAX_SCORES if mixed and not isinstance(leaf, spaces.MultiBinary) else MAX_COUNT
         if (counts_of(leaf) > limit).any():

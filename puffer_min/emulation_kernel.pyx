@@ -220,7 +220,7 @@ def wrong_keys(Node node, value):
 
 
 def convert(Node node, value):
-    """`value` as a contiguous array of the leaf's dtype and shape, or TypeError or ValueError: numbers are rounded, never cut off or wrapped."""
+    """`value` as a contiguous array of the leaf's dtype and shape; TypeError or ValueError where a number would be cut off or wrapped."""
     expected = f"expected {node.dtype} {tuple(node.shape)}"
     try:
         array = as_numpy(value)

@@ -9,7 +9,8 @@ cnp.import_array()
 require_fresh("puffer_min.episode_sums")
 
 
-def add_step(cnp.ndarray rewards, cnp.ndarray terminals, cnp.ndarray truncations, cnp.ndarray masks, cnp.ndarray returns, cnp.ndarray lengths):
+def add_step(cnp.ndarray rewards, cnp.ndarray terminals, cnp.ndarray truncations, cnp.ndarray masks, cnp.ndarray returns,
+             cnp.ndarray lengths):
     """Add `rewards` to `returns` and the agents that live to `lengths`; returns how many episodes ended.
 
     All are contiguous and of one length: rewards, returns float32, flags and masks bool, lengths int32.

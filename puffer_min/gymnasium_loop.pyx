@@ -67,7 +67,8 @@ cdef class GymnasiumLoop:
             self.terminals[i] = flag(i, "terminated", PyTuple_GET_ITEM(results, 2))
             self.truncations[i] = flag(i, "truncated", PyTuple_GET_ITEM(results, 3))
             if not PyDict_Check(<object> PyTuple_GET_ITEM(results, 4)):
-                raise TypeError(f"environment {i}: step gave an info of type {type(results[4]).__name__}, expected a dict, {{}} if there is none")
+                raise TypeError(f"environment {i}: step gave an info of type {type(results[4]).__name__}, expected a dict, "
+                                "{} if there is none")
             observation = <object> PyTuple_GET_ITEM(results, 0)
             if self.terminals[i] | self.truncations[i]:
                 self.packer.pack_into(observation, self.final_observations + i * self.row_bytes)

@@ -24,7 +24,8 @@ def encoder_for(name: str, space, hidden_size: int, sets: dict | None = None) ->
     if layout is None or not layout.structured:
         return make_encoder(name, space, hidden_size, sets)
     if name != "auto":
-        raise ValueError(f"encoder={name!r} given for structured observations, whose rows are bytes; use encoder=\"auto\", which unpacks them")
+        raise ValueError(f"encoder={name!r} given for structured observations, whose rows are bytes; use encoder=\"auto\", "
+                         "which unpacks them")
     return Structured(layout, hidden_size)
 
 

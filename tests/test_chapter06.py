@@ -33,7 +33,8 @@ def test_the_chapter_names_three_checks_that_exist():
 def test_every_figure_is_followed_by_a_sentence_that_says_what_it_shows():
     for cell, after in zip(CELLS, CELLS[1:]):
         pictures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-        assert not pictures or FIGURE_SENTENCE.search(source_of(after)), f"{cell['id']} draws a figure, and {after['id']} does not say what it shows"
+        said = FIGURE_SENTENCE.search(source_of(after))
+        assert not pictures or said, f"{cell['id']} draws a figure, and {after['id']} does not say what it shows"
 
 
 def test_prose_types_no_speeds():
@@ -93,7 +94,8 @@ def test_reference_of_pool_set_is_the_second_layer_of_the_packages_encoder():
         inner.weight.zero_(), inner.bias.zero_()
         inner.weight[:4], inner.weight[4:8] = torch.eye(4), -torch.eye(4)          # x = relu(x) - relu(-x)
         outer.weight.zero_()
-        outer.weight[:, :4], outer.weight[:, 4:8], outer.bias[:] = torch.from_numpy(weight.T), -torch.from_numpy(weight.T), torch.from_numpy(bias)
+        outer.weight[:, :4], outer.weight[:, 4:8] = torch.from_numpy(weight.T), -torch.from_numpy(weight.T)
+        outer.bias[:] = torch.from_numpy(bias)
         encoder.layer.weight.copy_(torch.eye(6))
         found = encoder(torch.from_numpy(things.reshape(6, 20)))
     assert np.allclose(found, level06.reference_pool(things, weight, bias), atol=1e-5)

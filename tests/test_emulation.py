@@ -131,14 +131,15 @@ def test_offsets_are_numpys_own():
 
 
 def test_what_environments_really_return_is_converted_where_nothing_is_lost():
-    space = Dict(x=Box(-1, 1, (2,)), n=Box(0, 255, (2,), np.uint8), tile=Discrete(5), pair=Tuple((MultiBinary(2), Box(0, 9, (), np.float32))))
+    space = Dict(x=Box(-1, 1, (2,)), n=Box(0, 255, (2,), np.uint8), tile=Discrete(5), pair=Tuple((MultiBinary(2), Box(0, 9, ()))))
     layout = Layout(space)
     expected = {"x": np.float32([0.5, -1]), "n": np.uint8([7, 255]), "tile": np.int64(3), "pair": (np.int8([1, 0]), np.float32(2))}
     for given in (
         {"x": np.float64([0.5, -1]), "n": np.int64([7, 255]), "tile": 3, "pair": ([True, False], 2.0)},
         {"x": [0.5, -1], "n": (7, 255), "tile": np.int32(3), "pair": [np.array([1, 0]), np.float32(2)]},
         {"x": torch.tensor([0.5, -1]), "n": torch.tensor([7, 255]), "tile": torch.tensor(3), "pair": (np.array([True, False]), 2)},
-        {"x": np.float32([[0.5, 0], [-1, 0]])[:, 0], "n": np.array([7, 255], ">i2"), "tile": np.array(3), "pair": (np.int8([1, 9, 0])[::2], np.array(2))},
+        {"x": np.float32([[0.5, 0], [-1, 0]])[:, 0], "n": np.array([7, 255], ">i2"), "tile": np.array(3),
+         "pair": (np.int8([1, 9, 0])[::2], np.array(2))},
     ):
         rows = packed(layout, [given])
         assert same(layout.sample_of(layout.unpack(rows), 0), expected), given

@@ -163,7 +163,8 @@ def test_environments_of_turns_are_taken_where_all_may_act_at_once():
 
 
 def test_training_on_agents_that_come_and_go_learns(tmp_path):
-    result = puffer_min.train(Pond, seed=0, total_steps=40_000, num_envs=32, horizon=16, minibatch_size=512, torch_threads=1, run_dir=tmp_path)
+    result = puffer_min.train(Pond, seed=0, total_steps=40_000, num_envs=32, horizon=16, minibatch_size=512, torch_threads=1,
+                              run_dir=tmp_path)
     assert result.history[0]["episode_return"] < 5.5 < 7.3 < result.history[-1]["episode_return"]     # 4 by chance, 8 at best
 
 
@@ -206,7 +207,8 @@ def test_what_is_wrong_is_said_with_the_agents_name():
             self.agents.append("toad")
             return results
 
-    for kind, sentence in ((Silent, "agent frog_1 has no reward in this step"), (Vanishing, "agent frog_1 left without termination or truncation"),
+    for kind, sentence in ((Silent, "agent frog_1 has no reward in this step"),
+                           (Vanishing, "agent frog_1 left without termination or truncation"),
                            (Wrong, r"agent frog_1, observation\['who'\]: 9 given, expected a whole number from 0 to 3"),
                            (Unknown, "agent toad lives, expected one of possible_agents: frog_0")):
         env = PettingZooEnv(kind())

@@ -39,8 +39,8 @@ class Presented:
         given, expected = np.asarray(actions), self.vec.actions
         taken = given.astype(expected.dtype)
         if expected.dtype == np.int32 and not np.array_equal(taken, given):
-            raise ValueError(f"actions of {given.dtype} given that are no whole numbers of 32 bits, expected an action of {self.action_space} "
-                             "for each agent")
+            raise ValueError(f"actions of {given.dtype} given that are no whole numbers of 32 bits, expected an action of "
+                             f"{self.action_space} for each agent")
         return taken
 
     def show(self, rows):

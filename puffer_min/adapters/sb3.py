@@ -47,8 +47,8 @@ class SB3Methods:
         if isinstance(space, (spaces.Dict, spaces.Tuple)):
             if not (isinstance(space, spaces.Dict) and all(map(is_plain, space.spaces.values()))):
                 if self.presented.layout.structured:
-                    raise TypeError(f"observations of {space} given, which Stable-Baselines3 has no policy for; expected a Box, or a Dict of "
-                                    "one level whose numbers count from 0: change them in a wrapper")
+                    raise TypeError(f"observations of {space} given, which Stable-Baselines3 has no policy for; expected a Box, or a "
+                                    "Dict of one level whose numbers count from 0: change them in a wrapper")
                 self.presented.layout, space = None, vec.single_observation_space
         self.actions = None
         super().__init__(vec.num_agents, space, self.presented.action_space)
@@ -86,7 +86,8 @@ class SB3Methods:
 
     def set_attr(self, attr_name, value, indices=None):
         """Refused: the environments share one object."""
-        raise NotImplementedError(f"set_attr({attr_name!r}): the environments of {self.vec!r} share one object; make it with other settings")
+        raise NotImplementedError(f"set_attr({attr_name!r}): the environments of {self.vec!r} share one object; "
+                                  "make it with other settings")
 
     def env_method(self, method_name, *method_args, indices=None, **method_kwargs):
         """Refused: the environments share one object."""

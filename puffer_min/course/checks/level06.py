@@ -86,9 +86,10 @@ def _(unpack, rng):
                 expect(isinstance(part, np.ndarray) and part.dtype == view.dtype,
                        f"{name} has dtype {getattr(part, 'dtype', None)}, expected {view.dtype}: reinterpret the bytes with .view(dtype)")
                 expect(part.shape == view.shape, f"{name} has shape {part.shape}, expected {view.shape}: the number of rows comes first")
-                expect(np.array_equal(part, view), f"{name} holds other values: are these the bytes from its offset on, and not converted one by one?")
-                expect(np.shares_memory(part, given), f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and "
-                                                      "ascontiguousarray do")
+                expect(np.array_equal(part, view),
+                       f"{name} holds other values: are these the bytes from its offset on, and not converted one by one?")
+                expect(np.shares_memory(part, given),
+                       f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and ascontiguousarray do")
 
 
 # ---------------------------------------------------------------------- events
@@ -118,7 +119,8 @@ def _(events, rng):
         return ended & ~at_limit, ended & at_limit, lived & ~ended
 
     same_values(answer, of(reference_events), [random_step(rng, n) for n in (4, 12, 60)], mistakes={
-        "a slot that held nobody ends as well: done is a state of the simulator, a flag is an event, up only where somebody lived": of(always),
+        "a slot that held nobody ends as well: done is a state of the simulator, a flag is an event, up only where somebody lived":
+            of(always),
         "the end by time is a terminal: it says that nothing would have followed": of(
             lambda lived, dones, at_limit: (lived & (dones == 1), np.zeros_like(lived), lived & (dones == 0))),
         "terminals and truncations are both up: where the limit is what ended it, only the truncation is": of(

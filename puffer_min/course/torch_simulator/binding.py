@@ -63,7 +63,7 @@ class CrossingEnv(PufferEnv):
         ended = lived & (flat(simulator.get_dones()) == 1)
         rewards = flat(simulator.get_rewards())
         self.rewards[lived] = rewards[lived]
-        cut = np.repeat(simulator.clock.numpy() >= EPISODE, SLOTS) & (np.abs(rewards) < 0.5)         # by time, neither at the goal nor in a crash
+        cut = np.repeat(simulator.clock.numpy() >= EPISODE, SLOTS) & (np.abs(rewards) < 0.5)     # neither at the goal nor in a crash
         self.terminals[:], self.truncations[:] = ended & ~cut, ended & cut
         self.metrics[:, 0] = rewards > 0.5
         self.masks[:] = lived & ~ended

@@ -6,7 +6,8 @@
     simulator.get_observations()                    # float32 (worlds, slots, 79), the simulator's own memory
     simulator.get_rewards(), simulator.get_dones()  # float32 and int32 (worlds, slots)
 
-It is written to be bound, and behaves as its kind does: what is odd about it is described where it happens, and all of it was met on stream.
+It is written to be bound, and behaves as its kind does: what is odd about it is described where it happens, and all of it was met on
+stream.
 """
 
 import json
@@ -109,7 +110,8 @@ class Crossing:
         self.observations[..., :EGO] = torch.cat([self.speed.unsqueeze(2), cos.unsqueeze(2), sin.unsqueeze(2), to_goal], 2)
         between = torch.einsum("wsij,wstj->wsti", turn, self.position.unsqueeze(1) - self.position.unsqueeze(2))
         shown = (there.unsqueeze(1) & there.unsqueeze(2)).unsqueeze(3)
-        others = torch.cat([between, self.speed.unsqueeze(1).expand(-1, SLOTS, -1).unsqueeze(3), torch.ones_like(between[..., :1])], 3) * shown
+        speeds = self.speed.unsqueeze(1).expand(-1, SLOTS, -1).unsqueeze(3)
+        others = torch.cat([between, speeds, torch.ones_like(speeds)], 3) * shown
         keep = ~torch.eye(SLOTS, dtype=torch.bool)
         others = others[:, keep].view(self.num_worlds, SLOTS, OTHERS * OTHER)
         things = torch.einsum("wsij,wsrj->wsri", turn, self.road[:, None, :, :2] - self.position.unsqueeze(2))
