@@ -8,8 +8,8 @@
     while learner.steps < 10_000_000:
         print(learner.iterate())
 
-`training.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's `ppo.py`; what differs is said where it does:
-truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
+`training.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's `ppo.py`; what differs is said where
+it does: truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
 """
 
 import math
