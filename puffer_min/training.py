@@ -96,7 +96,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         world = join(config.device)
         if made:
             if world.size > 1 and config.backend != "serial":
-                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, expected \"serial\": start more of them")
+                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, expected \"serial\": "
+                                 "start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
                            report_interval=0, **share, **env_settings)

@@ -17,7 +17,8 @@ from puffer_min.training import train
 
 
 @pytest.mark.parametrize("env, settings", [
-    ("squared", {}), ("cartpole", {"recurrent": True}), ("cartpole", {"encoder": "standard"}), ("cartpole", {"vtrace": True, "update_epochs": 2}),
+    ("squared", {}), ("cartpole", {"recurrent": True}), ("cartpole", {"encoder": "standard"}),
+    ("cartpole", {"vtrace": True, "update_epochs": 2}),
     ("snake", {"num_envs": 2, "env_settings": {"num_snakes": 8}}), (Drift, {"num_envs": 2, "minibatch_size": 32}),
     ("drive", {"num_envs": 2, "encoder": "set", "reuse_rows": True, "recurrent": True}),
     (lambda **kwargs: Drift(num_agents=8, death=0.4, actions=spaces.Box(-1, 1, (2,))), {"num_envs": 1, "recurrent": True}),

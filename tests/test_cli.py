@@ -249,7 +249,8 @@ def test_tensorboard_holds_what_the_log_holds(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     settings = [text for name in ("num_envs=16", "horizon=8", "minibatch_size=64", "torch_threads=1") for text in ("--set", name)]
-    assert main(["train", "squared", "--tensorboard", "--dashboard", "none", "--run-dir", str(tmp_path), "--total-steps", "640", *settings]) == 0
+    arguments = ["--tensorboard", "--dashboard", "none", "--run-dir", str(tmp_path), "--total-steps", "640"]
+    assert main(["train", "squared", *arguments, *settings]) == 0
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     history = read_log(tmp_path / "log.jsonl")
     for name in ("sps", "policy_loss", "score", "learning_rate"):
@@ -271,4 +272,5 @@ def test_eval_names_the_mismatch_before_it_hands_on_the_settings_of_another_envi
     capsys.readouterr()
     status, out, error = command(capsys, "eval", "cartpole", "--checkpoint", tmp_path / "checkpoint.pt")
     assert (status, out) == (2, "")
-    assert error == f"{tmp_path / 'checkpoint.pt'} is a checkpoint of squared, expected one of cartpole: give the checkpoint of this environment\n"
+    assert error == (f"{tmp_path / 'checkpoint.pt'} is a checkpoint of squared, expected one of cartpole: "
+                     "give the checkpoint of this environment\n")

@@ -81,7 +81,7 @@ def test_two_processes_learn_what_one_does_of_twice_the_batch(tmp_path, env, set
     for ours, theirs in zip(one.history, two):
         assert ours["step"] == theirs["step"]
         if env == "drive":
-            continue                    # rows fill in another order, so an update holds other rows; the processes stay together all the same
+            continue                    # rows fill in another order, and an update holds other rows; the processes stay together
         for name in set(ours) - TIMES - {"waiting"}:
             same = None if ours[name] is None else pytest.approx(ours[name], rel=2e-3, abs=1e-4)
             assert theirs[name] == same, name

@@ -95,7 +95,8 @@ def test_a_convolution_sees_the_same_wherever_a_row_is_in_the_batch():
 @pytest.mark.parametrize("name, space, message", [
     ("onehot", spaces.Box(0, 255, (4,), np.uint8), "one-hot inputs need whole numbers from 0 to at most 15"),
     ("conv", spaces.Box(0, 1, (9,), np.uint8), r"needs a picture .* but the observation is \(9,\)"),
-    ("convolution", spaces.Box(0, 1, (9,), np.uint8), "encoder='convolution' given, expected one of auto, scaled, standard, onehot, conv, set"),
+    ("convolution", spaces.Box(0, 1, (9,), np.uint8),
+     "encoder='convolution' given, expected one of auto, scaled, standard, onehot, conv, set"),
 ])
 def test_an_encoder_that_does_not_fit_says_why(name, space, message):
     with pytest.raises(ValueError, match=message):

@@ -53,7 +53,8 @@ def test_the_pareto_front_is_what_no_trial_beats_in_both_and_everything_is_writt
     arguments = ["sweep", "squared", "--trials", "6", "--out", str(tmp_path), *search, *settings, "--set", "env.size=7"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "trial 6 of 6" in printed and printed.strip().splitlines()[-1].startswith("6 trials, ") and str(tmp_path / "pareto.png") in printed
+    assert "trial 6 of 6" in printed and str(tmp_path / "pareto.png") in printed
+    assert printed.strip().splitlines()[-1].startswith("6 trials, ")
     study = optuna.load_study(study_name="squared", storage=f"sqlite:///{tmp_path / 'study.db'}")
     values = np.array([trial.values for trial in study.trials])
     expected = [trial.number for trial, (score, seconds) in zip(study.trials, values)
