@@ -1,7 +1,7 @@
 """Other people's libraries beside ours: the same task, the same settings, the same clock. What level 4 runs.
 
-    run("stable_baselines3", seconds=5)         a `Run`: steps, episodes, mean return, steps/s
-    stages("tianshou", seconds=1)               where the time goes, from a profile
+    run("Stable-Baselines3", seconds=5)         a `Run`: steps, episodes, mean return, steps/s
+    stages("Tianshou", updates=3)               where the time goes, from a profile
     edited("skrl", {"old": "new"})              a changed copy of a program, its diff, and how many lines it took
     python -m puffer_min.course.peers --seconds 60
 

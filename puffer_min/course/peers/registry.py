@@ -76,14 +76,14 @@ def drive(name, train, terms, watch, seed):
         train(terms, watch.environment(terms.task), seed)
 
 
-def stages(name: str, *, terms: Terms = Terms(), seconds: float = 1.0, seed: int = 1) -> tuple[dict[str, float], CallProfile]:
-    """(stage -> share of the time, the whole profile) of a run under cProfile.
+def stages(name: str, *, terms: Terms = Terms(), updates: int = 3, seed: int = 1) -> tuple[dict[str, float], CallProfile]:
+    """(stage -> share of the time, the whole profile) of so many updates under cProfile, with the playing before each.
 
     environment: from actions to what comes back. policy: from observations to actions. update: advantages and gradients. bookkeeping:
     all the rest. The profiler's hook is in the shares, and functions in Python carry more of it than the network does.
     """
     module = load(name)
-    watch = Watch(seconds=seconds)
+    watch = Watch(steps=updates * terms.batch_size)
     profile = profile_calls(lambda: drive(name, module.train, terms, watch, seed))
     elapsed = watch.seconds                             # from the first step on: without construction
     spent = {(row.file, row.line): row.total for row in profile.table}
@@ -101,16 +101,12 @@ def place(function):
 @contextlib.contextmanager
 def kept_validation(switched_off: bool = False):
     """torch's setting of `validate_args` for distributions within, and as it was before afterwards."""
-    from torch.distributions import Categorical
-
-    before = {kind: kind.__dict__.get("_validate_args") for kind in (Distribution, Categorical)}
+    before = Distribution._validate_args
     Distribution.set_default_validate_args(not switched_off)
     try:
         yield
     finally:
-        for kind, value in before.items():
-            if value is not None:
-                kind._validate_args = value
+        Distribution.set_default_validate_args(before)
 
 
 @contextlib.contextmanager

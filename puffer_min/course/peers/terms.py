@@ -62,7 +62,7 @@ class BudgetSpent(BaseException):
 
 
 class Watch:
-    """Counts steps and notes episodes of all environments it makes, until `seconds` or `steps` are spent.
+    """Counts steps and notes episodes of all environments that it makes, until `seconds` or `steps` are spent.
 
     The clock starts after `warm_up` steps, so that construction and what is done but once are not counted. Episodes and `actions`,
     every action taken, as bytes, are kept from the very first step.
