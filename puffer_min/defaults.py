@@ -12,6 +12,8 @@ DEFAULTS = {
     "moba": {"total_steps": 20_000_000, "num_envs": 128, "minibatch_size": 4096, "learning_rate": 3e-3, "gamma": 0.995, "ent_coef": 0.003},
     # What was shown must be kept for four steps: solved (0.95) after 0.36 M with the memory, never without.
     "memory": {"total_steps": 1_000_000, "recurrent": True},
+    # Mean score 15 after 5 M and 16.7 after 11 M; with scaled inputs 15.5 after 20 M.
+    "pong": {"total_steps": 20_000_000, "encoder": "standard", "ent_coef": 0.003},
     "snake": {"num_envs": 1, "total_steps": 20_000_000, "gamma": 0.97},      # score after 8 M: 93, with gamma 0.99 85
     # The reward is at the end, at most 33 steps away. With gae_lambda 1 a score of 0.9 after 1.6 to 1.9 M steps, ten seeds of ten; with
     # 0.95 four of six within 8 M, and with 0.9 none.

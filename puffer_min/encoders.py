@@ -70,8 +70,8 @@ class Scaled(nn.Module):
 class Standardised(Scaled):
     """The same over numbers less their running mean, divided by their running deviation, but by no less than LEAST of their bound.
 
-    It matters where many inputs hardly change, as breakout's 108 bricks: together they act as one bias that learns a hundred times as
-    fast as any weight, and what changes from step to step is drowned. `observe` is called with what was collected, once an update.
+    It helps where what counts is a small difference between large numbers (pong: a score of 15 after 5 M steps, where scaled inputs take
+    20 M). `observe` is called with what was collected, once an update.
     """
 
     LEAST = 0.1
