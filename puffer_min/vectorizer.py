@@ -24,7 +24,8 @@ from puffer_min.action_check import ActionCheck
 from puffer_min.env import whole_seed
 
 # What a vectorizer says about its environments, in their own words; the same in each of its parts.
-SHARED = ("single_observation_space", "single_action_space", "metric_names", "truncates", "keys", "idle_action", "action_names", "native")
+SHARED = ("single_observation_space", "single_action_space", "metric_names", "truncates", "keys", "idle_action", "action_names",
+          "observation_sets", "native")
 
 
 class Batch(NamedTuple):

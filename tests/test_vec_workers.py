@@ -62,6 +62,12 @@ def serial_traces():
     return traces
 
 
+@pytest.mark.parametrize("backend", POOLS)
+def test_what_an_environment_says_of_itself_reaches_the_learner(backend):
+    with make_vec("drive", 2, 2, backend) as vec:
+        assert vec.observation_sets and vec.observation_sets == make_vec("drive").observation_sets
+
+
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", MAKERS)
