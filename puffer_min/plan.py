@@ -36,6 +36,7 @@ THREAD_HANDOFF = 3e-6
 LEAST_PART = 10e-6              # seconds of native steps that are worth a thread of their own
 SECONDS = 0.25                  # of stepping that a profile takes; slow environments: LEAST_STEPS steps
 LEAST_STEPS, MOST_STEPS = 8, 3000
+MOST_BYTES = 2**26              # of observations of native environments that are made for a profile
 ROUNDS = 200                    # steps of all environments that are drawn from the measured ones
 
 
@@ -97,14 +98,18 @@ def profile(make_env, num_envs, settings, seed=0, seconds=SECONDS):
     steps, busy = time_steps(batch, seed, seconds / 2)
     native, agents, row_bytes = batch.native, batch.agents_per_env, batch.observations[0].nbytes
     batch.close()
-    call, many = 0.0, min(num_envs, 4096 if native else 16)
-    if many > 1 and (making + resets[-1]) * many < seconds and np.median(steps) < 1e-3:
+    call, many = 0.0, min(num_envs, 16, max(1, int(seconds / (making + resets[-1]))))
+    if native:                                          # one object for all of them
+        many = min(num_envs, 4096, max(1, MOST_BYTES // (agents * row_bytes)))
+    if many > 1 and np.median(steps) < 1e-3:
         batch = make_batch(make_env, many, seed=seed, report_interval=0, **settings)      # what of a step is the call, what the environment
         batch.reset(seed)
         together = np.median(time_steps(batch, seed, seconds / 2)[0])
         batch.close()
         each = max((together - np.median(steps)) / (many - 1), 1e-9)
         call = max(float(np.median(steps)) - each, 0.0)
+        if native:                                      # next to a call a step is too short to be told from the clock's own noise
+            steps = np.full_like(steps, each + call)
     return Profile(native, agents, row_bytes, call, np.maximum(steps - call, 1e-9), min(resets), busy)
 
 

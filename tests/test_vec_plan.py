@@ -99,6 +99,13 @@ def test_settings_reach_the_environment_whatever_they_are_called():
         assert vec.plan.profile.step > 0.004
 
 
+def test_a_native_step_is_told_from_the_call_around_it():
+    """A cart takes 15 to 50 ns, a call about a microsecond, and a clock between two calls as long again."""
+    with make_vec("cartpole", 4096, backend="auto") as vec:
+        measured = vec.plan.profile
+        assert measured.step < 0.3e-6 < measured.call + 4096 * measured.step
+
+
 def test_a_slow_environment_is_measured_by_a_few_steps():
     assert len(profile(Counter, 4, {}, seconds=0).steps) == LEAST_STEPS
 
