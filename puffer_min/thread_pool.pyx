@@ -116,8 +116,11 @@ cdef class ThreadPool:
         if self.states[i].native != NULL:
             ADVANCE(self.states[i].native)
         else:
-            with gil:
-                self.run(i)                 # catches what it raises
+            self.ask(i)
+
+    cdef void ask(self, int i) noexcept with gil:
+        """Let Python step a part; `run` catches what it raises."""
+        self.run(i)
 
     # ------------------------------------------------------------------ the caller's side
 

@@ -1,6 +1,7 @@
 """Environments that do what a vectorizer must bear: talk, wait, fail, hang, die. At the top of a module, so that spawn finds them."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -132,6 +133,7 @@ class Failing(Counter):
         if self.what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.what == "crash":
+            faulthandler.disable()                  # pytest's would print this on purpose as if it were an accident
             ctypes.string_at(0)
         if self.what == "hang":
             time.sleep(1000)
