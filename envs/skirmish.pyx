@@ -53,6 +53,7 @@ cdef class Skirmish(Native):
     cdef Game* games
     cdef uint8_t* backgrounds       # a window with nobody in it, by how much of it lies outside
     cdef uint64_t* due              # by tick % scan_every, for each group: whose turn it is to look
+    cdef uint8_t[512] names         # by side and entity: what the one is for the other
     cdef object backgrounds_memory, due_memory
     cdef readonly int scan_every, limit
 
@@ -75,6 +76,9 @@ cdef class Skirmish(Native):
         self.backgrounds = <uint8_t*> cnp.PyArray_DATA(self.backgrounds_memory)
         self.due_memory = turns(scan_every)
         self.due = <uint64_t*> cnp.PyArray_DATA(self.due_memory)
+        cdef int i
+        for i in range(NUM_ENTITIES):
+            self.names[i], self.names[256 + i] = name_of(i, 0), name_of(i, 1)
 
     # ------------------------------------------------------------------ beginning
 
@@ -301,12 +305,14 @@ cdef class Skirmish(Native):
         cdef Entity* other
         cdef uint8_t* seen = <uint8_t*> self.rows.observations + 10 * env * OBSERVATION
         cdef uint8_t* cell
+        cdef uint8_t* names
         cdef uint64_t mask, word
         cdef int i, k, at, index, side, turn
         for i in range(10):
             hero = &game.entities[i]
             side = i // 5
             turn = 1 - 2 * side
+            names = self.names + 256 * side
             memcpy(seen, self.backgrounds + (overlap(hero.row, side) * WINDOW + overlap(hero.column, side)) * OBSERVATION, OBSERVATION)
             mask = window_mask(hero.column, VISION)
             for k in range(WINDOW):
@@ -317,7 +323,7 @@ cdef class Skirmish(Native):
                     index = game.who[(hero.row + k - VISION) * SIZE + at]
                     other = &game.entities[index]
                     cell = seen + (CELLS // 2 + turn * ((k - VISION) * WINDOW + at - hero.column)) * 3
-                    cell[0] = name_of(index, side)
+                    cell[0] = names[index]
                     cell[1] = other.bar
                     cell[2] = other.pause
             require(&self.fault, seen[CELLS // 2 * 3] == OWN, b"a hero does not stand in the centre of its window")
