@@ -232,7 +232,8 @@ def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str 
     figure, axes = blank(height=0.9 + 0.42 * len(values))
     bars = axes.barh(list(values), list(values.values()), color=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1), height=0.65)
     first = next(iter(values.values()))
-    short = EngFormatter(places=1, sep="")
+    thousands = EngFormatter(places=1, sep="")
+    short = lambda value: thousands(value) if value >= 1 else f"{value:.2g}"           # noqa: E731 - no 959m for 0.96
     ratio = lambda value: f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"      # noqa: E731
     labels = [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())]
     axes.bar_label(bars, labels, padding=4, fontsize=9)
