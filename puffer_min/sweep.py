@@ -12,7 +12,10 @@ study: SQLite serves the processes of one machine, any other storage of Optuna's
 Written beside the study: pareto.png, importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -101,10 +104,23 @@ def open_study(optuna, storage, name, seed):
         # constant_liar: a trial that another process is at counts as done badly, so that two do not try the same. The seed is not the
         # sampler's, or all processes would try the same.
         sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
-    if storage.startswith("sqlite:///"):
+    study = {"study_name": name, "sampler": sampler, "directions": ["maximize", "minimize"], "load_if_exists": True}
+    if not storage.startswith("sqlite:///"):
+        return optuna.create_study(storage=storage, **study)
+    with alone_in(Path(storage.removeprefix("sqlite:///")).parent):             # two that make the same tables at once fail both
         storage = optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
-    study = optuna.create_study(study_name=name, storage=storage, sampler=sampler, directions=["maximize", "minimize"], load_if_exists=True)
-    return study
+        return optuna.create_study(storage=storage, **study)
+
+
+@contextlib.contextmanager
+def alone_in(folder):
+    """Of several processes that enter this for the same folder, one at a time; nothing is written there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def parse(name: str, text: str):
