@@ -5,7 +5,7 @@
     batch = make_batch(lambda: gymnasium.make("CartPole-v1"), 4)
 
 A native environment is a batch as it is. Python environments become a `PythonBatch`, in which each writes into its rows of
-common buffers. Whoever drives batches (vector.py, a worker of workers.py) needs to know no more than this face.
+common buffers. Whoever drives batches (vector.py, a worker of worker.py) needs to know no more than this face.
 
 Environment i is seeded from (seed, i) alone, so the trajectories do not depend on how the environments are split.
 """
