@@ -27,6 +27,7 @@ class Config:
 
     learning_rate: float = 5e-3             # small networks and large minibatches want a large one
     anneal_lr: str = "linear"               # to zero over total_steps: "linear", "cosine"; "none" keeps it
+    anneal_ent: bool = False                # the entropy bonus likewise: explore at first, be sure in the end
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_eps: float = 1e-5

@@ -22,6 +22,8 @@ from gymnasium import spaces
 from torch import nn
 from torch.nn import functional
 
+from puffer_min import onehot_layer
+
 MAX_CODES = 16          # a cell of more values than these is a quantity, not a code
 
 
@@ -108,16 +110,45 @@ def codes_of(space) -> int:
 
 
 class OneHot(nn.Module):
-    """A linear layer over one input for each cell and each value above 0 (0 is the bias)."""
+    """A linear layer over one input for each cell and each value above 0 that its bound allows (0 is the bias).
+
+    On the CPU the inputs are never written out: nearly all are 0, and the layer is a sum of rows of the weights (onehot_layer.pyx).
+    """
 
     def __init__(self, space, hidden_size):
         super().__init__()
-        codes = codes_of(space)
-        self.register_buffer("codes", torch.arange(1, codes, dtype=torch.uint8), persistent=False)
-        self.layer = linear(math.prod(space.shape) * (codes - 1), hidden_size)
+        codes_of(space)
+        most = space.high.ravel()
+        self.register_buffer("most", torch.as_tensor(most, dtype=torch.uint8), persistent=False)
+        self.register_buffer("cells", torch.as_tensor(np.repeat(np.arange(most.size), most)), persistent=False)     # of each input
+        self.register_buffer("codes", torch.as_tensor(np.concatenate([np.arange(n) + 1 for n in most]), dtype=torch.uint8), persistent=False)
+        layer = linear(len(self.cells), hidden_size)
+        self.weight, self.bias = nn.Parameter(layer.weight.detach().t().contiguous()), layer.bias
 
     def forward(self, observations):
-        return self.layer((observations.flatten(1).unsqueeze(2) == self.codes).flatten(1).to(torch.float32))
+        flat = observations.flatten(1)
+        if flat.device.type == "cpu" and flat.dtype == torch.uint8 and self.weight.dtype == torch.float32:
+            return SumOfRows.apply(flat.contiguous(), self.most, self.weight, self.bias)
+        return torch.addmm(self.bias, (flat.index_select(1, self.cells) == self.codes).to(self.weight.dtype), self.weight)
+
+
+class SumOfRows(torch.autograd.Function):
+    """observations (N, cells) uint8, most (cells,) uint8, weight (inputs, size), bias (size,) in; (N, size) out."""
+
+    @staticmethod
+    def forward(ctx, observations, most, weight, bias):
+        ctx.save_for_backward(observations, most)
+        ctx.inputs = len(weight)
+        out = weight.new_empty(len(observations), weight.shape[1])
+        onehot_layer.rows_sum(*(tensor.detach().numpy() for tensor in (observations, most, weight, bias, out)))
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        observations, most = ctx.saved_tensors
+        of_weight = grad.new_zeros(ctx.inputs, grad.shape[1])
+        onehot_layer.rows_gradient(*(tensor.numpy() for tensor in (observations, most, grad.contiguous(), of_weight)))
+        return None, None, of_weight, grad.sum(0)
 
 
 class Convolution(nn.Module):

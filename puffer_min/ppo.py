@@ -12,6 +12,7 @@
 it does: truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
 """
 
+import dataclasses
 import math
 
 import torch
@@ -151,15 +152,17 @@ class PPO:
 
     def update(self) -> dict:
         """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
-        config, buffer = self.config, self.buffer
-        self.optimizer.learning_rate = config.learning_rate * config.annealed(self.steps)
+        config, buffer, left = self.config, self.buffer, self.config.annealed(self.steps)
+        self.optimizer.learning_rate = config.learning_rate * left
+        if config.anneal_ent:
+            config = dataclasses.replace(config, ent_coef=config.ent_coef * left)
         parts = []
         for epoch in range(config.update_epochs):
             if epoch and config.vtrace:
                 self.estimate()
             order = torch.randperm(buffer.segments, generator=self.shuffle)
             for rows in buffer.trained_rows[order].split(self.minibatch_rows):
-                parts.append(self.step_on(rows))
+                parts.append(self.step_on(rows, config))
             if config.target_kl is not None and self.world.average_(parts[-1].clone())[3] > config.target_kl:
                 break
         means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
@@ -170,9 +173,8 @@ class PPO:
         self.clock.lap("learn")
         return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
 
-    def step_on(self, rows):
+    def step_on(self, rows, config):
         """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
-        config = self.config
         self.clock.lap("learn")
         batch = self.buffer.gather(rows)
         if self.device.type != "cpu":

@@ -7,7 +7,7 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
-from puffer_min import lstm_cell
+from puffer_min import lstm_cell, onehot_layer
 from puffer_min.encoders import make_encoder, scale_of
 from puffer_min.lstm import LSTM, Unroll, cell
 from puffer_min.policy import Actor, Policy, RandomPolicy
@@ -67,11 +67,45 @@ def test_the_standardising_encoder_is_a_linear_layer_over_numbers_of_mean_0_and_
     torch.testing.assert_close(encoder(everything), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_onehot_encoder_is_a_linear_layer_over_one_input_for_each_value():
-    encoder = make_encoder("onehot", spaces.Box(0, 3, (4,), np.uint8), 8)
-    cells = bytes_of((6, 4), 3)
-    dense = torch.nn.functional.one_hot(cells.long(), 4)[:, :, 1:].flatten(1).float()
-    torch.testing.assert_close(encoder(cells), encoder.layer(dense))
+BOUNDS = spaces.Box(0, np.uint8([[3, 1, 15, 2], [0, 2, 2, 1], [4, 4, 1, 9]]), (3, 4), np.uint8)       # one cell is always 0
+
+
+@pytest.mark.parametrize("size", [8, 64, 100, 128])
+@pytest.mark.parametrize("space", [spaces.Box(0, 3, (4,), np.uint8), BOUNDS], ids=["equal bounds", "unequal bounds"])
+def test_the_onehot_encoder_is_a_linear_layer_over_one_input_for_each_value_and_so_is_its_gradient(space, size):
+    encoder, most = make_encoder("onehot", space, size), space.high.ravel()
+    cells = torch.from_numpy(np.random.default_rng(0).integers(0, space.high + 1, (50, *space.shape)).astype(np.uint8))
+    dense = torch.cat([torch.nn.functional.one_hot(column.long(), 16)[:, 1:n + 1] for column, n in zip(cells.flatten(1).t(), most)], 1)
+    assert encoder.weight.shape == (most.sum(), size)
+    expected = dense.float() @ encoder.weight + encoder.bias
+    of_output = torch.randn(50, size, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for output in (encoder(cells), expected):
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+        gradients.append(torch.autograd.grad(output, [encoder.weight, encoder.bias], of_output))
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-5)
+    assert gradients[0][0].abs().sum() > 0
+
+
+def test_elsewhere_than_on_the_cpu_the_onehot_inputs_are_written_out_with_the_same_result():
+    encoder = make_encoder("onehot", BOUNDS, 64)
+    cells = bytes_of((20, 3, 4), 1) * torch.from_numpy(BOUNDS.high)
+    torch.testing.assert_close(encoder.double()(cells), encoder.float()(cells).double(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_cell_above_the_bound_of_its_space_is_refused_by_name():
+    encoder, cells = make_encoder("onehot", BOUNDS, 8), bytes_of((5, 3, 4), 0)
+    cells[3, 1, 1] = 3
+    with pytest.raises(ValueError, match="number 5 is above the bound of its space"):
+        encoder(cells)
+
+
+@pytest.mark.parametrize("cells, weight, size", [((6, 11), (44, 8), 8), ((6, 12), (43, 8), 8), ((6, 12), (44, 7), 8)])
+def test_the_onehot_sum_refuses_sizes_that_do_not_fit(cells, weight, size):
+    arrays = np.zeros(cells, np.uint8), BOUNDS.high.ravel(), np.zeros(weight, np.float32)
+    assert BOUNDS.high.sum() == 44
+    with pytest.raises(ValueError, match="12 cells .* and 44 x"):
+        onehot_layer.rows_sum(*arrays, np.zeros(size, np.float32), np.zeros((cells[0], size), np.float32))
 
 
 @pytest.mark.parametrize("space", [
