@@ -1,7 +1,6 @@
 """Chapter 5 and its checks say what the package does: shown sources, rules that the package's own parts keep, and the form of its prose."""
 
 import json
-import re
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 import puffer_min
-from puffer_min.course.check import CheckFailed, check, registered
+from puffer_min.course.check import CheckFailed, check
 from puffer_min.course.checks import level05
 from puffer_min.env import PufferEnv
 from puffer_min.shared_memory import Layout
@@ -22,8 +21,6 @@ CELLS = json.loads((ROOT / "chapters" / "05_vectorization.ipynb").read_text())["
 CODE = {cell["id"]: cell for cell in CELLS if cell["cell_type"] == "code"}
 ANSWERS = {cell["id"]: "".join(cell["source"])
            for cell in json.loads((ROOT / "solutions" / "05_vectorization.ipynb").read_text())["cells"] if cell["id"].endswith("-answer")}
-FIGURE_SENTENCE = re.compile(r"[Tt]he (figure|picture|heat map)")
-TYPED_SPEED = re.compile(r"\d[\d.,]* ?[kMG]? ?\w*steps/s|\d[\d.,]* (times|×) (as fast|faster|slower)|\d[\d.,]* ?(ns|µs)\b")
 
 
 def source_of(cell):
@@ -35,28 +32,6 @@ def answer(name):
     names = {"np": np}
     exec(ANSWERS[f"{name}-answer"], names)
     return names[name]
-
-
-def test_the_chapter_names_three_checks_that_exist():
-    named = re.findall(r'check\("(\w+)"', source_of(CELLS[0]))
-    assert len(named) == 3 and set(named) <= set(registered())
-
-
-def test_every_figure_is_followed_by_a_sentence_that_says_what_it_shows():
-    pictures = 0
-    for place, cell in enumerate(CELLS):
-        if not any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
-            continue
-        pictures += 1
-        following = next(source_of(after) for after in CELLS[place + 1:] if after["cell_type"] == "markdown")
-        assert FIGURE_SENTENCE.search(following), f"{cell['id']} draws a figure, and the text after it does not say what it shows"
-    assert pictures >= 6
-
-
-def test_prose_types_no_speeds():
-    for cell in CELLS:
-        found = cell["cell_type"] == "markdown" and TYPED_SPEED.search(source_of(cell))
-        assert not found, f"{cell['id']} types a speed into its prose: {found[0]!r}; say 'the figure above' and assert it in a cell"
 
 
 def test_the_wait_that_the_chapter_shows_is_the_packages():

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from puffer_min.course.check import registered
+
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = ["results", "research", "algorithms", "libraries", "vectorization", "compatibility", "wrappers", "environments",
           "custom_simulation", "open_endedness"]
@@ -17,6 +19,8 @@ SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
 EVERY = [*CHAPTERS, *SOLUTIONS, *EXERCISES, ROOT / "index.ipynb"]
 NBVAL_TAGS = {"nbval-ignore-output", "nbval-raises-exception", "raises-exception"}   # without nbval-skip: every cell is executed
+FIGURE_SENTENCE = re.compile(r"([Tt]he|.s) (figure|picture|heat map)")
+TYPED_SPEED = re.compile(r"\d[\d.,]* ?[kMG]? ?\w*steps/s|\d[\d.,]* (times|×) (as fast|faster|slower)|\d[\d.,]* ?(ns|µs)\b")
 LINK = re.compile(r"\]\(([^()\s]*(?:\([^()]*\)[^()\s]*)*)\)|<(?:img|a)[^>]+?(?:src|href)=\"([^\"]+)\"")
 
 
@@ -157,3 +161,28 @@ def test_no_widget_is_committed_without_an_output_that_is_seen_without_it(path):
             data = output.get("data", {})
             assert set(data) != {"application/vnd.jupyter.widget-view+json"}, (
                 f"{path.name}, cell {index}: a reader on the web sees nothing of this widget.")
+
+
+# The form of a chapter
+
+@each(CHAPTERS)
+def test_a_chapter_names_three_checks_that_exist(path):
+    named = re.findall(r'check\("(\w+)"', cells(path, "markdown")[0][1])
+    assert len(named) >= 3 and set(named) <= set(registered()), f"{path.name} opens with the checks {named}"
+
+
+@each(CHAPTERS)
+def test_every_figure_is_followed_by_a_sentence_that_says_what_it_shows(path):
+    every = notebook(path)["cells"]
+    for place, cell in enumerate(every):
+        drawn = any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+        if drawn and "Player(" not in "".join(cell["source"]):          # a game is played, its picture only stands for it on the web
+            said = next("".join(after["source"]) for after in every[place + 1:] if after["cell_type"] == "markdown")
+            assert FIGURE_SENTENCE.search(said), f"{path.name}: {cell['id']} draws a figure, and the text after it does not say what it shows"
+
+
+@each(CHAPTERS)
+def test_prose_types_no_speeds(path):
+    for index, source, _ in cells(path, "markdown"):
+        found = TYPED_SPEED.search(source)
+        assert not found, f"{path.name}, cell {index}: types a speed into its prose: {found[0]!r}; say 'the ratio above' and assert it in a cell"
