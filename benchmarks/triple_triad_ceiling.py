@@ -109,7 +109,7 @@ def figures(won, drawn, starting):
     if drawn is not None:
         for name in found:
             found[name]["drawn"] = float(drawn[parts[name]].mean())
-            found[name]["lost"] = 1 - found[name]["won"] - found[name]["drawn"]
+            found[name]["lost"] = float((~(won | drawn))[parts[name]].mean())
     return found
 
 
@@ -160,7 +160,7 @@ def main():
     report["seconds"] = time.perf_counter() - began
     print(f"\nstarts, second: won where the agent starts and where the opponent does. At the best player's first move a win is certain in "
           f"{report['certain']:.1%}\nof the games, and its smallest probability in any is {values.min():.2f}. "
-          f"{report['seconds']:.0f} s on one core.")
+          f"{report['seconds']:.0f} s of wall clock, one thread.")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=1))
         print(f"Figures in {arguments.json}.")
