@@ -89,6 +89,18 @@ def test_the_observation_says_which_actions_do_something():
         assert np.array_equal(wasted, ~masks[np.arange(64), actions])
 
 
+def test_the_selected_cards_numbers_stand_apart_and_are_those_in_the_hand():
+    env = envs.make("triple_triad", 64, seed=4, players=2)
+    env.reset()
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        env.step(legal_actions(env, rng))
+        chosen, hands = env.observations[:, 94:99].astype(bool), env.observations[:, 54:74].reshape(-1, 5, 4)
+        assert np.array_equal(env.observations[:, 114:118], (hands * chosen[:, :, None]).sum(1))
+        held += chosen.any(1).sum()
+    assert 1000 < held < 200 * 128
+
+
 def test_stalling_is_worse_than_playing_at_random_and_losing_to_greedy():
     """The streams' policy learned to stall, because losing was punished and stalling was not."""
     returns = {}
@@ -132,7 +144,7 @@ def test_two_players_see_the_same_table_from_both_sides():
         _, rewards, terminals, _, _ = env.step(legal_actions(env, rng))
         first, second = observations[::2], observations[1::2]
         assert np.array_equal(first[:, 36:45], second[:, 45:54]) and np.array_equal(first[:, 54:74], second[:, 74:94])
-        assert np.array_equal(first[:, 114] + second[:, 114], np.ones(32))
+        assert np.array_equal(first[:, 118] + second[:, 118], np.ones(32))
         assert np.array_equal(terminals[::2], terminals[1::2])
     assert abs(env.log().get("score", 5) - 5) < 1e-9, "the ten cards are shared out"
 
