@@ -9,7 +9,9 @@ Rules         A field of 576 x 330 with 6 rows of 18 bricks (32 x 12) under a fr
               second wall is cleared. A cleared first wall is rebuilt when the ball next touches the paddle.
 Observation   117 float32: 0 paddle's centre and 1 ball across (fractions of the width), 2 ball down (fraction of the height),
               3 and 4 ball's velocity across and down (fraction of the top speed, -1 to 1), 5 ball in play, 6 balls left
-              (fraction of 6), 7 paddle's width (fraction of the full width), 8 second wall, then 108 bricks row by row (1 standing).
+              (fraction of 6), 7 paddle's width (fraction of the full width), 8 share of all 216 bricks that are broken, then
+              108 bricks row by row, each as its share of the wall (1/108 standing, 0 broken). As 0 and 1 the bricks drown the five
+              numbers that decide where the paddle must be: after 10 M steps a policy scores 270 and not 430.
 Actions       Discrete(4): 0 none, 1 fire, 2 left, 3 right; held for `frame_skip` frames.
 Rewards       +1 for each brick (216 in all). Its value counts only for the score.
 Log           episode_return, episode_length (steps), score (rows are worth 7 7 4 4 1 1 a brick: 432 a wall, 864 in all).
@@ -46,6 +48,7 @@ cdef enum:
 
 cdef float PADDLE_WIDTH = 62, PADDLE_TOP = HEIGHT - 16, PADDLE_SPEED = 6, BALL_HALF = 3
 cdef float START_SPEED = 3, FASTER = 0.6, TOP_SPEED = START_SPEED + 4 * FASTER
+cdef float STANDING = 1.0 / BRICKS  # what a standing brick is in the observation
 cdef float STEEPEST = 0.85          # sine of the flattest angle at which the ball leaves the paddle's edge
 cdef int[ROWS] VALUES = [7, 7, 4, 4, 1, 1]
 cdef int AUTO_FIRE = 60
@@ -82,7 +85,7 @@ cdef class Breakout(Native):
         self.games = <Game*> self.claim(num_envs * sizeof(Game))
 
     cdef inline float* bricks(self, int i) noexcept nogil:
-        """The bricks live in the observation: they are 0 or 1 there, and one write serves rules and network."""
+        """The bricks live in the observation: they are 0 or STANDING there, and one write serves rules and network."""
         return <float*> self.rows.observations + i * OBSERVATION + SCALARS
 
     cdef void start(self, int i) noexcept nogil:
@@ -97,7 +100,7 @@ cdef class Breakout(Native):
         cdef float* bricks = self.bricks(i)
         cdef int n
         for n in range(BRICKS):
-            bricks[n] = 1
+            bricks[n] = STANDING
         game.standing = BRICKS
 
     cdef void next_ball(self, Game* game) noexcept nogil:
@@ -222,7 +225,7 @@ cdef class Breakout(Native):
         observation[5] = game.flying
         observation[6] = game.balls * (1.0 / BALLS)
         observation[7] = game.width * (1 / PADDLE_WIDTH)
-        observation[8] = game.walls
+        observation[8] = (BRICKS * (game.walls + 1) - game.standing) * (1.0 / (2 * BRICKS))
 
     def render(self, index=0):
         """RGB array of game `index`: paddle blue, spare balls along the bottom."""

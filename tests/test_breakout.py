@@ -5,7 +5,7 @@ import pytest
 
 import envs
 
-PADDLE, BALL, BALL_DOWN, ACROSS, DOWN, FLYING, BALLS, WIDTH, SECOND, BRICKS = *range(9), slice(9, 117)
+PADDLE, BALL, BALL_DOWN, ACROSS, DOWN, FLYING, BALLS, WIDTH, BROKEN, BRICKS = *range(9), slice(9, 117)
 VALUES = np.repeat([7, 7, 4, 4, 1, 1], 18)
 
 
@@ -34,6 +34,16 @@ def play(env, policy, steps):
     return [np.stack(column) for column in zip(*rows)]
 
 
+def standing(observations):
+    """Bricks of this wall that stand; observations (..., 117)."""
+    return (observations[..., BRICKS] > 0).sum(-1)
+
+
+def second_wall(observations):
+    """Whether the first wall has been cleared and built anew: of the bricks that are broken, 108 are not missing here."""
+    return np.rint(216 * observations[..., BROKEN]) + standing(observations) > 108
+
+
 @pytest.fixture(scope="module")
 def games():
     return play(envs.make("breakout", 128, seed=1), Tracker(128, 0), 4500)
@@ -41,16 +51,25 @@ def games():
 
 def test_a_reward_is_a_brick_gone(games):
     observations, rewards, terminals = games
-    standing = observations[..., BRICKS].sum(-1)
-    same_wall = (observations[1:, :, SECOND] == observations[:-1, :, SECOND]) & ~terminals[:-1]
-    assert np.array_equal((standing[:-1] - standing[1:])[same_wall], rewards[:-1][same_wall])
-    assert set(np.unique(observations[..., BRICKS])) == {0.0, 1.0}
+    bricks, second = standing(observations), second_wall(observations)
+    same_wall = (second[1:] == second[:-1]) & ~terminals[:-1]
+    assert np.array_equal((bricks[:-1] - bricks[1:])[same_wall], rewards[:-1][same_wall])
+    assert np.unique(observations[..., BRICKS]).tolist() == [0.0, np.float32(1 / 108)]
+
+
+def test_the_share_of_broken_bricks_counts_both_walls(games):
+    observations, rewards, terminals = games
+    broken = 216 * observations[..., BROKEN]
+    assert np.allclose(broken, np.rint(broken), atol=1e-3)
+    assert np.array_equal(np.rint(broken[1:] - broken[:-1])[~terminals[:-1]], rewards[:-1][~terminals[:-1]])
+    assert (broken[1:][terminals[:-1]] == 0).all() and broken.max() > 150
 
 
 def test_a_cleared_wall_is_rebuilt_once_and_the_second_ends_the_episode(games):
     observations, rewards, terminals = games
-    rebuilt = (observations[1:, :, SECOND] == 1) & (observations[:-1, :, SECOND] == 0)
-    assert rebuilt.any() and (observations[:-1][rebuilt][:, BRICKS].sum(-1) <= 2).all()
+    second = second_wall(observations)
+    rebuilt = second[1:] & ~second[:-1]
+    assert rebuilt.any() and (standing(observations[:-1][rebuilt]) <= 2).all()
     first_end = [int(column.argmax()) if column.any() else len(column) for column in terminals.T]
     returns = np.array([rewards[:end + 1, n].sum() for n, end in enumerate(first_end)])
     assert 108 < returns.max() <= 216, "two walls hold 216 bricks"
@@ -68,7 +87,7 @@ def test_score_is_the_value_of_the_bricks_and_return_their_number():
         episode += rewards[0]
         if terminals[0]:
             break
-        if before[SECOND] == current[0, SECOND]:
+        if second_wall(before) == second_wall(current[0]):
             value += VALUES[before[BRICKS] > current[0, BRICKS]].sum()
     log = env.log()
     assert log["n"] == 1 and log["episode_return"] == episode
