@@ -50,8 +50,8 @@ extensions = [
         ".".join(source.with_suffix("").parts),
         [str(source)],
         include_dirs=[numpy.get_include()],
-        extra_compile_args=settings["compile_args"](),
-        extra_link_args=settings["link_args"](),
+        extra_compile_args=settings["compile_args"]() + settings["openmp_args"](source),
+        extra_link_args=settings["link_args"]() + settings["openmp_args"](source),
     )
     for source in SOURCES
 ]

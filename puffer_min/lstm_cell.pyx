@@ -7,6 +7,8 @@ a polynomial that the C compiler turns into vector instructions, exact to 2 in t
 All arrays are float32 with neighbouring numbers in a row: gates (N, 4 * size), all others (N, size), goes_on (N,).
 """
 
+from cython.parallel import prange
+
 from envs.core.freshness import require_fresh
 
 require_fresh("puffer_min.lstm_cell")
@@ -69,26 +71,24 @@ cdef extern from * nogil:
 
 
 def cell(float[:, ::1] gates, float[:, :] cells, float[:] goes_on, float[:, :] squashed, float[:, :] seen, float[:, :] next_hidden,
-         float[:, :] next_cell):
+         float[:, :] next_cell, int threads=1):
     """From raw gates and the cell before a step: the gates activated, in place, tanh of the cell, the hidden numbers, the state after."""
     cdef Py_ssize_t n, rows = gates.shape[0], size = cells.shape[1]
     require(rows, size, gates.shape[1], cells, squashed, seen, next_hidden)
     require(rows, size, gates.shape[1], next_cell, squashed, seen, next_hidden)
-    with nogil:
-        for n in range(rows):
-            cell_row(size, &gates[n, 0], &cells[n, 0], goes_on[n], &squashed[n, 0], &seen[n, 0], &next_hidden[n, 0], &next_cell[n, 0])
+    for n in prange(rows, nogil=True, schedule="static", num_threads=threads):
+        cell_row(size, &gates[n, 0], &cells[n, 0], goes_on[n], &squashed[n, 0], &seen[n, 0], &next_hidden[n, 0], &next_cell[n, 0])
 
 
 def cell_gradient(float[:, ::1] gates, float[:, :] cells, float[:] goes_on, float[:, :] squashed, float[:, :] grad_seen,
-                  float[:, :] grad_hidden, float[:, :] grad_cell, float[:, ::1] grad):
+                  float[:, :] grad_hidden, float[:, :] grad_cell, float[:, ::1] grad, int threads=1):
     """Fill `grad`, of the raw gates, from those of what was seen and of the state after; grad_cell becomes that of the cell before."""
     cdef Py_ssize_t n, rows = gates.shape[0], size = cells.shape[1]
     require(rows, size, gates.shape[1], cells, squashed, grad_seen, grad_hidden)
     require(rows, size, grad.shape[1], grad_cell, squashed, grad_seen, grad_hidden)
-    with nogil:
-        for n in range(rows):
-            gradient_row(size, &gates[n, 0], &cells[n, 0], goes_on[n], &squashed[n, 0], &grad_seen[n, 0], &grad_hidden[n, 0],
-                         &grad_cell[n, 0], &grad[n, 0])
+    for n in prange(rows, nogil=True, schedule="static", num_threads=threads):
+        gradient_row(size, &gates[n, 0], &cells[n, 0], goes_on[n], &squashed[n, 0], &grad_seen[n, 0], &grad_hidden[n, 0],
+                     &grad_cell[n, 0], &grad[n, 0])
 
 
 cdef require(Py_ssize_t rows, Py_ssize_t size, Py_ssize_t gates, float[:, :] a, float[:, :] b, float[:, :] c, float[:, :] d):

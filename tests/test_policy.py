@@ -228,9 +228,9 @@ def test_memory_and_its_gradients_equal_torchs_lstm():
     ours, peer = LSTM(8), torch.nn.LSTM(8, 8, batch_first=True)
     order = torch.cat([torch.arange(0, 16), torch.arange(24, 32), torch.arange(16, 24)])    # torch's gates are i f g o, ours i f o g
     with torch.no_grad():
-        peer.weight_ih_l0.copy_(ours.input.weight[order])
-        peer.weight_hh_l0.copy_(ours.state_weight[order])
-        peer.bias_ih_l0.copy_(ours.input.bias[order])
+        peer.weight_ih_l0.copy_(ours.gates.weight[order, :8])
+        peer.weight_hh_l0.copy_(ours.gates.weight[order, 8:])
+        peer.bias_ih_l0.copy_(ours.gates.bias[order])
         peer.bias_hh_l0.zero_()
     inputs = [torch.randn(4, 7, 8).requires_grad_() for _ in range(2)]
     inputs[1].data.copy_(inputs[0].data)
@@ -240,9 +240,9 @@ def test_memory_and_its_gradients_equal_torchs_lstm():
     torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
     (given * weights).sum().backward()
     (expected * weights).sum().backward()
-    pairs = ((ours.state_weight, peer.weight_hh_l0), (ours.input.weight, peer.weight_ih_l0), (ours.input.bias, peer.bias_ih_l0))
-    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-3, atol=1e-5)
-    for one, other in ((mine.grad[order], its.grad) for mine, its in pairs):
+    weight = torch.cat([peer.weight_ih_l0.grad, peer.weight_hh_l0.grad], 1)
+    for one, other in ((inputs[0].grad, inputs[1].grad), (ours.gates.weight.grad[order], weight),
+                       (ours.gates.bias.grad[order], peer.bias_ih_l0.grad)):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
@@ -255,10 +255,11 @@ def test_back_propagation_through_time_equals_differences_also_across_ends_and_s
 
 def unroll_arguments(dtype, handed_over, horizon=5, rows=3, size=2):
     random = torch.Generator().manual_seed(0)
-    shapes = (horizon, rows, size), (rows, 2 * size), (4 * size, size), (4 * size,), (4 * size, size)
+    shapes = (rows, horizon, size), (rows, 2 * size), (4 * size, 2 * size), (4 * size,)
     numbers = [torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes]
     goes_on = (torch.rand(horizon, rows, 1, generator=random) > 0.4).double()
-    seams = (1 - goes_on).roll(1, 0) * torch.randn(horizon, rows, 2 * size, generator=random) if handed_over else None
+    behind_ends = (1 - goes_on).roll(1, 0).transpose(0, 1)
+    seams = behind_ends * torch.randn(rows, horizon, 2 * size, generator=random) if handed_over else None
     return [None if tensor is None else tensor.to(dtype) for tensor in (*numbers, goes_on, seams)]
 
 
@@ -274,6 +275,18 @@ def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size, handed
         results.append([seen, *torch.autograd.grad((seen * torch.arange(seen.numel()).view_as(seen).sin()).sum(), given)])
     for compiled, plain in zip(*results):
         torch.testing.assert_close(compiled.double(), plain, rtol=2e-4, atol=2e-5)
+
+
+def test_the_compiled_cell_is_the_same_on_any_number_of_threads():
+    random, results = np.random.default_rng(0), []
+    gates, before, grads = (random.normal(size=shape).astype(np.float32) for shape in ((37, 20), (37, 5), (3, 37, 5)))
+    for threads in (1, 2, 5):
+        active, grad, grad_cell = gates.copy(), np.zeros_like(gates), grads[2].copy()
+        squashed, seen, hidden, after = (np.zeros((37, 5), np.float32) for _ in range(4))
+        lstm_cell.cell(active, before, np.ones(37, np.float32), squashed, seen, hidden, after, threads)
+        lstm_cell.cell_gradient(active, before, np.ones(37, np.float32), squashed, *grads[:2], grad_cell, grad, threads)
+        results.append(np.concatenate([active, squashed, seen, hidden, after, grad, grad_cell], 1))
+    assert all(np.array_equal(result, results[0]) for result in results)
 
 
 def test_the_compiled_cell_saturates_and_passes_a_nan_on():

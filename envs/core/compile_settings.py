@@ -13,6 +13,7 @@ compiler knows) replaces the default `native` when the build must run on other m
 import hashlib
 import os
 import platform
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +70,14 @@ def compile_args(debug: bool | None = None) -> list[str]:
 def link_args() -> list[str]:
     """Arguments for the linker."""
     return _sanitizers() if is_sanitized() else []
+
+
+def openmp_args(source) -> list[str]:
+    """What the compiler and the linker are told of a source that uses `prange`: elsewhere than on Linux nothing, and its loops are serial.
+
+    Only those sources: libgomp reads its settings when it is loaded, and an environment must not load it before torch does.
+    """
+    return ["-fopenmp"] if sys.platform == "linux" and "cython.parallel" in (ROOT / source).read_text() else []
 
 
 def source_hash(module: str) -> str:
