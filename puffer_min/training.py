@@ -30,6 +30,7 @@ from puffer_min.config import Config, settings_for
 from puffer_min.dashboard import make_dashboard
 from puffer_min.defaults import ENVIRONMENT
 from puffer_min.distributed import ALONE, PeerLost, join
+from puffer_min.overlap import OverlappedPPO
 from puffer_min.policy import Actor
 from puffer_min.ppo import PPO
 from puffer_min.training_log import Silence, TensorBoard, TrainingLog
@@ -118,7 +119,7 @@ class Run:
     def __init__(self, env, env_name, env_settings, config, seed, run_dir, world=ALONE):
         self.env, self.env_name, self.env_settings = env, env_name, env_settings
         self.config, self.seed, self.run_dir, self.world = config, seed, run_dir, world
-        self.learner = PPO(env, config, seed=seed, world=world)
+        self.learner = (OverlappedPPO if config.overlap else PPO)(env, config, seed=seed, world=world)
         self.checkpoint = of_rank(run_dir / "checkpoint.pt", world.rank)
         self.seconds_before, self.resumed_at = 0.0, None
         self.history = []
@@ -229,7 +230,7 @@ class CtrlC:
 def torch_settings(config: Config, world=ALONE):
     """torch as the run wants it: threads, precision of products, determinism. All is put back at the end, save `keep_freed_memory`."""
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(config.torch_threads or world.threads())
+    torch.set_num_threads(config.torch_threads or (max(1, world.threads() // 2) if config.overlap else world.threads()))
     torch.set_float32_matmul_precision(config.matmul_precision)
     torch.use_deterministic_algorithms(config.deterministic)
     keep_freed_memory()
