@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 import envs
 import puffer_min
 from puffer_min.checkpoint import describe_policy, save_checkpoint
+from puffer_min.config import settings_for
 from puffer_min.defaults import ENVIRONMENT
 from puffer_min.ppo import PPO
 from puffer_min.training import torch_settings
@@ -55,14 +56,14 @@ GOALS = {
     "drive": Goal(None, 60, says="share that reach their goal"),
 }
 WINDOW = 100
-STRIDES = {"cartpole": 30, "squared": 1, "memory": 1, "pong": 12, "breakout": 60, "grid": 3, "connect4": 2, "triple_triad": 2, "snake": 25,
+STRIDES = {"cartpole": 30, "squared": 1, "memory": 1, "pong": 12, "breakout": 60, "grid": 6, "connect4": 2, "triple_triad": 2, "snake": 25,
            "drive": 8}                                          # steps from one frame of a strip to the next
 
 
 def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> dict:
     """Train until the goal or the limit; name, seed, seconds, steps, solved, reached (the last mean), curve: [[seconds, mean], ...]."""
     goal, settings = GOALS[name], ENVIRONMENT.get(name, {})
-    config = puffer_min.settings_for(name, torch_threads=threads)
+    config = settings_for(name, torch_threads=threads)
     recent, curve, episodes, solved = deque(), [], 0, False
     vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=seed, report_interval=0, **settings)
     with contextlib.closing(vec), torch_settings(config):
@@ -75,9 +76,10 @@ def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> d
                 recent.append((report["episodes"], report[goal.metric]))
                 while sum(n for n, _ in recent) - recent[0][0] >= WINDOW:
                     recent.popleft()
+            if episodes >= max(WINDOW, vec.num_agents):             # before, those that ended first may all have been the lucky ones
                 mean = sum(n * value for n, value in recent) / sum(n for n, _ in recent)
                 curve.append((round(seconds, 2), round(mean, 4)))
-                solved = goal.goal is not None and mean >= goal.goal and episodes >= max(WINDOW, vec.num_agents)
+                solved = goal.goal is not None and mean >= goal.goal
         if policy_to:
             save_checkpoint(policy_to, describe_policy(learner.policy, vec, name, settings, config, seed))
     return {"name": name, "seed": seed, "seconds": seconds, "steps": learner.steps, "solved": solved,

@@ -18,6 +18,7 @@ import time
 import torch
 
 import puffer_min
+from puffer_min.config import settings_for
 from puffer_min.course import peers
 from puffer_min.defaults import ENVIRONMENT
 from puffer_min.measure import quantity
@@ -38,7 +39,7 @@ PEERS = ("CleanRL style", "Stable-Baselines3", "puffer_min")
 
 def speed(name, settings, seconds, threads) -> dict:
     """Train for so many seconds; sps, best (a fifth of the time), parameters, stages (shares of the time)."""
-    config = puffer_min.settings_for(name, torch_threads=threads, total_steps=10**9, **settings)
+    config = settings_for(name, torch_threads=threads, total_steps=10**9, **settings)
     vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=0, report_interval=0, **ENVIRONMENT.get(name, {}))
     with contextlib.closing(vec), torch_settings(config):
         learner = PPO(vec, config, seed=0)
