@@ -38,12 +38,12 @@ from libc.string cimport memcpy, memset
 
 from envs.core.native cimport Native, require
 from envs.core.random cimport Stream, draw_below
-from envs.skirmish_map cimport (BASE_COLUMNS, BASE_ROWS, BOUNTY, CELLS, CREEP, DAMAGE, Entity, FIRST, FIRST_CREEP, FIRST_NEUTRAL,
-                                FIRST_TOWER, GOAL_COLUMNS, GOAL_ROWS, GROUPS, Game, HERO, MAX_HEALTH, MEND, NEUTRAL, NOBODY,
-                                NUM_ENTITIES, OBSERVATION, OUTSIDE, OWN, PAUSE, REACH, REST, RETURN, SIZE, SLOTS, STRIKE, STRIKE_RADIUS,
-                                TOWER, TOWER_COLUMNS, TOWER_ROWS, UNIT, VISION, WAVE, WAVE_SIZE, WILD, WINDOW, centre, far, fifteenths,
-                                kind_of, leave, lowest, move_to, name_of, nearest, opposite_if, overlap, place, settle, side_of,
-                                squared_distance, window_mask)
+from envs.skirmish_map cimport (BASE_COLUMNS, BASE_ROWS, BOUNTY, CELLS, CREEP, DAMAGE, FIRST, FIRST_CREEP, FIRST_NEUTRAL, FIRST_TOWER,
+                                GOAL_COLUMNS, GOAL_ROWS, GROUPS, HERO, MAX_HEALTH, MEND, NEUTRAL, NOBODY, NUM_ENTITIES, OBSERVATION,
+                                OUTSIDE, OWN, PAUSE, REACH, REST, RETURN, SIZE, SLOTS, STRIKE, STRIKE_RADIUS, TOWER, TOWER_COLUMNS,
+                                TOWER_ROWS, UNIT, VISION, WAVE, WAVE_SIZE, WILD, WINDOW, centre, decide, Entity, far, fifteenths, foes_around, Game,
+                                kind_of, leave, lowest, move_to, name_of, nearest, next_of, on_map, opposite_if, pack, place, set_busy,
+                                sees_foes, settle, side_of, somebody, squared_distance, Turn, Window)
 
 
 @cython.final
@@ -54,6 +54,7 @@ cdef class Skirmish(Native):
     cdef uint8_t* backgrounds       # a window with nobody in it, by how much of it lies outside
     cdef uint64_t* due              # by tick % scan_every, for each group: whose turn it is to look
     cdef uint8_t[512] names         # by side and entity: what the one is for the other
+    cdef uint8_t[128] overlaps      # by side and row or column: 5 for a window inside, more by what lies over the far edge, less by the near
     cdef object backgrounds_memory, due_memory
     cdef readonly int scan_every, limit
 
@@ -79,6 +80,9 @@ cdef class Skirmish(Native):
         cdef int i
         for i in range(NUM_ENTITIES):
             self.names[i], self.names[256 + i] = name_of(i, 0), name_of(i, 1)
+        for i in range(SIZE):
+            over = max(0, i - (SIZE - 1 - VISION)) - max(0, VISION - i)
+            self.overlaps[i], self.overlaps[SIZE + i] = VISION + over, VISION - over
 
     # ------------------------------------------------------------------ beginning
 
@@ -94,6 +98,7 @@ cdef class Skirmish(Native):
         cdef Stream* stream = &self.streams[env]
         cdef int i, k, side, row, column, at = FIRST_NEUTRAL
         memset(game, 0, sizeof(Game))
+        game.env = env
         for i in range(10):
             settle(game, i, i // 5, HERO, opposite_if(i // 5, 40), opposite_if(i // 5, 20 + i % 5))
         for i in range(12):
@@ -114,10 +119,11 @@ cdef class Skirmish(Native):
             sent = 0
             for i in range(FIRST_CREEP + SLOTS * side, FIRST_CREEP + SLOTS * (side + 1)):
                 if game.entities[i].health <= 0 and sent < WAVE_SIZE:
-                    game.entities[i].lane = sent % 3
+                    game.entities[i].home_row = <uint8_t> GOAL_ROWS[3 * side + sent % 3]
+                    game.entities[i].home_column = <uint8_t> GOAL_COLUMNS[3 * side + sent % 3]
                     game.entities[i].leg = 0
                     place(game, i, side, CREEP, BASE_ROWS[side], BASE_COLUMNS[side])
-                    game.busy[3 + side] |= <uint64_t> 1 << (i - FIRST[3 + side])
+                    set_busy(game, i, True)
                     sent += 1
 
     # ------------------------------------------------------------------ a tick
@@ -125,18 +131,17 @@ cdef class Skirmish(Native):
     cdef void step_range(self, int first, int last) noexcept nogil:
         cdef int env, i
         for env in range(first, last):
-            self.tick(env)
+            self.tick(&self.games[env], <int32_t*> self.rows.actions + 60 * env)
             if self.games[env].tick >= self.limit:
                 for i in range(10 * env, 10 * env + 10):
                     self.rows.terminals[i] = 1
                 self.start(env)
             self.observe(env)
 
-    cdef void tick(self, int env) noexcept nogil:
-        cdef Game* game = &self.games[env]
+    cdef void tick(self, Game* game, int32_t* actions) noexcept nogil:
         cdef Entity* entity
         cdef uint64_t* due
-        cdef int i
+        cdef int i, group
         game.tick += 1
         if game.tick % WAVE == 0:
             self.send_wave(game)
@@ -145,53 +150,59 @@ cdef class Skirmish(Native):
                 entity = &game.entities[i]
                 if entity.health <= 0:
                     place(game, i, 2, NEUTRAL, entity.home_row, entity.home_column)
+                    set_busy(game, i, True)                                     # its home may be taken, so that it has to walk
         for i in range(10):
-            self.play(env, i)
+            self.play(game, i, i // 5, actions + 6 * i)
         due = self.due + GROUPS * (game.tick % self.scan_every)
-        self.act_all(env, 0, TOWER, 0, due[0])
-        self.act_all(env, 0, TOWER, 1, due[0])
-        self.act_all(env, 1, NEUTRAL, 2, due[1])
-        self.act_all(env, 2, NEUTRAL, 2, due[2])
-        self.act_all(env, 3, CREEP, 0, due[3])
-        self.act_all(env, 4, CREEP, 1, due[4])
+        for group in range(2):
+            self.act_all(game, group, TOWER, group, due[group])
+        for group in range(2, 4):
+            self.act_all(game, group, NEUTRAL, 2, due[group])
+        for group in range(4, 6):
+            self.act_all(game, group, CREEP, group - 4, due[group])
 
-    cdef inline void act_all(self, int env, int group, int kind, int side, uint64_t due) noexcept nogil:
-        """The turn of one group: of those who have something to do, and of those who look."""
-        cdef Game* game = &self.games[env]
-        cdef Entity* entity
-        cdef uint64_t todo = game.busy[group] | due, bit
-        cdef bint at_home
+    cdef inline void act_all(self, Game* game, int group, int kind, int side, uint64_t due) noexcept nogil:
+        """The turn of one group. No member is a foe of another one, so what each of them does is decided for all beforehand, and only
+        those who attack or walk are called upon, in order. Where somebody falls by that, those who follow decide anew."""
+        cdef Turn turn
+        cdef uint64_t rest = ~<uint64_t> 0, acting, bit
         cdef int i, first = FIRST[group]
-        if kind == TOWER:
-            todo &= 63 if side == 0 else ~<uint64_t> 63
-        while todo:
-            i = lowest(todo)
-            bit = <uint64_t> 1 << i
-            i += first
-            entity = &game.entities[i]
-            if entity.health > 0:
-                self.act(env, i, kind, side, due & bit != 0)
-                if kind != CREEP:
-                    at_home = entity.row == entity.home_row and entity.column == entity.home_column
-                    if entity.target == NOBODY and entity.pause == 0 and at_home:
-                        game.busy[group] &= ~bit
-                    else:
-                        game.busy[group] |= bit
-            todo ^= bit
+        turn.dropped = 0
+        while rest:
+            decide(game, group, kind, side, due, rest, rest == ~<uint64_t> 0, &turn)
+            acting, rest = turn.attack | turn.walk, 0
+            while acting and not rest:
+                i = lowest(acting)
+                bit = <uint64_t> 1 << i
+                acting ^= bit
+                if turn.walk & bit:
+                    self.walk(game, first + i, kind, side, turn.alone & bit != 0)
+                elif self.attack(game, first + i, kind, game.entities[first + i].target):
+                    rest = ~(bit | bit - 1)
+        while turn.dropped:
+            game.entities[first + lowest(turn.dropped)].target = NOBODY
+            turn.dropped &= turn.dropped - 1
 
-    cdef void play(self, int env, int i) noexcept nogil:
+    cdef inline void walk(self, Game* game, int i, int kind, int side, bint alone) noexcept nogil:
+        """A step towards the target; without one, along the lane or home."""
+        cdef Entity* entity = &game.entities[i]
+        cdef Entity* target = &game.entities[entity.target]
+        cdef int y = centre(entity.home_row) if alone else target.y, x = centre(entity.home_column) if alone else target.x
+        if kind == CREEP and alone and not (far(entity.row - entity.home_row, 2) | far(entity.column - entity.home_column, 2)):
+            self.turn_corner(game, i, side)
+        else:
+            self.move_towards(game, i, side, y, x)
+
+    cdef inline void play(self, Game* game, int i, int side, int32_t* action) noexcept nogil:
         """What an agent does: a skill, a move, an attack."""
-        cdef Game* game = &self.games[env]
         cdef Entity* hero = &game.entities[i]
-        cdef int32_t* action = <int32_t*> self.rows.actions + (10 * env + i) * 6
-        cdef int side = i // 5, pace = 1 - 2 * side, target
-        if hero.pause > 0:
-            hero.pause -= 1
+        cdef int pace = 1 - 2 * side, target
+        hero.pause -= hero.pause > 0
         if hero.rest > 0:
             hero.rest -= 1
         elif action[3]:
             hero.rest = REST
-            self.strike(env, i)
+            self.strike(game, i, side)
         elif action[4]:
             hero.rest = REST
             hero.health = <int16_t> min(hero.health + MEND, MAX_HEALTH[HERO])
@@ -200,68 +211,40 @@ cdef class Skirmish(Native):
             hero.rest = REST
             pace *= 2
         move_to(game, i, side, hero.y + pace * (action[0] - 3), hero.x + pace * (action[1] - 3))
-        if action[2] and hero.pause == 0:
+        if action[2] and hero.pause == 0 and sees_foes(game, side, hero.row, hero.column):
             target = nearest(game, i, side, action[2] == 2)
             if target != NOBODY and squared_distance(hero, &game.entities[target]) <= REACH[HERO]:
-                self.attack(env, i, HERO, target)
-
-    cdef inline void act(self, int env, int i, int kind, int side, bint looks) noexcept nogil:
-        """What towers, neutrals and creeps do: attack the nearest, go to it, or go on their way."""
-        cdef Game* game = &self.games[env]
-        cdef Entity* entity = &game.entities[i]
-        cdef Entity* target = NULL
-        cdef int dy = 0, dx = 0
-        entity.pause -= entity.pause > 0
-        if looks:
-            entity.target = <uint8_t> nearest(game, i, side, False)
-        if entity.target != NOBODY:
-            target = &game.entities[entity.target]
-            dy, dx = target.row - entity.row, target.column - entity.column
-            if (target.health <= 0) | far(dy, VISION) | far(dx, VISION):
-                entity.target = NOBODY
-        if entity.target != NOBODY:
-            if dy * dy + dx * dx <= REACH[kind]:
-                if entity.pause == 0:
-                    self.attack(env, i, kind, entity.target)
-            elif kind != TOWER:
-                self.move_towards(env, i, side, target.y, target.x)
-        elif kind == NEUTRAL:
-            if entity.row != entity.home_row or entity.column != entity.home_column:
-                self.move_towards(env, i, side, centre(entity.home_row), centre(entity.home_column))
-        elif kind == CREEP:
-            self.follow_lane(env, i, side)
+                self.attack(game, i, HERO, target)
 
     # ------------------------------------------------------------------ attack and move
 
-    cdef void attack(self, int env, int i, int kind, int target) noexcept nogil:
-        self.games[env].entities[i].pause = PAUSE[kind]
-        self.hurt(env, i, target, DAMAGE[kind])
+    cdef inline bint attack(self, Game* game, int i, int kind, int target) noexcept nogil:
+        game.entities[i].pause = PAUSE[kind]
+        return self.hurt(game, i, target, DAMAGE[kind])
 
-    cdef void strike(self, int env, int i) noexcept nogil:
+    cdef void strike(self, Game* game, int i, int side) noexcept nogil:
         """Hurt every foe around a hero. First all are found: one that falls may start anew inside the window."""
-        cdef Game* game = &self.games[env]
         cdef Entity* hero = &game.entities[i]
-        cdef uint64_t mask = window_mask(hero.column, STRIKE_RADIUS), word
+        cdef Window foes = foes_around(game, side, hero.row, hero.column)
         cdef uint8_t[25] found
-        cdef int row, count = 0, k
-        for row in range(hero.row + VISION - STRIKE_RADIUS, hero.row + VISION + STRIKE_RADIUS + 1):
-            word = game.foes[i // 5][row] & mask
-            while word:
-                found[count] = game.who[(row - VISION) * SIZE + lowest(word)]
+        cdef int count = 0
+        cdef unsigned int k
+        while somebody(&foes):
+            k = next_of(&foes)
+            if not (far(<int> (k // WINDOW) - VISION, STRIKE_RADIUS) | far(<int> (k % WINDOW) - VISION, STRIKE_RADIUS)):
+                found[count] = game.who[on_map(hero.row, hero.column, k)]
                 count += 1
-                word &= word - 1
-        for k in range(count):
-            self.hurt(env, i, found[k], STRIKE)
+        for k in range(<unsigned int> count):
+            self.hurt(game, i, found[k], STRIKE)
 
-    cdef void hurt(self, int env, int i, int target, int damage) noexcept nogil:
-        """Entity i takes health from another one; where that falls, it pays."""
-        cdef Game* game = &self.games[env]
+    cdef bint hurt(self, Game* game, int i, int target, int damage) noexcept nogil:
+        """Entity i takes health from another one; where that falls, it pays. Returns whether it fell."""
         cdef Entity* other = &game.entities[target]
-        cdef int kind = kind_of(target), agents = 10 * env
+        cdef int kind = kind_of(target), agents = 10 * game.env
         other.health -= <int16_t> damage
         if other.health > 0:
             other.bar = fifteenths(other.health, MAX_HEALTH[kind])
-            return
+            return False
         leave(game, side_of(target), other.row, other.column)
         if i < FIRST_TOWER:
             self.metrics[2 * (agents + i)] += 1
@@ -270,31 +253,29 @@ cdef class Skirmish(Native):
             self.metrics[2 * (agents + target) + 1] += 1
             self.rows.rewards[agents + target] -= <float> 0.25
             place(game, target, target // 5, HERO, other.home_row, other.home_column)
+        else:
+            set_busy(game, target, False)
+        return True
 
-    cdef inline void move_towards(self, int env, int i, int side, int y, int x) noexcept nogil:
+    cdef inline void move_towards(self, Game* game, int i, int side, int y, int x) noexcept nogil:
         """A third of a cell towards a position; where the way is blocked, a random step."""
-        cdef Game* game = &self.games[env]
         cdef Entity* entity = &game.entities[i]
+        cdef Stream* stream = &self.streams[game.env]
         cdef int dy = min(max(y - entity.y, -2), 2), dx = min(max(x - entity.x, -2), 2)
         if not move_to(game, i, side, entity.y + dy, entity.x + dx):
-            dy = draw_below(&self.streams[env], 5) - 2
-            dx = draw_below(&self.streams[env], 5) - 2
+            dy = draw_below(stream, 5) - 2
+            dx = draw_below(stream, 5) - 2
             move_to(game, i, side, entity.y + dy, entity.x + dx)
 
-    cdef inline void follow_lane(self, int env, int i, int side) noexcept nogil:
-        """To the corner of the lane, then to the other side's base; a creep that arrives there is gone."""
-        cdef Game* game = &self.games[env]
+    cdef void turn_corner(self, Game* game, int i, int side) noexcept nogil:
+        """A creep goes on to the other side's base; one that has arrived there is gone."""
         cdef Entity* creep = &game.entities[i]
-        cdef int row = BASE_ROWS[1 - side], column = BASE_COLUMNS[1 - side]
-        if creep.leg == 0:
-            row, column = GOAL_ROWS[3 * side + creep.lane], GOAL_COLUMNS[3 * side + creep.lane]
-        if far(creep.row - row, 2) | far(creep.column - column, 2):
-            self.move_towards(env, i, side, centre(row), centre(column))
-            return
+        creep.home_row, creep.home_column = <uint8_t> BASE_ROWS[1 - side], <uint8_t> BASE_COLUMNS[1 - side]
         creep.leg += 1
         if creep.leg == 2:
             creep.health = 0
             leave(game, side, creep.row, creep.column)
+            set_busy(game, i, False)
 
     # ------------------------------------------------------------------ sight
 
@@ -306,29 +287,28 @@ cdef class Skirmish(Native):
         cdef uint8_t* seen = <uint8_t*> self.rows.observations + 10 * env * OBSERVATION
         cdef uint8_t* cell
         cdef uint8_t* names
-        cdef uint64_t mask, word
-        cdef int i, k, at, index, side, turn
-        for i in range(10):
-            hero = &game.entities[i]
-            side = i // 5
-            turn = 1 - 2 * side
+        cdef uint8_t* overlap
+        cdef Window around
+        cdef int side, i, index
+        cdef unsigned int k
+        for side in range(2):
             names = self.names + 256 * side
-            memcpy(seen, self.backgrounds + (overlap(hero.row, side) * WINDOW + overlap(hero.column, side)) * OBSERVATION, OBSERVATION)
-            mask = window_mask(hero.column, VISION)
-            for k in range(WINDOW):
-                word = (game.foes[0][hero.row + k] | game.foes[1][hero.row + k]) & mask
-                while word:
-                    at = lowest(word)
-                    word &= word - 1
-                    index = game.who[(hero.row + k - VISION) * SIZE + at]
+            overlap = self.overlaps + SIZE * side
+            for i in range(5 * side, 5 * side + 5):
+                hero = &game.entities[i]
+                memcpy(seen, self.backgrounds + (overlap[hero.row] * WINDOW + overlap[hero.column]) * OBSERVATION, OBSERVATION)
+                around = pack(game.taken + hero.row, hero.column)
+                while somebody(&around):
+                    k = next_of(&around)
+                    index = game.who[on_map(hero.row, hero.column, k)]
                     other = &game.entities[index]
-                    cell = seen + (CELLS // 2 + turn * ((k - VISION) * WINDOW + at - hero.column)) * 3
+                    cell = seen + 3 * (CELLS - 1 - k if side else k)
                     cell[0] = names[index]
                     cell[1] = other.bar
                     cell[2] = other.pause
-            require(&self.fault, seen[CELLS // 2 * 3] == OWN, b"a hero does not stand in the centre of its window")
-            seen[CELLS // 2 * 3 + 2] = hero.rest
-            seen += OBSERVATION
+                require(&self.fault, seen[CELLS // 2 * 3] == OWN, b"a hero does not stand in the centre of its window")
+                seen[CELLS // 2 * 3 + 2] = hero.rest
+                seen += OBSERVATION
 
     def entity(self, int index, int i):
         """What is known of entity `i` (0 to 209) of skirmish `index`, as a dict; for tests and pictures."""
@@ -360,7 +340,7 @@ cdef class Skirmish(Native):
 
 def turns(scan_every):
     """(scan_every, GROUPS) uint64, by tick % scan_every: bit b for the b-th of a group where (tick + index) % scan_every == 0."""
-    groups = [(FIRST[group], size) for group, size in enumerate((12, 64, 64, SLOTS, SLOTS))]
+    groups = [(FIRST[group], size) for group, size in enumerate((6, 6, 64, 64, SLOTS, SLOTS))]
     return np.array([[sum(1 << b for b in range(size) if (tick + first + b) % scan_every == 0) for first, size in groups]
                      for tick in range(scan_every)], np.uint64)
 

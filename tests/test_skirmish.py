@@ -136,7 +136,7 @@ def test_neutrals_stand_still_until_somebody_comes():
 
     def astray(idle):
         entities = [env.entity(0, i) for i in range(FIRST_NEUTRAL, FIRST_CREEP)]
-        return sum((entity["row"], entity["column"]) != (entity["home_row"], entity["home_column"]) and (entity["target"] == 255) >= idle
+        return sum((entity["row"], entity["column"]) != (entity["home_row"], entity["home_column"]) and (entity["target"] == NUM_ENTITIES) >= idle
                    for entity in entities)
 
     for _ in range(12):                                                             # the first creeps are still on their way
@@ -155,7 +155,7 @@ def test_entities_look_for_targets_in_turns():
         act(env)
         now = [env.entity(0, i)["target"] if env.entity(0, i)["health"] > 0 else None for i in range(NUM_ENTITIES)]
         for i in range(FIRST_TOWER, NUM_ENTITIES):
-            if last[i] == 255 and now[i] not in (None, 255):
+            if last[i] == NUM_ENTITIES and now[i] not in (None, NUM_ENTITIES):
                 assert (tick + i) % 5 == 0, "nobody finds a target when it is not his turn"
                 found[tick % 5] += 1
         last = now
