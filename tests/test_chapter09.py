@@ -91,7 +91,8 @@ def test_listings_shown_of_the_package_are_its_present_sources():
         assert inspect.getsource(function) in slow, "run the chapter again and commit it"
     native = "".join(CODE["index-listing"]["outputs"][0]["data"]["text/markdown"])
     package = (ROOT / "envs" / "skirmish_map.pxd").read_text()
-    assert native.removeprefix("```cython\n").removesuffix("\n```") in package, "run the chapter again and commit it"
+    functions = native.removeprefix("```cython\n").removesuffix("\n```").split("\n\n")
+    assert len(functions) == 2 and all(function in package for function in functions), "run the chapter again and commit it"
 
 
 def test_the_chapter_names_three_checks_that_exist():
@@ -122,3 +123,17 @@ def test_reference_of_nearest_foe_is_its_slow_version():
 def test_reference_of_buckets_is_its_slow_version():
     crowd = level09.crowd(np.random.default_rng(3), 150)
     assert level09.brute_force(*crowd, 6).tolist() == level09.slow_buckets(*crowd, 6)
+
+
+def test_every_rung_is_predicted_examined_proven_equal_and_measured():
+    """For each rung: a slider, `examine` (score, calls, lines), and a proof before the measurement; the game is the same in all of them."""
+    text = "\n".join(source_of(cell) for cell in CODE.values())
+    predicted = re.findall(r'ladder\.slider\("([^"]+)"', text)
+    measured = re.findall(r'(?:climb|ladder\.measure)\("([^"]+)"', text)
+    assert len(predicted) == 9 and set(predicted) <= set(measured)
+    assert len(re.findall(r"(?<!def )\bexamine\(", text)) == 9
+    proven = [cell for cell in CODE.values() if "climb(" in source_of(cell) and "def climb" not in source_of(cell)]
+    for cell in proven:
+        before = source_of(CELLS[CELLS.index(cell) - 1]) if cell["id"] == "cadence" else source_of(cell)
+        assert "assert fingerprint(" in before, f"{cell['id']} measures what it has not proven equal"
+    assert "np.array_equal(one[0], all_games[0][:10])" in source_of(CODE["batch-equal"])
