@@ -9,6 +9,7 @@ build that is measured cannot be profiled. So these are shares of a program that
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -53,8 +54,10 @@ def examine(source, run, *functions: str, lines: str, name: str | None = None, d
     lines       the function whose lines are timed.
     shown       rows of the profile of calls.
     """
-    notes = _annotation(source, name, tuple((directives or {}).items()))
-    module = build(source, name=name, directives=directives, linetrace=True, compile_args=["-O0"])
+    with ThreadPoolExecutor(1) as aside:                        # one is translated while the other is compiled
+        building = aside.submit(build, source, name=name, directives=directives, linetrace=True, compile_args=["-O0"])
+        notes = _annotation(source, name, tuple((directives or {}).items()))
+        module = building.result()
     call = run(module)
     calls = profile_calls(call)
     # What profile_calls says about the dearer hook of a build for lines is known here, and no speed is read from it.
