@@ -62,7 +62,7 @@ def compile_args(debug: bool | None = None) -> list[str]:
     debug = is_debug() if debug is None else debug
     shared = ["-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION"]
     if not debug:
-        return ["-O3", f"-m{_tune_flag()}={os.environ.get('PUFFER_MARCH', 'native')}", *shared]
+        return ["-O3", *_processor(), *shared]
     checks = ["-O1", "-g", "-fno-omit-frame-pointer", "-DPUFFER_DEBUG=1"]
     return checks + shared + (_sanitizers() if is_sanitized() else [])
 
@@ -99,8 +99,11 @@ def manifest_path() -> Path:
     return ROOT / "envs" / f".manifest-{build_name()}.json"
 
 
-def _tune_flag() -> str:
-    return "arch" if platform.machine() in ("x86_64", "AMD64") else "cpu"
+def _processor() -> list[str]:
+    """For which processor. `native` also tunes, for what the compiler takes the processor for: gcc 12 a Zen 4 for a Zen 3. General
+    tuning is as fast or faster there: skirmish 11 %, squared 9 %, grid 7 %, moba 4 %, all others within the noise of 3 %."""
+    name = os.environ.get("PUFFER_MARCH", "native")
+    return [f"-march={name}", "-mtune=generic"] if platform.machine() in ("x86_64", "AMD64") else [f"-mcpu={name}"]
 
 
 def _sanitizers() -> list[str]:
