@@ -115,7 +115,7 @@ def draw(name, runs, folder, policy) -> Path:
         axes.plot(*zip(*run["curve"]), color="C0", alpha=0.5, linewidth=1)
     if goal.goal is not None:
         axes.axhline(goal.goal, color="0.5", linestyle="--", linewidth=1)
-    axes.set(title=f"{name}: {len(runs)} seeds", xlabel="seconds of training", ylabel=goal.says)
+    axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training", ylabel=f"{goal.metric}, last {WINDOW} episodes")
     axes.spines[["top", "right"]].set_visible(False)
     for i, frame in enumerate(frames):
         small = figure.add_subplot(grid[1, i])
