@@ -18,14 +18,14 @@ QUICK = [                   # environment, its settings, settings of the learner
 LONG = [
     ("squared", {}, {"total_steps": 3_000_000}, 0.14, 0.9),
     ("snake", {"num_snakes": 256}, {"total_steps": 3_000_000, "num_envs": 4}, 4, 20),
-    ("connect4", {"opponent": "random"}, {"total_steps": 3_000_000}, 0.4, 0.9),
+    ("connect4", {"opponent": "random"}, {"total_steps": 2_000_000}, 0.4, 0.9),
     ("connect4", {"opponent": "search"}, {"total_steps": 8_000_000}, 0, 0.2),           # for 3 M steps nothing is won at all
     ("triple_triad", {"opponent": "random"}, {"total_steps": 4_000_000}, 4.8, 5.6),
     ("triple_triad", {"opponent": "greedy"}, {"total_steps": 5_000_000}, 3.85, 4.6),
-    ("pong", {"points_to_win": 3}, {"total_steps": 5_000_000}, -2.8, 1),
+    ("pong", {"points_to_win": 3}, {"total_steps": 4_000_000}, -2.8, 1),
     ("breakout", {}, {"total_steps": 12_000_000}, 13, 150),
     ("drive", {}, {"total_steps": 5_000_000}, 0.07, 0.25),
-    ("grid", {"task": "empty", "size": 5}, {"total_steps": 1_000_000}, 0.43, 0.98),
+    ("grid", {"task": "empty", "size": 5}, {"total_steps": 500_000}, 0.43, 0.98),
     ("grid", {"task": "door_key", "size": 8}, {}, 0.02, 0.9),
 ]
 
