@@ -103,6 +103,7 @@ class RolloutBuffer:
         self.row, self.column = 0, 0                            # where agent 0 is, if aligned; agent i is i rows below
         self.row_of = torch.arange(self.num_agents)             # where each agent is, if scattered
         self.column_of = torch.zeros(self.num_agents, dtype=torch.int64)
+        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)      # who has decided and not seen what came of it, if scattered
         self.order = torch.arange(self.num_rows)                # rows in the order they are handed out
         self.filled = torch.zeros(self.num_rows, dtype=torch.int64)     # rows in the order they became full
         self.next_free, self.full_rows = self.num_agents, 0
@@ -139,9 +140,9 @@ class RolloutBuffer:
         Agents whose mask is False are dead: they leave no trace.
         """
         self.record_next_values(values)
-        self.living = self.num_agents if masks.all() else np.count_nonzero(masks)
+        self.living, self.asked = self.num_agents if masks.all() else np.count_nonzero(masks), self.num_agents
         if self.aligned and self.living < self.num_agents:
-            self._scatter()
+            self.scatter()
         if self.aligned:
             self.agents = slice(None)
             self.at = slice(self.row, self.row + self.num_agents), self.column
@@ -150,6 +151,7 @@ class RolloutBuffer:
             if self.reuse_rows:
                 self._hand_over(torch.from_numpy(masks), states)
             self.at = self.row_of[self.agents], self.column_of[self.agents]
+            self.deciding[self.agents] = True
         self.observations[self.at] = observations[self.agents]
         self.actions[self.at] = actions[self.agents]
         self.log_probs[self.at] = log_probs[self.agents]
@@ -182,6 +184,12 @@ class RolloutBuffer:
         if self.seams is not None:
             self.seams[self.row_of[heirs], self.column_of[heirs]] = states[heirs]
 
+    def turn_to(self, agents):
+        """Before `record_outcome` of some agents, (n,) int64, where the steps of others are still on their way (asynchronous.py)."""
+        self.agents = agents[self.deciding[agents]]
+        self.at = self.row_of[self.agents], self.column_of[self.agents]
+        self.living, self.asked = len(self.agents), len(agents)
+
     def record_outcome(self, rewards, terminals, truncations, final_observations=None, states=None):
         """What came of it, after the environment stepped: NumPy arrays of num_agents rows; `states` is the policy's after the decision."""
         self.rewards[self.at] = torch.from_numpy(rewards)[self.agents]
@@ -193,7 +201,7 @@ class RolloutBuffer:
         if self.reuse_rows:
             self.ended[self.agents] = torch.from_numpy(terminals | truncations)[self.agents]
         self.agent_steps += self.living
-        self.slots += self.num_agents
+        self.slots += self.asked
         if self.aligned:
             self._advance_together()
         else:
@@ -220,6 +228,7 @@ class RolloutBuffer:
             self.next_free += self.num_agents
 
     def _advance_each(self):
+        self.deciding[self.agents] = False
         self.column_of[self.agents] += 1
         done = self.agents[self.column_of[self.agents] == self.horizon]
         if len(done):
@@ -234,8 +243,8 @@ class RolloutBuffer:
                 self.row_of[done] = self.order[self.next_free:self.next_free + len(done)]
                 self.next_free += len(done)
 
-    def _scatter(self):
-        """From now on each agent has a row and a column of its own."""
+    def scatter(self):
+        """From now on, until `reset`, each agent has a row and a column of its own."""
         self.aligned = False
         self.row_of[:] = torch.arange(self.row, self.row + self.num_agents)
         self.column_of[:] = self.column
@@ -260,10 +269,14 @@ class RolloutBuffer:
         """Numbers of the rows of this update, (segments,) int64."""
         return self.filled[:self.segments]
 
-    def estimate(self, gamma, gae_lambda, vtrace_clips=None):
-        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip, c_clip)."""
+    def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False):
+        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip, c_clip).
+
+        until_reward   a step with a reward is taken for the end of an episode: nothing that comes later is credited to what was before it
+        """
         n = self.segments if self.aligned else self.num_rows
-        tables = [self.rewards, self.values, self.terminals, self.truncations, self.final_values, self.next_values]
+        terminals = self.terminals | (self.rewards != 0) if until_reward else self.terminals
+        tables = [self.rewards, self.values, terminals, self.truncations, self.final_values, self.next_values]
         results = [self.advantages, self.returns]
         if vtrace_clips is None:
             gae(*(table[:n].numpy() for table in tables + results), gamma, gae_lambda)
@@ -286,7 +299,7 @@ class RolloutBuffer:
             self.row, self.next_free = 0, self.num_agents
             return
         surplus = self.filled[self.segments:self.segments + self.full_rows].clone()
-        begun = self.column_of > 0
+        begun = (self.column_of > 0) | self.deciding            # a decision whose outcome is still to come holds its row, too
         kept = torch.cat([self.row_of[begun], self.left_rows, surplus])
         taken = torch.zeros(self.num_rows, dtype=torch.bool)
         taken[kept] = True

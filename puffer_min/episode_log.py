@@ -66,6 +66,15 @@ class EpisodeLog:
         restore(self, copy.deepcopy(state))
 
 
+def metric_names_of(info_keys):
+    """`info_keys` as names of metrics; ValueError unless they are distinct names of the environment's own."""
+    names = None if isinstance(info_keys, str) else tuple(info_keys)
+    own = {"n", "episode_return", "episode_length"}
+    if names is None or len({*names}) < len(names) or own & {*names} or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"info_keys={info_keys!r} given, expected a list of distinct names, such as [\"is_success\"], other than {sorted(own)}")
+    return names
+
+
 def restore(thing, attributes):
     """Set the attributes of `thing`; an array of fitting shape and dtype is written in place, so that views of it stay views."""
     for name, saved in attributes.items():

@@ -2,6 +2,7 @@
 
     env = GymnasiumEnv(gymnasium.make("CartPole-v1"))
     vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)       # make_vec adapts by itself, and steps all in one compiled loop
+    vec = make_vec(lambda: GymnasiumEnv(gymnasium.make("MyEnv-v0"), info_keys=["is_success"]), num_envs=8)      # vec.log()["is_success"]
 """
 
 import gymnasium
@@ -9,6 +10,7 @@ import gymnasium
 from puffer_min.emulation import Layout
 from puffer_min.emulation_actions import ActionLayout
 from puffer_min.env import PufferEnv
+from puffer_min.episode_log import metric_names_of
 from puffer_min.gymnasium_loop import GymnasiumLoop
 
 
@@ -19,19 +21,20 @@ class GymnasiumEnv(PufferEnv):
                   itself, `single_observation_space.layout.unpack(rows)` gives nested views.
     Actions       as emulation_actions.py says: whole numbers count from 0 here, whatever their `start`; a Box is clipped to its bounds, as
                   most environments expect, and converted to its dtype.
-    Log           episode_return, episode_length, score (the return).
+    Log           episode_return, episode_length, score (the return), and the numbers that `info_keys` names, as the environment's `info`
+                  holds them on the last step of an episode. The dicts themselves are not passed on.
 
-    The environment's own `info` dicts are not passed on. It is reset with the seed given, so what it draws from its
+    The environment is reset with the seed given, so what it draws from its
     `np_random` is reproducible. Raises TypeError for spaces without a fixed size, naming the leaf.
     """
 
     truncates = True
     derived = ("loop", "layout", "action_layout")
 
-    def __init__(self, env, buffers=None, seed=0, report_interval=128):
+    def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"given {type(env).__name__}, expected a gymnasium.Env, as gymnasium.make(...) gives")
-        self.env, self.num_agents = env, 1
+        self.env, self.num_agents, self.metric_names = env, 1, metric_names_of(info_keys)
         self.layout, self.action_layout = Layout(env.observation_space), ActionLayout(env.action_space)
         self.single_observation_space, self.single_action_space = self.layout.row_space, self.action_layout.row_space
         super().__init__(buffers, seed, report_interval)

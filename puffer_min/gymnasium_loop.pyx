@@ -25,7 +25,7 @@ require_fresh("puffer_min.gymnasium_loop")
 cdef class GymnasiumLoop:
     """Steps `environments`, `GymnasiumEnv`s of one kind; environment i has row i of `buffers`."""
 
-    cdef list steps, resets
+    cdef list environments, steps, resets
     cdef Packer packer
     cdef Decoder decoder
     cdef object buffers
@@ -38,7 +38,7 @@ cdef class GymnasiumLoop:
     cdef Py_ssize_t num_envs, row_bytes, action_bytes
 
     def __init__(self, environments, buffers):
-        driver = environments[0]
+        driver, self.environments = environments[0], list(environments)
         self.steps, self.resets = [env.env.step for env in environments], [env.env.reset for env in environments]
         self.packer, self.decoder = driver.layout.packer, driver.action_layout.decoder
         self.num_envs, self.row_bytes, self.action_bytes = len(environments), self.packer.size, self.decoder.width * 4
@@ -72,6 +72,7 @@ cdef class GymnasiumLoop:
             observation = <object> PyTuple_GET_ITEM(results, 0)
             if self.terminals[i] | self.truncations[i]:
                 self.packer.pack_into(observation, self.final_observations + i * self.row_bytes)
+                note(i, self.environments[i], results[4])
                 observation = first_observation(i, (<object> PyList_GET_ITEM(self.resets, i))())
             self.packer.pack_into(observation, self.observations + i * self.row_bytes)
 
@@ -100,6 +101,21 @@ cdef double number(Py_ssize_t i, object value) except? -1:
         return float(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"environment {i}: step gave the reward {value!r}, expected a number") from error
+
+
+cdef note(Py_ssize_t i, environment, info):
+    """Keep what the environment logs of the last `info` of an episode."""
+    for j, key in enumerate(environment.metric_names):
+        environment.metrics[0, j] = info_number(info, key, f"environment {i}")
+
+
+def info_number(info, key, who):
+    """The number that an `info` holds at an episode's end; ValueError without one."""
+    try:
+        return float(info[key])
+    except (KeyError, TypeError, ValueError):
+        given = f"{info[key]!r}" if key in info else f"an info with {', '.join(map(repr, info)) or 'nothing'}"
+        raise ValueError(f"{who}: info_keys has {key!r}, but the episode ended with {given}, expected a number under that key") from None
 
 
 def five(i, results):

@@ -14,6 +14,8 @@ import numpy as np
 from puffer_min.emulation import Layout
 from puffer_min.emulation_actions import ActionLayout
 from puffer_min.env import PufferEnv
+from puffer_min.episode_log import metric_names_of
+from puffer_min.gymnasium_loop import info_number
 
 
 class PettingZooEnv(PufferEnv):
@@ -23,7 +25,8 @@ class PettingZooEnv(PufferEnv):
                           `final_observations` are set; where it does not go on, its mask is down and its observation zeros.
     The environment       is reset inside the step in which its last agent leaves; the rows then hold first observations.
     Observation, actions  as emulation.py and emulation_actions.py say. Actions of empty slots are not passed on.
-    Log                   episode_return, episode_length, score (the return), an episode for each agent.
+    Log                   episode_return, episode_length, score (the return), an episode for each agent; and the numbers that `info_keys`
+                          names, from the agent's `info` on the last step of its episode.
 
     Raises TypeError or ValueError, naming the agent, where agents differ in their spaces, leave without a flag, or lack a result.
     """
@@ -31,8 +34,8 @@ class PettingZooEnv(PufferEnv):
     truncates = True
     derived = ("layout", "action_layout", "names", "slots")
 
-    def __init__(self, env, buffers=None, seed=0, report_interval=128):
-        self.env = parallel(env)
+    def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
+        self.env, self.metric_names = parallel(env), metric_names_of(info_keys)
         self.names = list(getattr(self.env, "possible_agents", ()))
         if not self.names:
             raise TypeError(f"{type(env).__name__} has no possible_agents, expected the names of all agents that may ever live: "
@@ -66,13 +69,15 @@ class PettingZooEnv(PufferEnv):
         if not isinstance(results, tuple) or len(results) != 5:
             raise TypeError(f"step of {type(self.env).__name__} gave {type(results).__name__}, expected the five dicts "
                             "(observations, rewards, terminations, truncations, infos)")
-        observations, rewards, terminations, truncations, _ = results
+        observations, rewards, terminations, truncations, infos = results
         staying = set(self.env.agents)
         for name, slot in self._slots_of(living):
             self.rewards[slot] = of(rewards, name, "reward")
             self.terminals[slot], self.truncations[slot] = of(terminations, name, "termination"), of(truncations, name, "truncation")
             if self.terminals[slot] or self.truncations[slot]:
                 self._show(self.final_observations, slot, of(observations, name, "observation"))
+                for j, key in enumerate(self.metric_names):
+                    self.metrics[slot, j] = info_number(of(infos, name, "info"), key, f"agent {name}")
             elif name not in staying:
                 raise ValueError(f"agent {name} left without termination or truncation; set one of its flags on the step it leaves")
         if staying:

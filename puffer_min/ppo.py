@@ -145,7 +145,8 @@ class PPO:
     def estimate(self):
         """Advantages and returns, for all rows of the buffer."""
         config = self.config
-        self.buffer.estimate(config.gamma, config.gae_lambda, (config.vtrace_rho_clip, config.vtrace_c_clip) if config.vtrace else None)
+        clips = (config.vtrace_rho_clip, config.vtrace_c_clip) if config.vtrace else None
+        self.buffer.estimate(config.gamma, config.gae_lambda, clips, config.until_reward)
         self.clock.lap("advantage")
 
     # ------------------------------------------------------------------ update

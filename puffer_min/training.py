@@ -23,6 +23,7 @@ from typing import Callable
 
 import torch
 
+from puffer_min.asynchronous import AsynchronousPPO
 from puffer_min.check import load_environment, setting
 from puffer_min.checkpoint import (CheckpointError, describe_policy, pack_state, read_checkpoint, require_same_environment, save_checkpoint,
                                    unpack_state)
@@ -101,7 +102,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                  "start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
-                           report_interval=0, **share, **env_settings)
+                           batch_envs=config.batch_envs, report_interval=0, **share, **env_settings)
             stack.callback(env.close)
         env_name = name_of(env)
         run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -113,13 +114,20 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name, config), tensorboard)
 
 
+def learner_for(env, config):
+    """The class of the learner: how it collects. See overlap.py and asynchronous.py."""
+    if getattr(env, "batch_envs", None) not in (None, getattr(env, "num_envs", None)):
+        return AsynchronousPPO
+    return OverlappedPPO if config.overlap else PPO
+
+
 class Run:
     """One run: the learner, and what is written about it."""
 
     def __init__(self, env, env_name, env_settings, config, seed, run_dir, world=ALONE):
         self.env, self.env_name, self.env_settings = env, env_name, env_settings
         self.config, self.seed, self.run_dir, self.world = config, seed, run_dir, world
-        self.learner = (OverlappedPPO if config.overlap else PPO)(env, config, seed=seed, world=world)
+        self.learner = learner_for(env, config)(env, config, seed=seed, world=world)
         self.checkpoint = of_rank(run_dir / "checkpoint.pt", world.rank)
         self.seconds_before, self.resumed_at = 0.0, None
         self.history = []

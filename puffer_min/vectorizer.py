@@ -166,6 +166,15 @@ class Vectorizer:
             self._views[first, last] = Batch.of(self.buffers, [], slice(self.spans[first][0], self.spans[last][1]))
         return self._views[first, last]._replace(infos=infos)
 
+    def recv_rest(self):
+        """The results of all that is still on its way, a `Batch`, or None; then every environment waits for actions, as after `reset`."""
+        self._require_open()
+        if not self._in_flight:
+            return None
+        workers, infos = self._receive(self._in_flight)
+        self._held = self._everyone
+        return Batch.of(self.buffers, infos, np.concatenate([np.arange(*self.spans[worker]) for worker in sorted(workers)]))
+
     def _send(self, workers):
         reporting = self._depart(workers)
         if not reporting:

@@ -147,6 +147,23 @@ def test_estimate_uses_the_value_after_each_row_and_the_final_values():
     np.testing.assert_allclose(buffer.advantages[:6], reference(*arrays, gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
 
 
+def test_until_reward_credits_nothing_beyond_a_reward():
+    buffer = make(3, 6, 4)
+    play = Play(buffer, 1)
+    while not buffer.is_full:
+        play.step()
+    play.finish()
+    buffer.rewards[:6] *= torch.rand((6, 4), generator=torch.Generator().manual_seed(3)) < 0.5
+    buffer.estimate(0.9, 0.8, until_reward=True)
+    names = ("rewards", "values", "terminals", "truncations", "final_values", "next_values")
+    arrays = dict(zip(names, (getattr(buffer, name)[:6].numpy() for name in names)))
+    ends = arrays["terminals"].copy()
+    assert (arrays["rewards"] != 0).any() and (arrays["rewards"] == 0).any()
+    arrays["terminals"] = ends | (arrays["rewards"] != 0)
+    np.testing.assert_allclose(buffer.advantages[:6], reference(*arrays.values(), gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(buffer.terminals[:6], ends, "a policy's memory must not end with a reward")
+
+
 def test_gather_gives_whole_rows_flat_and_in_order():
     buffer = make(3, 3, 4)
     play = Play(buffer)

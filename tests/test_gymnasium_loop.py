@@ -68,6 +68,41 @@ def test_the_loop_gives_what_single_environments_give():
     assert ends > 100
 
 
+class Success(Walk):
+    """The walk, which tells at its end how it went."""
+
+    def step(self, action):
+        *results, _ = super().step(action)
+        return *results, {"is_success": np.bool_(self.at > 3), "steps": self.count, "note": "words"} if results[2] or results[3] else {}
+
+
+@pytest.mark.parametrize("backend, workers", [("serial", None), ("process", 2)])
+def test_numbers_of_the_last_info_are_logged(backend, workers):
+    with make_vec(lambda: GymnasiumEnv(Success(), info_keys=["is_success", "steps"]), 6, workers, backend, seed=3, report_interval=0) as vec:
+        vec.reset(3)
+        random, successes, episodes = np.random.default_rng(0), 0, 0
+        for _ in range(100):
+            vec.step(random.integers(0, 3, 6, dtype=np.int32))
+            ended = vec.terminals | vec.truncations
+            at = vec.single_observation_space.layout.unpack(vec.final_observations)["at"][:, 0]
+            episodes, successes = episodes + ended.sum(), successes + (ended & (at > 3)).sum()
+        log = vec.log()
+    assert log["n"] == episodes and 0 < successes < episodes
+    assert log["is_success"] == pytest.approx(successes / episodes) and log["steps"] == pytest.approx(log["episode_length"])
+
+
+def test_a_key_that_is_missing_or_no_number_is_named():
+    for key, given in (("score", "an info with 'is_success', 'steps', 'note'"), ("note", "'words'")):
+        vec = make_vec(lambda: GymnasiumEnv(Success(), info_keys=[key]), 2, seed=3)
+        vec.reset(3)
+        with pytest.raises(ValueError, match=f"environment 0: info_keys has '{key}', but the episode ended with {given}, expected a number"):
+            for _ in range(20):
+                vec.step(np.zeros(2, np.int32))
+    for keys in ("is_success", ["a", "a"], ["n"], [1]):
+        with pytest.raises(ValueError, match="expected a list of distinct names"):
+            GymnasiumEnv(Success(), info_keys=keys)
+
+
 def test_other_python_environments_are_stepped_one_by_one():
     class Own(PufferEnv):
         single_observation_space, single_action_space, num_agents = Box(0, 1, (1,)), Discrete(2), 1

@@ -56,6 +56,23 @@ class Pond(ParallelEnv):
 SPACES = Dict(time=Box(0, 9, (1,)), who=Discrete(4), lucky=Box(0, 1, (1,))), Dict(hop=Discrete(3), croak=Discrete(2))
 
 
+class Croaking(Pond):
+    """The pond; each frog's info tells how long it stayed."""
+
+    def step(self, actions):
+        *results, infos = super().step(actions)
+        return *results, {name: {"stayed": self.time} for name in infos}
+
+
+def test_numbers_of_the_last_info_are_logged_for_each_agent():
+    vec = make_vec(lambda: PettingZooEnv(Croaking(), info_keys=["stayed"]), 2, report_interval=0)
+    vec.reset(0)
+    for _ in range(30):                                             # five times until the last frog has left
+        vec.step(np.zeros((vec.num_agents, 2), np.int32))
+    log = vec.log()
+    assert log["n"] == 2 * 4 * 5 and log["stayed"] == (3 + 4 + 5 + 6) / 4
+
+
 def made(seed=0):
     env = PettingZooEnv(Pond())
     env.reset(seed)
