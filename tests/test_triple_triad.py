@@ -101,6 +101,49 @@ def test_the_selected_cards_numbers_stand_apart_and_are_those_in_the_hand():
     assert 1000 < held < 200 * 128
 
 
+def turned_by(table, who, hand, cell):
+    """How many cards that card would turn over there; 0 where it cannot lie."""
+    if not any(table.hands[who][hand].values()) or divmod(cell, 3) in table.cards:
+        return 0
+    copy = Table.__new__(Table)
+    copy.cards, copy.hands = dict(table.cards), {side: list(cards) for side, cards in table.hands.items()}
+    copy.place(who, hand, cell)
+    return copy.owned(who) - table.owned(who)
+
+
+@pytest.mark.parametrize("settings", [{"players": 2}, {"opponent": "greedy"}], ids=["self-play", "greedy"])
+def test_what_is_seen_at_a_glance_is_what_trying_it_out_on_a_plain_table_gives(settings):
+    env = envs.make("triple_triad", 16, seed=11, report_interval=0, **settings)
+    observations, _ = env.reset()
+    rng, seen, turning = np.random.default_rng(2), 0, 0
+    for step in range(120):
+        env.step(legal_actions(env, rng))
+        for row in observations[step % 4::4]:
+            table = Table(row)
+            mine, theirs = ([[turned_by(table, who, hand, cell) for cell in range(9)] for hand in range(5)] for who in ("me", "them"))
+            assert row[131:136].tolist() == [max(cells) for cells in mine] and row[136:141].tolist() == [max(cells) for cells in theirs]
+            assert row[141:150].tolist() == np.max(theirs, axis=0).tolist()
+            if row[94:99].any():
+                hand = int(row[94:99].argmax())
+                beaten = [sum(card[OPPOSITE[side]] > number for card in table.hands["them"]) for side, number in table.hands["me"][hand].items()]
+                assert row[118:127].tolist() == mine[hand] and row[127:131].tolist() == beaten
+                seen, turning = seen + 1, turning + max(mine[hand])
+            else:
+                assert not row[114:131].any()
+    assert seen > 200 and turning > 200
+
+
+@pytest.mark.parametrize("opponent", ["random", "greedy"])
+def test_ties_are_broken_evenly(opponent):
+    """Nothing can be turned over by the first card: each of the 45 ways to play it is as likely as the others."""
+    env = envs.make("triple_triad", 20_000, seed=12, opponent=opponent)
+    observations, _ = env.reset()
+    began = observations[:, 45:54].any(1)
+    cells, cards = observations[began, 45:54].argmax(1), (observations[began, 74:94].reshape(-1, 5, 4)[:, :, 0] == 0).argmax(1)
+    counts = np.bincount(9 * cards + cells, minlength=45)
+    assert 0.49 < began.mean() < 0.51 and counts.min() > 0.7 * counts.mean() and counts.max() < 1.3 * counts.mean()
+
+
 def test_stalling_is_worse_than_playing_at_random_and_losing_to_greedy():
     """The streams' policy learned to stall, because losing was punished and stalling was not."""
     returns = {}
@@ -144,7 +187,7 @@ def test_two_players_see_the_same_table_from_both_sides():
         _, rewards, terminals, _, _ = env.step(legal_actions(env, rng))
         first, second = observations[::2], observations[1::2]
         assert np.array_equal(first[:, 36:45], second[:, 45:54]) and np.array_equal(first[:, 54:74], second[:, 74:94])
-        assert np.array_equal(first[:, 118] + second[:, 118], np.ones(32))
+        assert np.array_equal(first[:, 150] + second[:, 150], np.ones(32))
         assert np.array_equal(terminals[::2], terminals[1::2])
     assert abs(env.log().get("score", 5) - 5) < 1e-9, "the ten cards are shared out"
 
