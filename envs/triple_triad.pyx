@@ -56,7 +56,7 @@ cdef enum:
     THREAT_AT = 141                 # the most that they would turn over on each cell
     OBSERVATION = 150
     SPACE = 16                      # cells of a row in `facing`: as many as a vector register has bytes
-    ROW = CARDS * CELLS + SPACE - CELLS     # turns of a side, and room behind the last card for a whole register
+    ROW = 52                        # turns of a side, 5 x 9, and room behind the last card for a whole register
     NOTHING = 255                   # faced by a cell that has no rival card beside it
     FREE = 2                        # owner of an empty cell; 0 and 1 are the sides
 
