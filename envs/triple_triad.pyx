@@ -9,13 +9,14 @@ Wasted steps  A no-op, a card already played or already selected, a cell that is
               stalling is never better than playing on and losing.
 Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over most, ties at random.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
-Observation   150 uint8: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
+Observation   151 uint8: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
               cells they own, 54-73 my hand and 74-93 theirs (0 once played), 94-98 the card I have selected, 99-113 which of the
-              15 actions does something now. The rest is a look at the table, and nothing in it is new, but networks are slow to
-              look up and to compare numbers, and with it win 0.65 of the games where they won 0.5: the selected card's numbers
-              (114-117), how many cards it would turn over on each cell (118-126), how many cards of their hand beat it on each
-              side (127-130); the most that each card of mine (131-135) and of theirs (136-140) could turn over, and the most that
-              any of theirs could on each cell (141-149). With two players one more: 1 if it is my move.
+              15 actions does something now. 114-149 are what one sees at a glance. Nothing in it is new, but networks are slow to
+              look up and to compare numbers, and win 0.65 of the games with it where they win 0.5 without: the selected card's
+              numbers (114-117), how many cards it would turn over on each cell (118-126), how many cards of their hand beat it on
+              each side (127-130); the most that each card of mine (131-135) and of theirs (136-140) could turn over, and the most
+              that any of theirs could on each cell (141-149). 150 is how many steps I have taken (255 at most). With two players
+              one more: 1 if it is my move.
 Actions       Discrete(15): 0 no-op, 1-5 select a card, 6-14 place it on a cell (row by row).
 Rewards       +1 won, -1 lost, 0 drawn, at the end; -0.02 for a wasted step. Selecting costs nothing.
 Log           episode_return, episode_length, score (cards owned at the end: 5 at the start, at most 10), wins.
@@ -54,7 +55,8 @@ cdef enum:
     MOST_OF_MINE_AT = 131           # the most that each card would turn over
     MOST_OF_THEIRS_AT = 136
     THREAT_AT = 141                 # the most that they would turn over on each cell
-    OBSERVATION = 150
+    CLOCK_AT = 150                  # steps taken: without them a value cannot foresee that patience ends
+    OBSERVATION = 151
     SPACE = 16                      # cells of a row in `facing`: as many as a vector register has bytes
     ROW = 52                        # turns of a side, 5 x 9, and room behind the last card for a whole register
     NOTHING = 255                   # faced by a cell that has no rival card beside it
@@ -102,7 +104,8 @@ cdef class TripleTriad(Native):
         self.observation_size = OBSERVATION + (players == 2)
         high = np.full(self.observation_size, 1, np.uint8)
         high[BOARD_AT:MINE_AT] = high[HAND_AT:SELECTED_AT] = high[IN_HAND_AT:TURNS_AT] = 10
-        high[TURNS_AT:BEATEN_AT] = high[MOST_OF_MINE_AT:OBSERVATION] = 4
+        high[TURNS_AT:BEATEN_AT] = high[MOST_OF_MINE_AT:CLOCK_AT] = 4
+        high[CLOCK_AT] = min(255, patience)
         high[BEATEN_AT:MOST_OF_MINE_AT] = CARDS
         self.prepare(num_envs, players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common, metric_names=("score", "wins"))
         self.tables = <Table*> self.claim(num_envs * sizeof(Table))
@@ -278,6 +281,7 @@ cdef class TripleTriad(Native):
             observation[LEGAL_AT + SELECT + n] = table.selected[side] != n + 1 and table.hands[20 * side + 4 * n] != 0
         memcpy(observation + MOST_OF_MINE_AT, &table.most[CARDS * side], CARDS)
         memcpy(observation + MOST_OF_THEIRS_AT, &table.most[CARDS * (1 - side)], CARDS)
+        observation[CLOCK_AT] = <uint8_t> min(255, table.steps[side])
         memcpy(observation + THREAT_AT, &table.threat[CELLS * (1 - side)], CELLS)
         if not holding:
             memset(observation + IN_HAND_AT, 0, MOST_OF_MINE_AT - IN_HAND_AT)

@@ -6,8 +6,9 @@
     python -m puffer_min sweep snake --storage postgresql://host/sweeps             several machines share one study
 
 A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to be lowered. No single
-trial is the best then; those that no other beats in both are the Pareto front. Start the command twice and both work on one
-study: SQLite serves the processes of one machine, any other storage of Optuna's several machines.
+trial is the best then; those that no other beats in both are the Pareto front. The first trial of a study has the settings of
+defaults.py, as far as the search allows them. Start the command twice and both work on one study: SQLite serves the processes of one
+machine, any other storage of Optuna's several machines.
 
 Written beside the study: pareto.png, importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.
 """
@@ -58,8 +59,9 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     """
     optuna = require_optuna()
     env_name = name_of(env)
-    spaces = {name: parse(name, text) for name, text in (search or SEARCH).items() if name not in settings}
-    settings_for(env_name, **settings)
+    search = {name: text for name, text in (search or SEARCH).items() if name not in settings}
+    spaces = {name: parse(name, text) for name, text in search.items()}
+    present = settings_for(env_name, **settings)
     out = Path(out or f"sweeps/{study_name or env_name}")
     out.mkdir(parents=True, exist_ok=True)
     study = open_study(optuna, storage or f"sqlite:///{out / 'study.db'}", study_name or env_name, seed)
@@ -81,6 +83,8 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
             raise optuna.TrialPruned("no episode ended")
         return score, result.history[-1]["seconds"]
 
+    if not study.get_trials(deepcopy=False):                            # what is to be beaten
+        study.enqueue_trial(parameters_of(present, search), skip_if_exists=True)
     while (done := finished(study)) < trials:
         study.optimize(objective, n_trials=1)
         report(line(study, done + 1, trials))
@@ -144,6 +148,19 @@ def parse(name: str, text: str):
             raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance from 1 is searched")
         return lambda trial: 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True)
     return lambda trial: trial.suggest_float(name, low, high, log=bool(log))
+
+
+def parameters_of(config, search) -> dict:
+    """The settings of `config` as Optuna's parameters, those that lie within `search`; the others are left to the sampler."""
+    parameters = {}
+    for name, text in search.items():
+        value, (low, *high) = getattr(config, name), text.split(":")
+        if not high and value in (setting(f"{name}={choice}")[1] for choice in text.split(",")):
+            parameters[name] = value
+        elif high and float(low) <= value <= float(high[0]):
+            from_one = name in FROM_ONE and high[1:] == ["log"]
+            parameters[f"1-{name}" if from_one else name] = 1 - value if from_one else value
+    return parameters
 
 
 def last_score(history) -> float | None:

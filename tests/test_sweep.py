@@ -11,6 +11,7 @@ optuna = pytest.importorskip("optuna")
 
 import puffer_min  # noqa: E402
 from puffer_min.__main__ import main  # noqa: E402
+from puffer_min.config import settings_for  # noqa: E402
 from puffer_min.sweep import SweepError, finished, last_score, parse, run_sweep, settings_of, write_report  # noqa: E402
 
 TINY = {"num_envs": 32, "horizon": 8, "total_steps": 512, "torch_threads": 1, "minibatch_size": 128}
@@ -27,6 +28,15 @@ def test_a_study_has_a_score_and_seconds_for_every_trial_and_stays_within_the_se
         assert 0 <= score <= 1 and seconds > 0 and set(chosen) == set(SEARCH)
         assert 1e-3 <= chosen["learning_rate"] <= 1e-2 and 0.9 <= chosen["gamma"] <= 0.99 and chosen["update_epochs"] in (1, 2)
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 5
+
+
+def test_the_first_trial_has_the_defaults_where_the_search_allows_them(tmp_path):
+    search = {"learning_rate": "1e-3:3e-2:log", "gamma": "0.9:0.999:log", "horizon": "8,16", "ent_coef": "0.1:0.2", "update_epochs": "1:4"}
+    settings = {name: value for name, value in TINY.items() if name not in search}
+    first = settings_of(run_sweep("squared", trials=1, search=search, out=tmp_path, report=str, **settings).trials[0])
+    present = settings_for("squared", **settings)
+    assert first["learning_rate"] == present.learning_rate and first["gamma"] == pytest.approx(present.gamma)
+    assert first["update_epochs"] == present.update_epochs and 0.1 <= first["ent_coef"] <= 0.2 and first["horizon"] in (8, 16)
 
 
 def test_a_sweep_goes_on_where_it_stopped_and_ends_at_once_when_it_is_done(tmp_path):
