@@ -13,6 +13,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -273,9 +274,11 @@ def name_of(env) -> str:
     """The name under which an environment goes: that of a native one, the id of a Gymnasium one, else the name of its class or function."""
     if isinstance(env, str):
         return env
+    while isinstance(env, functools.partial):
+        env = env.func
     for inner in ("batch", "driver", "env"):                    # a vectorizer's batch, its first Python environment, what that adapts
         env = getattr(env, inner, env)
-    if getattr(env, "spec", None) is not None:
+    if not isinstance(env, type) and getattr(env, "spec", None) is not None:           # of a class of wrappers `spec` is a property
         return env.spec.id.replace("/", "-")
     kind = type(env) if hasattr(env, "step") and not isinstance(env, type) else env
     return kind.__module__.removeprefix("envs.") if kind.__module__.startswith("envs.") else kind.__name__

@@ -1,8 +1,10 @@
 """The learner against plain formulas, step by step, and as a whole."""
 
+import functools
 import math
 import time
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,8 @@ from puffer_min.env import PufferEnv
 from puffer_min.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.sampling import distribution_of
 from puffer_min.stages import STAGES
-from puffer_min.training import train
+from puffer_min.training import name_of, train
+from puffer_min.vector import make_vec
 
 
 @pytest.fixture(autouse=True)
@@ -355,6 +358,16 @@ def test_a_nan_in_the_weights_is_named_by_its_parameter():
         learner.policy.layers[0].weight[0, 0] = math.nan
     with pytest.raises(NotFinite, match="the policy's parameter 'layers.0.weight'"):
         learner.update()
+
+
+def test_a_run_has_the_name_of_what_makes_its_environments():
+    class Wrapped(gymnasium.Wrapper):
+        pass
+
+    names = {"squared": "squared", Drift: "Drift", Wrapped: "Wrapped", functools.partial(functools.partial(Drift), num_agents=2): "Drift"}
+    for env, name in names.items():
+        assert name_of(env) == name
+    assert name_of(gymnasium.make("CartPole-v1")) == name_of(make_vec(lambda: gymnasium.make("CartPole-v1"), 2)) == "CartPole-v1"
 
 
 def test_settings_are_checked_by_name_and_value():

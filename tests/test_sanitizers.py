@@ -1,4 +1,5 @@
-"""No environment reaches outside its memory: a million random and adversarial steps under AddressSanitizer and UBSan, without a report.
+"""No environment and no kernel of the learner reaches outside its memory: a million random and adversarial steps of each, and arrays of
+every size, under AddressSanitizer and UBSan, without a report.
 
 The sanitize build also holds what the debug build checks: an overflow of a whole number, or a `require` that is false, ends the process
 or raises. `adversary.py` is what is played; here it is started, and shown to notice mistakes that are put in.
@@ -20,6 +21,7 @@ from mutants import ROOT, SANITIZE
 from envs.core import compile_settings
 
 REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
+KERNELS = [f"puffer_min.{name}" for name in ("advantage", "episode_sums", "lstm_cell", "onehot_layer")]
 pytestmark = pytest.mark.long
 
 
@@ -32,7 +34,7 @@ def watched():
         pytest.skip(f"{compiler} brings no libasan.so; the sanitizers are run on Linux with GCC (apt-get install gcc)")
     manifest = ROOT / "envs/.manifest-sanitize.json"
     built = json.loads(manifest.read_text()) if manifest.exists() else {}
-    modules = ["envs.core.native", *(f"envs.{name}" for name in environments.names())]
+    modules = ["envs.core.native", *(f"envs.{name}" for name in environments.names()), *KERNELS]
     stale = [module.replace(".", "/") + ".pyx" for module in modules if built.get(module) != compile_settings.source_hash(module)
              or not list((ROOT / "build/sanitize").glob(module.replace(".", "/") + ".*.so"))]
     if stale:
@@ -52,6 +54,12 @@ def test_a_million_random_and_adversarial_steps_stay_inside_memory(name, watched
     assert run.returncode == 0 and not any(report in run.stderr for report in REPORTS), run.stderr[-6000:]
     _, random, _, _, odd = run.stdout.split()[:5]
     assert int(random) >= adversary.RANDOM_STEPS and int(odd) >= 10_000, run.stdout
+
+
+def test_the_learners_kernels_stay_inside_memory_at_every_size_and_with_several_threads(watched):
+    run = mutants.run_in(ROOT, [sys.executable, "tests/kernels.py"], watched)
+    assert run.returncode == 0 and not any(report in run.stderr for report in REPORTS), run.stderr[-6000:]
+    assert run.stdout == "72 sizes\n"
 
 
 def test_every_environment_has_odd_settings():

@@ -1,0 +1,73 @@
+"""The learner's compiled kernels on arrays of many sizes, odd ones above all, for a build that watches memory (test_sanitizers.py).
+
+    python tests/kernels.py         prints of how many sizes
+
+Every array is an allocation of its own, so that a step outside it is a step into nobody's memory.
+"""
+
+import numpy as np
+
+from puffer_min import advantage, episode_sums, lstm_cell, onehot_layer
+
+random = np.random.default_rng(0)
+
+
+def floats(*shape):
+    return random.normal(size=shape).astype(np.float32)
+
+
+def flags(*shape):
+    return random.random(shape) < 0.2
+
+
+def advantages(rows, horizon):
+    """gae and vtrace over rows x horizon."""
+    rewards, values, final_values = (floats(rows, horizon) for _ in range(3))
+    tables = rewards, values, flags(rows, horizon), flags(rows, horizon), final_values, floats(rows)
+    results = [np.full((rows, horizon), np.nan, np.float32) for _ in range(2)]
+    advantage.gae(*tables, *results, 0.99, 0.95)
+    assert np.isfinite(results).all()
+    advantage.vtrace(*tables, np.exp(floats(rows, horizon)), *results, 0.99, 0.95, 1.0, 1.0)
+    assert np.isfinite(results).all()
+
+
+def lstm(rows, size, threads):
+    """A cell forward and back."""
+    gates, grad, goes_on = floats(rows, 4 * size), np.zeros((rows, 4 * size), np.float32), 1 - flags(rows).astype(np.float32)
+    cells, squashed, seen, hidden, after, grad_seen, grad_hidden, grad_cell = (floats(rows, size) for _ in range(8))
+    lstm_cell.cell(gates, cells, goes_on, squashed, seen, hidden, after, threads)
+    lstm_cell.cell_gradient(gates, cells, goes_on, squashed, grad_seen, grad_hidden, grad_cell, grad, threads)
+    assert np.isfinite(grad).all()
+
+
+def onehot(rows, cells, size):
+    """Sums of the weights' rows, and their gradient; bytes above `most` included."""
+    most = random.integers(0, 4, cells).astype(np.uint8)
+    observations, weight = random.integers(0, 5, (rows, cells)).astype(np.uint8), floats(int(most.sum()), size)
+    out, grad_weight = np.zeros((rows, size), np.float32), np.zeros_like(weight)
+    onehot_layer.rows_sum(np.minimum(observations, most), most, weight, floats(size), out)
+    onehot_layer.rows_gradient(np.minimum(observations, most), most, floats(rows, size), grad_weight)
+
+
+def sums(agents):
+    """A step added to running episodes."""
+    returns, lengths = floats(agents), np.zeros(agents, np.int32)
+    episode_sums.add_step(floats(agents), flags(agents), flags(agents), flags(agents), returns, lengths)
+
+
+def main():
+    sizes = 0
+    for rows in (0, 1, 2, 7, 8, 9, 31, 257):
+        for width in (1, 2, 3, 8, 15, 16, 17, 63, 130):
+            if rows:
+                advantages(rows, width)
+            for threads in (1, 2, 3):
+                lstm(rows, width, threads)
+            onehot(rows, 11, width)
+            sums(rows * width)
+            sizes += 1
+    print(f"{sizes} sizes")
+
+
+if __name__ == "__main__":
+    main()
