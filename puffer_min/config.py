@@ -19,7 +19,7 @@ class Config:
     num_envs: int = 1024                    # environments stepped at a time
     backend: str = "serial"                 # how they are stepped: "serial", "thread", "process", "auto" (see make_vec)
     num_workers: int | None = None          # threads or processes that step them; None: make_vec's choice
-    batch_envs: int | None = None           # environments that act at a time, those that are ready first (asynchronous.py); None: all
+    batch_envs: int | None = None           # environments that act at a time: those ready first (asynchronous.py); None: all, or as "auto" finds
     horizon: int = 32                       # steps in a row of the buffer; also how far back a recurrent policy learns
     batch_size: int | None = None           # agent-steps an update; None: one row for each agent
     minibatch_size: int = 8192              # agent-steps a gradient step; whole rows
