@@ -32,7 +32,7 @@ def search():
     return build(Path(__file__).with_name("triple_triad_search.pyx"))
 
 
-# ---------------------------------------------------------------------- players: observations (n, 118) -> cards (n,), cells (n,)
+# ---------------------------------------------------------------------- players: observations (n, 151) -> cards (n,), cells (n,)
 
 def random_player(kernel, rng):
     def choose(observations):
