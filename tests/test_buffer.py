@@ -135,32 +135,31 @@ def test_a_dead_agent_leaves_no_trace_and_loses_nothing():
     assert buffer.full_rows == 1 and buffer.filled[0] == 1, "agent 1's row went on where it stood"
 
 
-def test_estimate_uses_the_value_after_each_row_and_the_final_values():
+def played_rows():
+    """A buffer of six full rows, and by name the tables from which their advantages are reckoned."""
     buffer = make(3, 6, 4)
     play = Play(buffer, 1)
     while not buffer.is_full:
         play.step()
     play.finish()
-    buffer.estimate(0.9, 0.8)
     names = ("rewards", "values", "terminals", "truncations", "final_values", "next_values")
-    arrays = [getattr(buffer, name)[:6].numpy() for name in names]
-    np.testing.assert_allclose(buffer.advantages[:6], reference(*arrays, gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
+    return buffer, {name: getattr(buffer, name)[:6].numpy() for name in names}
+
+
+def test_estimate_uses_the_value_after_each_row_and_the_final_values():
+    buffer, tables = played_rows()
+    buffer.estimate(0.9, 0.8)
+    np.testing.assert_allclose(buffer.advantages[:6], reference(*tables.values(), gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
 
 
 def test_until_reward_credits_nothing_beyond_a_reward():
-    buffer = make(3, 6, 4)
-    play = Play(buffer, 1)
-    while not buffer.is_full:
-        play.step()
-    play.finish()
-    buffer.rewards[:6] *= torch.rand((6, 4), generator=torch.Generator().manual_seed(3)) < 0.5
+    buffer, tables = played_rows()
+    tables["rewards"] *= np.random.default_rng(3).random((6, 4)) < 0.5             # views: the buffer's own rewards
     buffer.estimate(0.9, 0.8, until_reward=True)
-    names = ("rewards", "values", "terminals", "truncations", "final_values", "next_values")
-    arrays = dict(zip(names, (getattr(buffer, name)[:6].numpy() for name in names)))
-    ends = arrays["terminals"].copy()
-    assert (arrays["rewards"] != 0).any() and (arrays["rewards"] == 0).any()
-    arrays["terminals"] = ends | (arrays["rewards"] != 0)
-    np.testing.assert_allclose(buffer.advantages[:6], reference(*arrays.values(), gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
+    ends = tables["terminals"].copy()
+    assert (tables["rewards"] != 0).any() and (tables["rewards"] == 0).any()
+    tables["terminals"] = ends | (tables["rewards"] != 0)
+    np.testing.assert_allclose(buffer.advantages[:6], reference(*tables.values(), gamma=0.9, gae_lambda=0.8)[0], rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(buffer.terminals[:6], ends, "a policy's memory must not end with a reward")
 
 
