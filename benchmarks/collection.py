@@ -1,4 +1,4 @@
-"""Three ways to collect from environments in Python that are slow, and slow by turns: what they bring in steps/s, and what in learning.
+"""Four ways to collect from environments in Python that are slow, and slow by turns: what they bring in steps/s, and what in learning.
 
     python benchmarks/collection.py                     three kinds of environment, steps/s with a light and a heavy learner: four minutes
     python benchmarks/collection.py --solve 3           CartPole made slow: seconds and steps to a mean return of 195, three seeds each

@@ -238,24 +238,21 @@ cdef class TripleTriad(Native):
 
     cdef bint answer(self, int i, Table* table) noexcept nogil:
         """The opponent selects and places in one go; True if that ended the game."""
-        cdef int card, cell, turned, most = -1, ties = 0
-        self.count(table, 1)
+        cdef uint8_t[CARDS * CELLS] best            # card and cell of each move that turns over most
+        cdef int card, cell, turned, chosen, most = -1, ties = 0
+        if self.greedy:
+            self.count(table, 1)
         for cell in range(CELLS):
             for card in range(CARDS):
                 if table.owner[cell] == FREE and table.hands[20 + 4 * card]:
                     turned = table.turns[ROW + CELLS * card + cell] if self.greedy else 0
                     if turned > most:
                         most, ties = turned, 0
-                    ties += turned == most
-        ties = draw_below(&self.streams[i], ties)
-        for cell in range(CELLS):
-            for card in range(CARDS):
-                if table.owner[cell] == FREE and table.hands[20 + 4 * card]:
-                    if not self.greedy or table.turns[ROW + CELLS * card + cell] == most:
-                        if ties == 0:
-                            return self.place(i, table, 1, card, cell)
-                        ties -= 1
-        return False
+                    if turned == most:
+                        best[ties] = <uint8_t> (CELLS * card + cell)
+                        ties += 1
+        chosen = best[draw_below(&self.streams[i], ties)]
+        return self.place(i, table, 1, chosen // CELLS, chosen % CELLS)
 
     # ------------------------------------------------------------------ observation
 

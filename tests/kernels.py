@@ -41,12 +41,12 @@ def lstm(rows, size, threads):
 
 
 def onehot(rows, cells, size):
-    """Sums of the weights' rows, and their gradient; bytes above `most` included."""
+    """Sums of the weights' rows, and their gradient."""
     most = random.integers(0, 4, cells).astype(np.uint8)
-    observations, weight = random.integers(0, 5, (rows, cells)).astype(np.uint8), floats(int(most.sum()), size)
+    observations, weight = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), floats(int(most.sum()), size)
     out, grad_weight = np.zeros((rows, size), np.float32), np.zeros_like(weight)
-    onehot_layer.rows_sum(np.minimum(observations, most), most, weight, floats(size), out)
-    onehot_layer.rows_gradient(np.minimum(observations, most), most, floats(rows, size), grad_weight)
+    onehot_layer.rows_sum(observations, most, weight, floats(size), out)
+    onehot_layer.rows_gradient(observations, most, floats(rows, size), grad_weight)
 
 
 def sums(agents):

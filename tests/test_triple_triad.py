@@ -31,6 +31,13 @@ class Table:
             if other and other[0] != who and numbers[side] > other[1][OPPOSITE[side]]:
                 self.cards[row + down, column + across] = (who, other[1])
 
+    def after(self, who, hand, cell):
+        """The table once that card lies there; this one stays as it is."""
+        copy = Table.__new__(Table)
+        copy.cards, copy.hands = dict(self.cards), {side: list(cards) for side, cards in self.hands.items()}
+        copy.place(who, hand, cell)
+        return copy
+
     def owned(self, who):
         return sum(owner == who for owner, _ in self.cards.values()) + sum(any(card.values()) for card in self.hands[who])
 
@@ -57,7 +64,7 @@ def test_every_placement_agrees_with_a_plain_table(opponent):
             before.place("me", int(selected.argmax()), int(action[0]) - 6)
             answers = [before] if len(before.cards) == 9 else [
                 answer for hand in range(5) if any(before.hands["them"][hand].values()) for cell in range(9)
-                if divmod(cell, 3) not in before.cards and (answer := after_answer(before, hand, cell))]
+                if divmod(cell, 3) not in before.cards and (answer := before.after("them", hand, cell))]
             if terminals[0]:
                 results = {np.sign(answer.owned("me") - 5) for answer in answers}
                 assert rewards[0] in results
@@ -68,13 +75,6 @@ def test_every_placement_agrees_with_a_plain_table(opponent):
                 if opponent == "greedy":
                     assert now.owned("them") == max(answer.owned("them") for answer in answers)
     assert placements > 500 and games > 100
-
-
-def after_answer(table, hand, cell):
-    copy = Table.__new__(Table)
-    copy.cards, copy.hands = dict(table.cards), {who: list(cards) for who, cards in table.hands.items()}
-    copy.place("them", hand, cell)
-    return copy
 
 
 def test_the_observation_says_which_actions_do_something():
@@ -105,10 +105,7 @@ def turned_by(table, who, hand, cell):
     """How many cards that card would turn over there; 0 where it cannot lie."""
     if not any(table.hands[who][hand].values()) or divmod(cell, 3) in table.cards:
         return 0
-    copy = Table.__new__(Table)
-    copy.cards, copy.hands = dict(table.cards), {side: list(cards) for side, cards in table.hands.items()}
-    copy.place(who, hand, cell)
-    return copy.owned(who) - table.owned(who)
+    return table.after(who, hand, cell).owned(who) - table.owned(who)
 
 
 @pytest.mark.parametrize("settings", [{"players": 2}, {"opponent": "greedy"}], ids=["self-play", "greedy"])
@@ -132,6 +129,17 @@ def test_what_is_seen_at_a_glance_is_what_trying_it_out_on_a_plain_table_gives(s
             else:
                 assert not row[114:131].any()
     assert seen > 200 and turning > 200
+
+
+def test_the_clock_counts_the_steps_of_a_game():
+    env = envs.make("triple_triad", 64, seed=13)
+    observations, _ = env.reset()
+    rng, steps = np.random.default_rng(4), np.zeros(64, int)
+    for _ in range(100):
+        assert np.array_equal(observations[:, 150], steps)
+        _, _, terminals, _, _ = env.step(rng.integers(0, 15, 64, dtype=np.int32))
+        steps = np.where(terminals, 0, steps + 1)
+    assert steps.max() > 30
 
 
 @pytest.mark.parametrize("opponent", ["random", "greedy"])

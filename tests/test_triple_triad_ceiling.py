@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_triple_triad import Table, after_answer
+from test_triple_triad import Table
 
 import envs
 
@@ -50,29 +50,22 @@ def moves(observation):
     return [(card, cell) for card in range(5) if observation[ceiling.HAND][card] for cell in range(9) if not taken[cell]]
 
 
-def after_own_move(table, hand, cell):
-    copy = Table.__new__(Table)
-    copy.cards, copy.hands = dict(table.cards), {who: list(cards) for who, cards in table.hands.items()}
-    copy.place("me", hand, cell)
-    return copy
-
-
 def turned(observation, card, cell):
     """Cards that a move of the agent turns over."""
     table = Table(observation)
-    return after_own_move(table, card, cell).owned("me") - table.owned("me")
+    return table.after("me", card, cell).owned("me") - table.owned("me")
 
 
 def brute_force(table, least):
     """The agent's turn: the largest probability to own `least` cards at the end. Nothing is left out, nothing ends early."""
-    return max(mean_over_answers(after_own_move(table, hand, cell), least) for hand in range(5) if any(table.hands["me"][hand].values())
+    return max(mean_over_answers(table.after("me", hand, cell), least) for hand in range(5) if any(table.hands["me"][hand].values())
                for cell in range(9) if divmod(cell, 3) not in table.cards)
 
 
 def mean_over_answers(table, least):
     if len(table.cards) == 9:
         return table.owned("me") >= least
-    answers = [after_answer(table, hand, cell) for hand in range(5) if any(table.hands["them"][hand].values())
+    answers = [table.after("them", hand, cell) for hand in range(5) if any(table.hands["them"][hand].values())
                for cell in range(9) if divmod(cell, 3) not in table.cards]
     most = max(answer.owned("them") for answer in answers)
     ties = [answer for answer in answers if answer.owned("them") == most]
