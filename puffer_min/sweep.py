@@ -20,6 +20,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -59,15 +60,14 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     """
     optuna = require_optuna()
     env_name = name_of(env)
-    search = {name: text for name, text in (search or SEARCH).items() if name not in settings}
-    spaces = {name: parse(name, text) for name, text in search.items()}
+    spaces = {name: parse(name, text) for name, text in (search or SEARCH).items() if name not in settings}
     present = settings_for(env_name, **settings)
     out = Path(out or f"sweeps/{study_name or env_name}")
     out.mkdir(parents=True, exist_ok=True)
     study = open_study(optuna, storage or f"sqlite:///{out / 'study.db'}", study_name or env_name, seed)
 
     def objective(trial):
-        chosen = {name: space(trial) for name, space in spaces.items()}
+        chosen = {name: space.suggest(trial) for name, space in spaces.items()}
 
         def watch(update):
             if update["seconds"] > max_seconds:
@@ -84,7 +84,8 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
         return score, result.history[-1]["seconds"]
 
     if not study.get_trials(deepcopy=False):                            # what is to be beaten
-        study.enqueue_trial(parameters_of(present, search), skip_if_exists=True)
+        known = {space.parameter: space.encode(getattr(present, name)) for name, space in spaces.items() if space.holds(getattr(present, name))}
+        study.enqueue_trial(known, skip_if_exists=True)                 # what the search does not hold is left to the sampler
     while (done := finished(study)) < trials:
         study.optimize(objective, n_trials=1)
         report(line(study, done + 1, trials))
@@ -127,13 +128,22 @@ def alone_in(folder):
         os.close(descriptor)
 
 
-def parse(name: str, text: str):
-    """A function trial -> value of the setting `name`, for "LOW:HIGH", "LOW:HIGH:log" or "A,B,C". Raises SweepError."""
+class Space(NamedTuple):
+    """What is searched of one setting: its name with Optuna, trial -> value, whether a value lies within, value -> Optuna's number for it."""
+
+    parameter: str
+    suggest: Callable
+    holds: Callable
+    encode: Callable = lambda value: value
+
+
+def parse(name: str, text: str) -> Space:
+    """The space of the setting `name`, for "LOW:HIGH", "LOW:HIGH:log" or "A,B,C". Raises SweepError."""
     kind = type(getattr(Config(), require_setting(name).name))
     whole = kind is int
     if ":" not in text:
         choices = [setting(f"{name}={choice}")[1] for choice in text.split(",")]
-        return lambda trial: trial.suggest_categorical(name, choices)
+        return Space(name, lambda trial: trial.suggest_categorical(name, choices), lambda value: value in choices)
     low, high, *log = text.split(":")
     try:
         low, high = (int(float(x)) if whole else float(x) for x in (low, high))
@@ -141,26 +151,16 @@ def parse(name: str, text: str):
             raise ValueError
     except ValueError:
         raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, or A,B,C") from None
+
+    def within(value):
+        return value is not None and low <= value <= high                # None: a setting that is off, such as target_kl
     if whole:
-        return lambda trial: trial.suggest_int(name, low, high, log=bool(log))
+        return Space(name, lambda trial: trial.suggest_int(name, low, high, log=bool(log)), within)
     if log and name in FROM_ONE:
         if high >= 1:
             raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance from 1 is searched")
-        return lambda trial: 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True)
-    return lambda trial: trial.suggest_float(name, low, high, log=bool(log))
-
-
-def parameters_of(config, search) -> dict:
-    """The settings of `config` as Optuna's parameters, those that lie within `search`; the others are left to the sampler."""
-    parameters = {}
-    for name, text in search.items():
-        value, (low, *high) = getattr(config, name), text.split(":")
-        if not high and value in (setting(f"{name}={choice}")[1] for choice in text.split(",")):
-            parameters[name] = value
-        elif high and float(low) <= value <= float(high[0]):
-            from_one = name in FROM_ONE and high[1:] == ["log"]
-            parameters[f"1-{name}" if from_one else name] = 1 - value if from_one else value
-    return parameters
+        return Space(f"1-{name}", lambda trial: 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True), within, lambda value: 1 - value)
+    return Space(name, lambda trial: trial.suggest_float(name, low, high, log=bool(log)), within)
 
 
 def last_score(history) -> float | None:

@@ -31,12 +31,14 @@ def test_a_study_has_a_score_and_seconds_for_every_trial_and_stays_within_the_se
 
 
 def test_the_first_trial_has_the_defaults_where_the_search_allows_them(tmp_path):
-    search = {"learning_rate": "1e-3:3e-2:log", "gamma": "0.9:0.999:log", "horizon": "8,16", "ent_coef": "0.1:0.2", "update_epochs": "1:4"}
+    search = {"learning_rate": "1e-3:3e-2:log", "gamma": "0.9:0.999:log", "horizon": "8,16", "ent_coef": "0.1:0.2", "update_epochs": "1:4",
+              "target_kl": "0.01:0.1"}
     settings = {name: value for name, value in TINY.items() if name not in search}
     first = settings_of(run_sweep("squared", trials=1, search=search, out=tmp_path, report=str, **settings).trials[0])
     present = settings_for("squared", **settings)
     assert first["learning_rate"] == present.learning_rate and first["gamma"] == pytest.approx(present.gamma)
     assert first["update_epochs"] == present.update_epochs and 0.1 <= first["ent_coef"] <= 0.2 and first["horizon"] in (8, 16)
+    assert present.target_kl is None and 0.01 <= first["target_kl"] <= 0.1
 
 
 def test_a_sweep_goes_on_where_it_stopped_and_ends_at_once_when_it_is_done(tmp_path):
