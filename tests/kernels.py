@@ -7,7 +7,7 @@ Every array is an allocation of its own, so that a step outside it is a step int
 
 import numpy as np
 
-from puffer_min import advantage, episode_sums, lstm_cell, onehot_layer
+from puffer_min import advantage, episode_sums, lstm_cell, sparse_layer
 
 random = np.random.default_rng(0)
 
@@ -40,13 +40,15 @@ def lstm(rows, size, threads):
     assert np.isfinite(grad).all()
 
 
-def onehot(rows, cells, size):
-    """Sums of the weights' rows, and their gradient."""
+def sparse(rows, cells, size, threads):
+    """Sums of the weights' rows, and their gradient: for one-hot inputs, and for numbers."""
     most = random.integers(0, 4, cells).astype(np.uint8)
-    observations, weight = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), floats(int(most.sum()), size)
-    out, grad_weight = np.zeros((rows, size), np.float32), np.zeros_like(weight)
-    onehot_layer.rows_sum(observations, most, weight, floats(size), out)
-    onehot_layer.rows_gradient(observations, most, floats(rows, size), grad_weight)
+    codes, numbers = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), random.integers(-3, 4, (rows, cells)).astype(np.int8)
+    for observations, bounds, inputs in ((codes, most, int(most.sum())), (numbers, None, cells)):
+        weight, out, grad_weight = floats(inputs, size), np.zeros((rows, size), np.float32), np.zeros((inputs, size), np.float32)
+        sparse_layer.rows_sum(observations, bounds, weight, floats(size), out, threads)
+        sparse_layer.rows_gradient(observations, bounds, floats(rows, size), grad_weight, threads)
+        sparse_layer.density(observations)
 
 
 def sums(agents):
@@ -63,7 +65,8 @@ def main():
                 advantages(rows, width)
             for threads in (1, 2, 3):
                 lstm(rows, width, threads)
-            onehot(rows, 11, width)
+                for cells in (1, 8, 11, 70):
+                    sparse(rows, cells, width, threads)
             sums(rows * width)
             sizes += 1
     print(f"{sizes} sizes")
