@@ -5,6 +5,8 @@ Rules         7 columns of 6 cells; stones fall to the lowest free cell of a col
 Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else stops one, else plays at random; `"search"` looks
               `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking further, so its
               strength never depends on the clock) and breaks ties at random. All draw from the environment's own stream.
+Openings      `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where these
+              would make four). Whoever learns from the empty board alone may find one way to win most games and see nothing else.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
 Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
 Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
@@ -46,6 +48,7 @@ cdef enum:
     GREEDY = 1
     SEARCH = 2
     WIN = 10000
+    MOST_OPENINGS = 10
 
 cdef uint64_t BOTTOM = 0x0040810204081          # row 0 of every column
 cdef uint64_t BOARD = 0x0FDFBF7EFDFBF           # the 42 cells
@@ -61,24 +64,27 @@ cdef struct Game:
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1): see the module's docstring."""
+    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0): see the module's docstring."""
 
     cdef Game* games
     cdef int opponent_kind
-    cdef readonly int depth, node_budget, players, observation_size
+    cdef readonly int depth, node_budget, players, openings, observation_size
     cdef readonly object opponent, masks_of_actions
 
     keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
     idle_action = None              # the game waits for a person
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, **common):
+    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, int openings=0,
+                 **common):
         if opponent not in OPPONENTS:
             raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
         if players not in (1, 2) or depth < 1 or node_budget < 1:
             raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
+        if not 0 <= openings <= MOST_OPENINGS:
+            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} random stones of each side")
         self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
-        self.players, self.observation_size = players, CELLS + (players == 2)
+        self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
         self.prepare(num_envs, players, Box(0, 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
         self.games = <Game*> self.claim(num_envs * sizeof(Game))
         self.masks_of_actions = np.ones((self.num_agents, COLUMNS), bool)
@@ -89,10 +95,32 @@ cdef class Connect4(Native):
         cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
         self.games[i] = Game(0, 0, 0)
         memset(observation, 0, self.players * self.observation_size)
+        if self.openings:
+            self.open(i)
         if self.players == 2:
             observation[CELLS] = 1
         elif draw(&self.streams[i]) >> 63:
-            self.place(i, False, self.answer(i, 0, 0))
+            self.place(i, False, self.answer(i, self.games[i].theirs, self.games[i].mine))
+
+    cdef void open(self, int i) noexcept nogil:
+        """Half of the games: as many random stones of both sides. Where these make four the board stays empty."""
+        cdef Game after = Game(0, 0, 0)
+        cdef int[2 * MOST_OPENINGS] columns
+        cdef int n, stones
+        cdef uint64_t cell
+        if draw(&self.streams[i]) >> 63:
+            return
+        stones = 2 * (1 + draw_below(&self.streams[i], self.openings))
+        for n in range(stones):
+            columns[n] = pick(playable(after.mine | after.theirs), &self.streams[i]) // STRIDE
+            cell = free_cell(after.mine | after.theirs, columns[n])
+            if n % 2 == 0:
+                after.mine |= cell
+            else:
+                after.theirs |= cell
+        if not has_four(after.mine) and not has_four(after.theirs):
+            for n in range(stones):
+                self.place(i, n % 2 == 0, columns[n])
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i

@@ -13,6 +13,7 @@ A distribution object holds no data, only the layout of the action space:
     log_probs, entropy   (N,) float32
 
 An illegal action is a logit of -inf: it has probability 0, is never drawn, adds nothing to the entropy, and sends no gradient.
+Categorical distributions are done by categorical_kernel.pyx where it can, on the CPU in float32; what is written here is the same.
 """
 
 import math
@@ -21,7 +22,10 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from puffer_min import categorical_kernel
 from puffer_min.distributed import ALONE
+
+ONE_THREAD = 16_384         # numbers that one thread is done with before a second one has begun
 
 
 def distribution_of(action_space: spaces.Space):
@@ -57,6 +61,28 @@ def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
     return -(log_probabilities.exp() * finite).sum(0)
 
 
+def has_kernel(logits: torch.Tensor) -> bool:
+    """Whether categorical_kernel.pyx serves these logits: float32 on the CPU, neighbours side by side."""
+    return logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.stride(1) == 1
+
+
+def kernel(function, *tensors):
+    """Call a function of categorical_kernel.pyx on the memory of tensors, with torch's threads if there is enough for them."""
+    threads = torch.get_num_threads() if tensors[0].numel() > ONE_THREAD else 1
+    function(*(tensor.detach().contiguous().numpy() if i else tensor.detach().numpy() for i, tensor in enumerate(tensors)), threads)
+
+
+def draw(logits: torch.Tensor, uniform: torch.Tensor):
+    """One action for each column of logits (n, N), drawn by `uniform` (N,) in [0, 1): actions (N,) int64, their log-probabilities (N,)."""
+    if has_kernel(logits):
+        actions, log_probs = torch.empty(len(uniform), dtype=torch.int64), torch.empty(len(uniform))
+        kernel(categorical_kernel.draw, logits, uniform, actions, log_probs)
+        return actions, log_probs
+    log_p = torch.log_softmax(logits, 0)
+    actions = draw_index(log_p.exp(), uniform)
+    return actions, log_p.gather(0, actions.unsqueeze(0))[0]
+
+
 class LogProbAndEntropy(torch.autograd.Function):
     """logits (n, N), actions (N,) -> the log-probability (N,) of each column's action, and the column's entropy (N,).
 
@@ -69,18 +95,25 @@ class LogProbAndEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, actions):
-        chosen = actions.unsqueeze(0)
-        log_p = torch.log_softmax(logits, 0)
-        entropy = entropy_of(log_p)
-        ctx.save_for_backward(log_p, entropy, chosen)
-        return log_p.gather(0, chosen)[0], entropy
+        if has_kernel(logits):
+            log_p, log_probs, entropy = torch.empty(logits.shape), torch.empty(len(actions)), torch.empty(len(actions))
+            kernel(categorical_kernel.evaluate, logits, actions, log_p, log_probs, entropy)
+        else:
+            log_p = torch.log_softmax(logits, 0)
+            log_probs, entropy = log_p.gather(0, actions.unsqueeze(0))[0], entropy_of(log_p)
+        ctx.save_for_backward(log_p, entropy, actions)
+        return log_probs, entropy
 
     @staticmethod
     def backward(ctx, d, e):
-        log_p, entropy, chosen = ctx.saved_tensors
+        log_p, entropy, actions = ctx.saved_tensors
+        if has_kernel(log_p):
+            grad = torch.empty_like(log_p)
+            kernel(categorical_kernel.gradient, log_p, entropy, actions, d, e, grad)
+            return grad, None
         p = log_p.exp()
         surprise = log_p.clamp(min=torch.finfo(log_p.dtype).min).add_(entropy).mul_(p)      # p first: 0 * a large number is 0
-        return surprise.mul_(-e).addcmul_(p, d, value=-1).scatter_add_(0, chosen, d.unsqueeze(0)), None
+        return surprise.mul_(-e).addcmul_(p, d, value=-1).scatter_add_(0, actions.unsqueeze(0), d.unsqueeze(0)), None
 
 
 class Categorical:
@@ -93,15 +126,9 @@ class Categorical:
     def sample(self, outputs, generator=None, world=ALONE):
         uniform = noise(torch.rand, len(self.counts), outputs.shape[1], generator, outputs.device, world)
         if not self.shape:
-            log_p = torch.log_softmax(outputs, 0)
-            actions = draw_index(log_p.exp(), uniform[0])
-            return actions, log_p.gather(0, actions.unsqueeze(0))[0]
-        actions, log_probs = [], 0
-        for logits, u in zip(outputs.split(self.counts), uniform):
-            log_p = torch.log_softmax(logits, 0)
-            actions.append(draw_index(log_p.exp(), u))
-            log_probs = log_probs + log_p.gather(0, actions[-1].unsqueeze(0))[0]
-        return torch.stack(actions, 1), log_probs
+            return draw(outputs, uniform[0])
+        actions, log_probs = zip(*map(draw, outputs.split(self.counts), uniform))
+        return torch.stack(actions, 1), sum(log_probs)
 
     def evaluate(self, outputs, actions):
         if not self.shape:

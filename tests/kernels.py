@@ -7,7 +7,7 @@ Every array is an allocation of its own, so that a step outside it is a step int
 
 import numpy as np
 
-from puffer_min import advantage, episode_sums, lstm_cell, sparse_layer
+from puffer_min import advantage, categorical_kernel, episode_sums, lstm_cell, sparse_layer
 
 random = np.random.default_rng(0)
 
@@ -51,6 +51,17 @@ def sparse(rows, cells, size, threads):
         sparse_layer.density(observations)
 
 
+def categorical(columns, actions, threads):
+    """Draws, what is known of them, and the gradient."""
+    logits, chosen, log_probs, entropy = floats(actions, columns), np.zeros(columns, np.int64), floats(columns), floats(columns)
+    log_p, grad = np.zeros_like(logits), np.full_like(logits, np.nan)
+    logits[1:][flags(actions - 1, columns)] = -np.inf
+    categorical_kernel.draw(logits, random.random(columns, np.float32), chosen, log_probs, threads)
+    categorical_kernel.evaluate(logits, chosen, log_p, log_probs, entropy, threads)
+    categorical_kernel.gradient(log_p, entropy, chosen, floats(columns), floats(columns), grad, threads)
+    assert np.isfinite(grad).all()
+
+
 def sums(agents):
     """A step added to running episodes."""
     returns, lengths = floats(agents), np.zeros(agents, np.int32)
@@ -65,6 +76,7 @@ def main():
                 advantages(rows, width)
             for threads in (1, 2, 3):
                 lstm(rows, width, threads)
+                categorical(rows, width, threads)
                 for cells in (1, 8, 11, 70):
                     sparse(rows, cells, width, threads)
             sums(rows * width)

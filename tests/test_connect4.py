@@ -278,7 +278,29 @@ def test_two_players_rewards_are_opposite():
     assert env.log() == {"n": 2, "episode_return": 0.0, "episode_length": 7.0, "score": 0.5}
 
 
-@pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}])
+@pytest.mark.parametrize("players", [1, 2])
+def test_half_of_the_games_begin_after_random_stones_of_both_sides(players):
+    env = envs.make("connect4", 4000, opponent="random", openings=3, players=players, seed=1)
+    boards = np.asarray(env.reset()[0])[::players, :42]
+    mine, theirs = (boards == 1).sum(1), (boards == 2).sum(1)
+    opponent_began = theirs - mine                      # with two players the first agent begins, always
+    assert set(opponent_began.tolist()) == ({0, 1} if players == 1 else {0})
+    np.testing.assert_allclose(np.bincount(mine, minlength=4) / 4000, [1 / 2, 1 / 6, 1 / 6, 1 / 6], atol=0.03)
+    stones = boards.reshape(-1, 6, 7)
+    assert (np.diff((stones > 0).astype(int), axis=1) >= 0).all()       # none hangs in the air
+    first_stones = (boards[mine == 1] == 1).reshape(-1, 6, 7).sum((0, 1))
+    assert (first_stones > 0.08 * first_stones.sum()).all()             # in every column
+
+
+def test_no_game_begins_won_and_without_openings_all_begin_empty():
+    env = envs.make("connect4", 5000, opponent="greedy", openings=10, players=2)
+    for board in np.asarray(env.reset()[0])[::2, :42].reshape(-1, 6, 7):
+        columns = tuple("".join("?xo"[cell] for cell in board[::-1, column]).rstrip("?") for column in range(7))
+        assert not won(columns, "x") and not won(columns, "o")
+    assert not np.asarray(envs.make("connect4", 1000, players=2).reset()[0])[:, :42].any()
+
+
+@pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}, {"openings": -1}, {"openings": 11}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         envs.make("connect4", **wrong)
