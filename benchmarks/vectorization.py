@@ -281,11 +281,11 @@ def native():
     """Native batches: bare, threads, processes; EnvPool's cartpole."""
     tables = []
     for name, num_envs in (("squared", 1024), ("squared", 8192), ("snake", 1024), ("breakout", 1024), ("cartpole", 4096)):
-        makers = {"bare": lambda: Bare(name, num_envs)}
+        makers = {"bare": lambda: Bare(name, num_envs), "serial": lambda: Ours(name, num_envs, agents=True)}
         for backend in ("thread", "process"):
             for workers in (1, 2, 4):
                 makers[f"{workers} {backend}{'es' if backend == 'process' else 's'}"] = lambda backend=backend, workers=workers: Ours(
-                    name, num_envs, workers, backend, agents=True)
+                    name, num_envs, workers, backend, agents=True, isolate=backend == "process")
         if name == "cartpole" and installed("envpool"):
             makers |= {f"EnvPool, {threads} threads": lambda threads=threads: EnvPool(num_envs, threads) for threads in (1, 2)}
         tables.append(report(f"{name}, {num_envs} environments, native", makers, unit="agent-steps/s", turns=15, seconds=0.06))

@@ -5,8 +5,9 @@ Rules         7 columns of 6 cells; stones fall to the lowest free cell of a col
 Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else stops one, else plays at random; `"search"` looks
               `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking further, so its
               strength never depends on the clock) and breaks ties at random. All draw from the environment's own stream.
-Openings      `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where these
-              would make four). Whoever learns from the empty board alone may find one way to win most games and see nothing else.
+Openings      `openings=n`: half of the games, by a coin, begin after 1 to n moves of each side: the agent's are random, the opponent answers as
+              always (with two players both are random). Where that has made four the game begins afresh. Whoever learns from the empty
+              board alone soon plays one line, and never finds out what another first move is worth.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
 Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
 Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
@@ -82,7 +83,7 @@ cdef class Connect4(Native):
         if players not in (1, 2) or depth < 1 or node_budget < 1:
             raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
         if not 0 <= openings <= MOST_OPENINGS:
-            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} random stones of each side")
+            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} moves of each side")
         self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
         self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
         self.prepare(num_envs, players, Box(0, 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
@@ -92,35 +93,32 @@ cdef class Connect4(Native):
     # ------------------------------------------------------------------ the game
 
     cdef void start(self, int i) noexcept nogil:
+        """A new game, and the opponent's first stone if the coin says so."""
+        self.clear(i)
+        if self.openings and draw(&self.streams[i]) >> 63 and self.open(i):
+            self.clear(i)
+
+    cdef void clear(self, int i) noexcept nogil:
         cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
         self.games[i] = Game(0, 0, 0)
         memset(observation, 0, self.players * self.observation_size)
-        if self.openings:
-            self.open(i)
         if self.players == 2:
             observation[CELLS] = 1
         elif draw(&self.streams[i]) >> 63:
-            self.place(i, False, self.answer(i, self.games[i].theirs, self.games[i].mine))
+            self.place(i, False, self.answer(i, 0, 0))
 
-    cdef void open(self, int i) noexcept nogil:
-        """Half of the games: as many random stones of both sides. Where these make four the board stays empty."""
-        cdef Game after = Game(0, 0, 0)
-        cdef int[2 * MOST_OPENINGS] columns
-        cdef int n, stones
-        cdef uint64_t cell
-        if draw(&self.streams[i]) >> 63:
-            return
-        stones = 2 * (1 + draw_below(&self.streams[i], self.openings))
-        for n in range(stones):
-            columns[n] = pick(playable(after.mine | after.theirs), &self.streams[i]) // STRIDE
-            cell = free_cell(after.mine | after.theirs, columns[n])
-            if n % 2 == 0:
-                after.mine |= cell
+    cdef bint open(self, int i) noexcept nogil:
+        """Random moves of the agent and what the other side answers; True if that has made four."""
+        cdef Game* game = &self.games[i]
+        cdef int n, column
+        for n in range(1 + draw_below(&self.streams[i], self.openings)):
+            self.place(i, True, pick(playable(game.mine | game.theirs), &self.streams[i]) // STRIDE)
+            if self.players == 1:
+                column = self.answer(i, game.theirs, game.mine)
             else:
-                after.theirs |= cell
-        if not has_four(after.mine) and not has_four(after.theirs):
-            for n in range(stones):
-                self.place(i, n % 2 == 0, columns[n])
+                column = pick(playable(game.mine | game.theirs), &self.streams[i]) // STRIDE
+            self.place(i, False, column)
+        return has_four(game.mine) or has_four(game.theirs)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i

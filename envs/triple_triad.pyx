@@ -1,7 +1,7 @@
 """triple_triad: a 3 x 3 card game against a random or a greedy opponent, or against oneself.
 
-Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at random. In turn a
-              side selects a card and places it on a free cell; the card turns over every neighbouring card of the other side
+Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at random and laid out from
+              the smallest sum to the largest. In turn a side selects a card and places it on a free cell; the card turns over every neighbouring card of the other side
               whose facing number is smaller. When nine cards lie on the board the side that owns more of the ten (its last
               card in hand counts) has won. A coin decides who starts (and so places five cards).
 Wasted steps  A no-op, a card already played or already selected, a cell that is taken or chosen with no card selected: nothing
@@ -16,7 +16,11 @@ Observation   151 uint8: 0-35 numbers of the cards on the board (cell by cell; u
               numbers (114-117), how many cards it would turn over on each cell (118-126), how many cards of their hand beat it on
               each side (127-130); the most that each card of mine (131-135) and of theirs (136-140) could turn over, and the most
               that any of theirs could on each cell (141-149). 150 is how many steps I have taken (255 at most). With two players
-              one more: 1 if it is my move.
+              one more, the last: 1 if it is my move.
+Foresight     `foresight=True`: 14 numbers more, after the 150th, of the side to move (0 for the other). 151-159: on each cell where the selected
+              card may go, 1 + the most cards that they could turn over in answer; 160-164: for each card of mine 5 + the best
+              difference, over all cells, of what it turns over and what they could turn over then. Whoever plays by these
+              differences alone wins 0.55 of the games against greedy (benchmarks/LEARNER.md).
 Actions       Discrete(15): 0 no-op, 1-5 select a card, 6-14 place it on a cell (row by row).
 Rewards       +1 won, -1 lost, 0 drawn, at the end; -0.02 for a wasted step. Selecting costs nothing.
 Log           episode_return, episode_length, score (cards owned at the end: 5 at the start, at most 10), wins.
@@ -29,7 +33,7 @@ from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
 
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from envs.core.native cimport Native, require
@@ -57,6 +61,10 @@ cdef enum:
     THREAT_AT = 141                 # the most that they would turn over on each cell
     CLOCK_AT = 150                  # steps taken: without them a value cannot foresee that patience ends
     OBSERVATION = 151
+    ANSWER_AT = 151                 # with foresight: the most that they could turn over in answer
+    PROSPECT_AT = 160               # and the best difference for each card
+    FORESIGHT = 14
+    EVEN = 5                        # a prospect of as many cards turned over as lost again
     SPACE = 16                      # cells of a row in `facing`: as many as a vector register has bytes
     ROW = 52                        # turns of a side, 5 x 9, and room behind the last card for a whole register
     NOTHING = 255                   # faced by a cell that has no rival card beside it
@@ -81,12 +89,18 @@ cdef struct Table:
     int turn
     int first_score                 # cards that side 0 owns
 
+cdef struct Ahead:                  # with foresight, of the side to move
+    uint8_t[CARDS * CELLS] answer   # card, cell: 1 + the most that the other side could turn over
+    uint8_t[CARDS] prospect         # EVEN + the best difference
+
 
 cdef class TripleTriad(Native):
-    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40): see the module's docstring."""
+    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40, foresight=False): see the module's docstring."""
 
     cdef Table* tables
+    cdef Ahead* ahead
     cdef bint greedy
+    cdef readonly bint foresight
     cdef readonly int players, patience, observation_size
     cdef readonly object opponent
 
@@ -95,20 +109,23 @@ cdef class TripleTriad(Native):
     action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top", "top right", "left", "centre", "right",
                     "bottom left", "bottom", "bottom right")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, **common):
+    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, bint foresight=False, **common):
         if opponent not in ("random", "greedy"):
             raise ValueError(f"opponent={opponent!r} given, expected 'random' or 'greedy'")
         if players not in (1, 2) or patience < 2 * CARDS:
             raise ValueError(f"players={players}, patience={patience} given, expected 1 or 2 and at least {2 * CARDS}")
         self.opponent, self.greedy, self.players, self.patience = opponent, opponent == "greedy", players, patience
-        self.observation_size = OBSERVATION + (players == 2)
+        self.foresight, self.observation_size = foresight, OBSERVATION + FORESIGHT * foresight + (players == 2)
         high = np.full(self.observation_size, 1, np.uint8)
         high[BOARD_AT:MINE_AT] = high[HAND_AT:SELECTED_AT] = high[IN_HAND_AT:TURNS_AT] = 10
         high[TURNS_AT:BEATEN_AT] = high[MOST_OF_MINE_AT:CLOCK_AT] = 4
         high[CLOCK_AT] = min(255, patience)
         high[BEATEN_AT:MOST_OF_MINE_AT] = CARDS
+        if foresight:
+            high[ANSWER_AT:PROSPECT_AT], high[PROSPECT_AT:PROSPECT_AT + CARDS] = 1 + 4, EVEN + 4
         self.prepare(num_envs, players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common, metric_names=("score", "wins"))
         self.tables = <Table*> self.claim(num_envs * sizeof(Table))
+        self.ahead = <Ahead*> self.claim(num_envs * sizeof(Ahead)) if foresight else NULL
 
     # ------------------------------------------------------------------ the game
 
@@ -126,9 +143,13 @@ cdef class TripleTriad(Native):
                 random = draw(&self.streams[i])
             table.hands[n] = <uint8_t> (1 + ((random & 0xFFFF) * 10 >> 16))
             random >>= 16
+        lay_out(table.hands)
+        lay_out(&table.hands[4 * CARDS])
         if self.players == 1 and draw(&self.streams[i]) >> 63:
             self.answer(i, table)
-            self.look(table)
+            self.look(i, table)
+        elif self.foresight:
+            self.foresee(i, table)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i
@@ -151,7 +172,7 @@ cdef class TripleTriad(Native):
             if over:
                 self.start(i)
             elif table.placed != placed:
-                self.look(table)
+                self.look(i, table)
             self.observe(i)
 
     cdef bint act(self, int i, Table* table, int side, int action) noexcept nogil:
@@ -208,7 +229,7 @@ cdef class TripleTriad(Native):
         for card in range(CARDS):
             count_row(&table.hands[20 * side + 4 * card], &table.facing[4 * SPACE * side], &table.turns[ROW * side + CELLS * card])
 
-    cdef void look(self, Table* table) noexcept nogil:
+    cdef void look(self, int i, Table* table) noexcept nogil:
         """What there is to see of a table on which a card was placed."""
         cdef int side, card, cell
         cdef uint8_t* turns
@@ -224,6 +245,48 @@ cdef class TripleTriad(Native):
             for cell in range(CELLS):
                 most = max(max(turns[cell], turns[CELLS + cell]), max(turns[2 * CELLS + cell], turns[3 * CELLS + cell]))
                 table.threat[CELLS * side + cell] = max(most, turns[4 * CELLS + cell])
+        if self.foresight:
+            self.foresee(i, table)
+
+    cdef void foresee(self, int i, const Table* table) noexcept nogil:
+        """What the other side could answer to each card on each cell, for the side to move."""
+        cdef Ahead* ahead = &self.ahead[i]
+        cdef int side = table.turn, card, cell, most, difference
+        memset(ahead, 0, sizeof(Ahead))
+        for card in range(CARDS):
+            if table.hands[20 * side + 4 * card]:
+                for cell in range(CELLS):
+                    if table.owner[cell] == FREE:
+                        most = self.worst_answer(table, side, &table.hands[20 * side + 4 * card], cell)
+                        difference = EVEN + table.turns[ROW * side + CELLS * card + cell] - most
+                        ahead.answer[CELLS * card + cell] = <uint8_t> (1 + most)
+                        ahead.prospect[card] = <uint8_t> max(ahead.prospect[card], difference)
+
+    cdef int worst_answer(self, const Table* table, int side, const uint8_t* numbers, int cell) noexcept nogil:
+        """The most cards that the other side could turn over once a card of these numbers lies on `cell`."""
+        cdef uint8_t[4 * SPACE] facing          # of the other side, as it would be then
+        cdef uint8_t[SPACE] row, most
+        cdef const uint8_t* hand = &table.hands[20 * (1 - side)]
+        cdef int direction, other, card, n, result = 0
+        memcpy(facing, &table.facing[4 * SPACE * (1 - side)], 4 * SPACE)
+        for direction in range(4):
+            other = NEIGHBOUR[4 * cell + direction]
+            if other < 0:
+                continue
+            if table.owner[other] == FREE:
+                facing[SPACE * (direction ^ 2) + other] = numbers[direction]
+            elif table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + (direction ^ 2)]:
+                expose(table, other, facing)
+        for direction in range(4):
+            facing[SPACE * direction + cell] = NOTHING
+        memset(most, 0, SPACE)
+        for card in range(CARDS):
+            count_row(hand + 4 * card, facing, row)
+            for n in range(SPACE):
+                most[n] = max(most[n], row[n])
+        for n in range(CELLS):
+            result = max(result, most[n])
+        return result
 
     cdef bint finish(self, int i, Table* table, int result) noexcept nogil:
         """The game is over: 1 won by side 0, -1 lost, 0 drawn. The next one is dealt by the caller."""
@@ -259,9 +322,10 @@ cdef class TripleTriad(Native):
     cdef void observe(self, int i) noexcept nogil:
         cdef int side
         for side in range(self.players):
-            self.observe_side(&self.tables[i], side, <uint8_t*> self.rows.observations + (i * self.players + side) * self.observation_size)
+            self.observe_side(i, side, <uint8_t*> self.rows.observations + (i * self.players + side) * self.observation_size)
 
-    cdef void observe_side(self, Table* table, int side, uint8_t* observation) noexcept nogil:
+    cdef void observe_side(self, int i, int side, uint8_t* observation) noexcept nogil:
+        cdef const Table* table = &self.tables[i]
         cdef int n, card
         cdef uint8_t beaten
         cdef bint holding = table.selected[side] != 0
@@ -290,8 +354,14 @@ cdef class TripleTriad(Native):
                 for card in range(CARDS):
                     beaten += table.hands[20 * (1 - side) + 4 * card + (n ^ 2)] > observation[IN_HAND_AT + n]
                 observation[BEATEN_AT + n] = beaten
+        if self.foresight:
+            memset(observation + ANSWER_AT, 0, FORESIGHT)
+            if table.turn == side:
+                memcpy(observation + PROSPECT_AT, self.ahead[i].prospect, CARDS)
+                if holding:
+                    memcpy(observation + ANSWER_AT, &self.ahead[i].answer[CELLS * (table.selected[side] - 1)], CELLS)
         if self.players == 2:
-            observation[OBSERVATION] = table.turn == side
+            observation[self.observation_size - 1] = table.turn == side
 
     def action_masks(self):
         """Bool (num_agents, 15), True where the action does something: a view of the observation."""
@@ -319,6 +389,45 @@ cdef class TripleTriad(Native):
                 colour = ink["agent"] if table.owner[cell] == 0 else ink["rival"]
                 draw_card(image, top, left, size, colour, [table.board[4 * cell + n] for n in range(4)])
         return image
+
+
+cdef inline void lay_out(uint8_t* hand) noexcept nogil:
+    """Five cards in the order of their sums; no branch, so that nothing can be guessed wrong."""
+    cdef uint32_t[CARDS] cards
+    cdef uint64_t[CARDS] keys                   # sum, then the card's own bytes
+    cdef uint32_t pairs
+    cdef int n
+    memcpy(cards, hand, 4 * CARDS)
+    for n in range(CARDS):
+        pairs = (cards[n] & 0x00FF00FF) + (cards[n] >> 8 & 0x00FF00FF)
+        keys[n] = <uint64_t> ((pairs + (pairs >> 16)) & 0xFF) << 32 | cards[n]
+    order(&keys[0], &keys[3])                   # a sorting network of nine comparisons
+    order(&keys[1], &keys[4])
+    order(&keys[0], &keys[2])
+    order(&keys[1], &keys[3])
+    order(&keys[0], &keys[1])
+    order(&keys[2], &keys[4])
+    order(&keys[1], &keys[2])
+    order(&keys[3], &keys[4])
+    order(&keys[2], &keys[3])
+    for n in range(CARDS):
+        cards[n] = <uint32_t> keys[n]
+    memcpy(hand, cards, 4 * CARDS)
+
+
+cdef inline void order(uint64_t* smaller, uint64_t* larger) noexcept nogil:
+    cdef uint64_t least = min(smaller[0], larger[0])
+    larger[0] = max(smaller[0], larger[0])
+    smaller[0] = least
+
+
+cdef inline void expose(const Table* table, int cell, uint8_t* facing) noexcept nogil:
+    """Write into `facing` what the free cells around a card would face of it."""
+    cdef int direction, other
+    for direction in range(4):
+        other = NEIGHBOUR[4 * cell + direction]
+        if other >= 0 and table.owner[other] == FREE:
+            facing[SPACE * (direction ^ 2) + other] = table.board[4 * cell + direction]
 
 
 cdef inline void count_row(const uint8_t* numbers, const uint8_t* facing, uint8_t* turns) noexcept nogil:

@@ -32,9 +32,14 @@ def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **setti
     if not callable(make_env):
         raise TypeError(f"make_env: given {make_env!r}, expected a callable that makes an environment, "
                         f"or the name of one: {', '.join(envs.names())}")
-    if getattr(make_env, "native", False):
+    if is_native(make_env):
         return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, **settings)
     return PythonBatch(make_env, num_envs, first_env=first_env, buffers=buffers, seed=seed, **settings)
+
+
+def is_native(make_env) -> bool:
+    """Whether `make_env`, a name or a callable, makes native batches; an unknown name raises ValueError."""
+    return getattr(envs.load(make_env) if isinstance(make_env, str) else make_env, "native", False)
 
 
 def seed_of(seed, index):

@@ -30,7 +30,7 @@ from puffer_min.checkpoint import (CheckpointError, describe_policy, pack_state,
                                    unpack_state)
 from puffer_min.config import Config, settings_for
 from puffer_min.dashboard import make_dashboard
-from puffer_min.defaults import ENVIRONMENT
+from puffer_min.defaults import ENVIRONMENT, TRAINING
 from puffer_min.distributed import ALONE, PeerLost, join
 from puffer_min.overlap import OverlappedPPO
 from puffer_min.policy import Actor
@@ -75,7 +75,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     tensorboard   the same numbers for TensorBoard too, in run_dir/tensorboard
     run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
     resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold, unless overridden
-    env_settings  passed on to the environment
+    env_settings  passed on to the environment; more may be by its own TRAINING (defaults.py), so `score` is then of other games than `eval` plays
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C ends the run after the current update with a checkpoint; a second one at once.
@@ -103,7 +103,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                  "start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
-                           batch_envs=config.batch_envs, report_interval=0, **share, **env_settings)
+                           batch_envs=config.batch_envs, report_interval=0, **share, **TRAINING.get(name_of(env), {}) | env_settings)
             stack.callback(env.close)
         env_name = name_of(env)
         run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")

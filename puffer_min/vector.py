@@ -18,7 +18,7 @@ Nothing is copied on the way: the learner reads the rows that the environments w
 whatever the backend and the number of workers, because environment i is seeded from (seed, i) alone.
 """
 
-from puffer_min.batch import PythonBatch, adapt, make_batch, seed_of
+from puffer_min.batch import PythonBatch, adapt, is_native, make_batch, seed_of
 from puffer_min.plan import Plan, plan_for
 from puffer_min.process_vector import ProcessVectorizer, WorkerDied
 from puffer_min.thread_vector import ThreadVectorizer
@@ -30,8 +30,8 @@ __all__ = ["Batch", "Plan", "ProcessVectorizer", "PythonBatch", "Serial", "Threa
 BACKENDS = ("serial", "process", "thread", "auto")
 
 
-def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, timeout=120.0, start_method=None,
-             report_interval=128, **settings):
+def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, isolate=False, timeout=120.0,
+             start_method=None, report_interval=128, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send; attributes of an environment.
 
     make_env      the name of a native environment, or a callable: a native class, or one that returns a `PufferEnv` or a flat
@@ -39,22 +39,27 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     num_workers   how many environments are stepped at a time: threads or processes; "auto" takes at most so many. None: 1, "auto"
                   as many as it likes.
     backend       "serial": in this process, one after the other. "process": each worker a process, which writes into shared
-                  memory; for environments in Python. "thread": for native environments, and for others that release the GIL.
+                  memory; for environments in Python (native ones are given to threads, see isolate). "thread": for native environments, and for others that release the GIL.
                   "auto": an environment is stepped for a quarter of a second, then the fastest of these is chosen; `vec.plan` says
-                  why. The other three do what they are told, even where serial would be faster (a step of a few microseconds).
+                  why. The other three do what they are told: with steps of a few microseconds in Python processes are slower than serial.
     seed          whole number >= 0, used at the first reset.
     batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers; None for all.
+    isolate       True: with "process" native environments, too, in processes of their own, so that one that crashes ends a worker and
+                  not the caller. They gain nothing else there: threads of this process step them as fast or faster, to the same numbers.
     timeout       seconds after which an environment that does not answer is given up (process, thread).
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
     settings      passed on to each environment; report_interval: steps between logs in `infos`, 0 for never.
 
     Raises ValueError for an unknown name, backend or division, TypeError for a callable that makes something else.
     """
-    check_arguments(num_envs, 1 if num_workers is None else num_workers, backend, batch_envs, timeout, start_method)
+    check_arguments(num_envs, 1 if num_workers is None else num_workers, backend, batch_envs, isolate, timeout, start_method)
     if backend == "auto":
         plan = plan_for(make_env, num_envs, num_workers, batch_envs, seed=seed, **settings)
     else:
         plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "as asked for")
+        if backend == "process" and not isolate and is_native(make_env):
+            plan = Plan("thread", plan.num_workers, plan.batch_envs, "processes were asked for, but it is native, and threads step it as fast or "
+                        "faster; isolate=True takes processes all the same")
     common = dict(seed=seed, report_interval=report_interval, **settings)
     if plan.backend == "serial":
         vec = Serial(make_batch(make_env, num_envs, **common))
@@ -67,13 +72,15 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     return vec
 
 
-def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method):
+def check_arguments(num_envs, num_workers, backend, batch_envs, isolate, timeout, start_method):
     """Raise ValueError unless the numbers fit each other."""
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} given, expected one of {', '.join(map(repr, BACKENDS))}")
     for name, number in (("num_envs", num_envs), ("num_workers", num_workers)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ValueError(f"{name}={number!r} given, expected at least 1 and a whole number")
+    if isolate and backend != "process":
+        raise ValueError(f"isolate=True with backend={backend!r} given, expected \"process\": only processes keep environments apart")
     if not timeout > 0:
         raise ValueError(f"timeout={timeout!r} given, expected seconds > 0")
     if start_method not in (None, "fork", "spawn"):

@@ -12,9 +12,11 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
+from puffer_min import training
 from puffer_min.adam import Adam
 from puffer_min.buffer import Minibatch
 from puffer_min.config import Config, settings_for
+from puffer_min.defaults import DEFAULTS, ENVIRONMENT, TRAINING
 from puffer_min.env import PufferEnv
 from puffer_min.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.sampling import distribution_of
@@ -402,12 +404,24 @@ def test_on_cuda_the_update_sees_what_acting_saw_and_learning_goes_on(recurrent)
 
 
 def test_defaults_hold_only_what_differs():
-    from puffer_min.defaults import DEFAULTS, ENVIRONMENT
     for name, settings in DEFAULTS.items():
         assert name in envs.names() and settings_for(name)
         same = [key for key, value in settings.items() if getattr(Config(), key) == value]
         assert not same, f"{name}: {same} are the defaults anyway"
-    assert set(ENVIRONMENT) <= set(envs.names())
+    assert set(ENVIRONMENT) | set(TRAINING) <= set(envs.names())
+
+
+def test_what_an_environment_is_given_for_training_alone_is_not_in_the_checkpoint_and_yields_to_what_is_asked_for(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(training, "make_vec", lambda *arguments, **settings: made.append(settings) or make_vec(*arguments, **settings))
+    sizes = {"num_envs": 8, "horizon": 8, "minibatch_size": 64, "hidden_size": 8}
+    result = run(tmp_path, "connect4", total_steps=64, **sizes)
+    assert made[0]["openings"] == TRAINING["connect4"]["openings"] > 0 and made[0]["opponent"] == "search"
+    assert result.description["env_settings"] == ENVIRONMENT["connect4"]
+    run(tmp_path, "connect4", total_steps=128, resume=result.checkpoint, **sizes)
+    assert made[1]["openings"] == made[0]["openings"]
+    asked = run(tmp_path, "connect4", total_steps=64, env_settings={"openings": 0}, **sizes)
+    assert made[2]["openings"] == 0 and asked.description["env_settings"]["openings"] == 0
 
 
 def test_a_python_environment_and_a_gymnasium_one_train(tmp_path):

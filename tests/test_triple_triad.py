@@ -131,6 +131,44 @@ def test_what_is_seen_at_a_glance_is_what_trying_it_out_on_a_plain_table_gives(s
     assert seen > 200 and turning > 200
 
 
+@pytest.mark.parametrize("settings", [{"opponent": "greedy"}, {"opponent": "random"}, {"players": 2}])
+def test_foresight_is_what_trying_out_every_card_and_every_answer_on_a_plain_table_gives(settings):
+    env = envs.make("triple_triad", 8, seed=21, foresight=True, report_interval=0, **settings)
+    observations, _ = env.reset()
+    rng, seen, answered = np.random.default_rng(5), 0, set()
+    for step in range(90):
+        for row in observations[step % 5::5]:
+            table, answer, prospect = Table(row), [0] * 9, [0] * 5
+            moves = [hand for hand in range(5) if any(table.hands["me"][hand].values())] if "players" not in settings or row[-1] else []
+            for hand in moves:
+                differences = []
+                for cell in (cell for cell in range(9) if divmod(cell, 3) not in table.cards):
+                    after = table.after("me", hand, cell)
+                    most = max((turned_by(after, "them", other, there) for other in range(5) for there in range(9)), default=0)
+                    differences.append(turned_by(table, "me", hand, cell) - most)
+                    if row[94 + hand]:
+                        answer[cell] = 1 + most
+                        answered.add(most)
+                prospect[hand] = 5 + max(differences)
+            assert row[151:160].tolist() == answer and row[160:165].tolist() == prospect
+            seen += any(answer)
+        env.step(legal_actions(env, rng))
+    assert seen > 30 and answered >= {0, 1, 2}
+
+
+@pytest.mark.parametrize("players", [1, 2])
+def test_foresight_changes_nothing_but_what_is_seen(players):
+    plain, foreseeing = (envs.make("triple_triad", 64, seed=4, players=players, foresight=foresight) for foresight in (False, True))
+    rng, (seen, _), (more, _) = np.random.default_rng(6), plain.reset(), foreseeing.reset()
+    assert more.shape[1] == seen.shape[1] + 14
+    for _ in range(150):
+        assert np.array_equal(np.delete(more, np.s_[151:165], axis=1), seen) and more[:, 151:165].any()
+        actions = legal_actions(plain, rng)
+        results = [env.step(actions)[1:4] for env in (plain, foreseeing)]
+        assert all(np.array_equal(a, b) for a, b in zip(*results))
+        assert (more <= foreseeing.single_observation_space.high).all()
+
+
 def test_the_clock_counts_the_steps_of_a_game():
     env = envs.make("triple_triad", 64, seed=13)
     observations, _ = env.reset()

@@ -347,7 +347,7 @@ def test_ctrl_c_while_a_worker_hangs_is_heard_at_once(tmp_path):
 
 @pytest.mark.parametrize("backend", ["process", "thread"])
 def test_an_idle_vectorizer_burns_no_cpu(backend):
-    with make_vec("squared", 64, 2, backend) as vec:
+    with make_vec("squared", 64, 2, backend, isolate=backend == "process") as vec:
         vec.reset(0)
         for _ in range(100):
             vec.step(np.zeros(64, np.int32))

@@ -21,6 +21,7 @@ from puffer_min.vector import make_vec, seed_of
 from puffer_min.vectorizer import part_bounds
 
 POOLS = ("process", "thread")
+ISOLATED = {"process": {"isolate": True}, "thread": {}}         # else threads would step what is native
 MAKERS = {
     "native name": "squared",
     "native class with truncation": envs.load("cartpole"),
@@ -64,7 +65,7 @@ def serial_traces():
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_what_an_environment_says_of_itself_reaches_the_learner(backend):
-    with make_vec("drive", 2, 2, backend) as vec:
+    with make_vec("drive", 2, 2, backend, **ISOLATED[backend]) as vec:
         assert vec.observation_sets and vec.observation_sets == make_vec("drive").observation_sets
 
 
@@ -73,9 +74,28 @@ def test_what_an_environment_says_of_itself_reaches_the_learner(backend):
 @pytest.mark.parametrize("maker", MAKERS)
 def test_trajectories_are_the_serial_ones_to_the_bit(maker, backend, num_workers, serial_traces):
     first, second, log = serial_traces[maker]
-    with make_vec(MAKERS[maker], 8, num_workers, backend, seed=3) as vec:
+    with make_vec(MAKERS[maker], 8, num_workers, backend, seed=3, **ISOLATED[backend]) as vec:
+        assert vec.backend == backend
         assert same(first, play(vec, 100)) and same(second, play(vec, 20, seed=11))
         assert vec.log() == pytest.approx(log)
+
+
+@pytest.mark.parametrize("maker", ["native name", "native class with truncation"])
+def test_native_environments_asked_for_in_processes_are_given_to_threads_unless_isolated(maker, serial_traces):
+    with make_vec(MAKERS[maker], 8, 2, "process", seed=3) as vec:
+        assert vec.backend == "thread" and vec.num_workers == 2 and not hasattr(vec, "pids")
+        assert "processes were asked for, but it is native" in str(vec.plan) and "isolate=True" in str(vec.plan)
+        assert same(serial_traces[maker][0], play(vec, 100))
+    with make_vec(MAKERS[maker], 8, 4, "process", batch_envs=4) as vec:
+        assert (vec.backend, vec.num_workers, vec.batch_envs) == ("thread", 4, 4)
+    with make_vec(Walk, 8, 2, "process") as vec:
+        assert vec.backend == "process" and len(vec.pids) == 2
+
+
+@pytest.mark.parametrize("backend", ["serial", "thread", "auto"])
+def test_only_processes_isolate(backend):
+    with pytest.raises(ValueError, match=f"isolate=True with backend='{backend}' given, expected \"process\""):
+        make_vec(Walk, 2, backend=backend, isolate=True)
 
 
 def test_spawned_workers_give_the_same_too(serial_traces):
@@ -92,7 +112,7 @@ def test_spawned_workers_take_functions_that_pickle_alone_would_refuse():
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", MAKERS)
 def test_vectorizer_has_the_attributes_of_an_environment(maker, backend):
-    with make_vec(MAKERS[maker], 4, 2, backend) as vec, make_vec(MAKERS[maker], 4) as serial:
+    with make_vec(MAKERS[maker], 4, 2, backend, **ISOLATED[backend]) as vec, make_vec(MAKERS[maker], 4) as serial:
         for name in (*ATTRIBUTES, "seed", "batch_envs", "num_workers"):
             assert hasattr(vec, name), name
         for name in ("single_observation_space", "action_space", "num_agents", "agents_per_env", "metric_names", "truncates", "native"):
@@ -209,7 +229,7 @@ def test_neighbouring_workers_are_received_without_a_copy_and_others_as_one(back
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", ["native class with truncation", "Python class"])
 def test_log_counts_every_episode_once(maker, backend):
-    with make_vec(MAKERS[maker], 6, 3, backend, report_interval=10) as vec:
+    with make_vec(MAKERS[maker], 6, 3, backend, report_interval=10, **ISOLATED[backend]) as vec:
         vec.reset(0)
         seen, reported = 0, []
         for t in range(205):
@@ -247,7 +267,8 @@ def test_what_an_environment_reports_arrives_however_long(backend):
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", MAKERS)
 def test_saved_state_goes_on_as_if_nothing_had_happened(maker, backend):
-    with make_vec(MAKERS[maker], 4, 2, backend) as vec, make_vec(MAKERS[maker], 4, 2, backend, seed=9) as other:
+    settings = dict(num_envs=4, num_workers=2, backend=backend, **ISOLATED[backend])
+    with make_vec(MAKERS[maker], **settings) as vec, make_vec(MAKERS[maker], seed=9, **settings) as other:
         play(vec, 40, seed=2)
         saved = pickle.loads(pickle.dumps(vec.get_state()))
         expected = [[part.copy() for part in vec.step(actions_of(vec, t))[:4]] for t in range(60)]
