@@ -5,9 +5,10 @@ Rules         7 columns of 6 cells; stones fall to the lowest free cell of a col
 Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else stops one, else plays at random; `"search"` looks
               `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking further, so its
               strength never depends on the clock) and breaks ties at random. All draw from the environment's own stream.
-Openings      `openings=n`: half of the games, by a coin, begin after 1 to n moves of each side: the agent's are random, the opponent answers as
-              always (with two players both are random). Where that has made four the game begins afresh. Whoever learns from the empty
-              board alone soon plays one line, and never finds out what another first move is worth.
+Openings      `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where these
+              would make four). Whoever learns from the empty board alone may find one way to win most games and see nothing else.
+Weaker        `weaker=p`: in a share p of the games, by lot, the search looks fewer plies ahead: 1 to depth - 1. Against depth 4 nothing at
+              all is won for millions of steps; whoever may win now and then against less learns sooner, and more ways of playing.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
 Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
 Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
@@ -34,7 +35,7 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memset
 
 from envs.core.native cimport Native, require
-from envs.core.random cimport draw, draw_below
+from envs.core.random cimport draw, draw_below, draw_unit
 
 cdef extern from * nogil:
     int bits "__builtin_popcountll" (unsigned long long)
@@ -62,14 +63,16 @@ cdef struct Game:
     uint64_t mine                   # stones of the agent (of the first agent, with two players)
     uint64_t theirs
     int second_to_move              # two players only
+    int depth                       # plies that the search looks ahead
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0): see the module's docstring."""
+    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0): see the module's docstring."""
 
     cdef Game* games
     cdef int opponent_kind
     cdef readonly int depth, node_budget, players, openings, observation_size
+    cdef readonly double weaker
     cdef readonly object opponent, masks_of_actions
 
     keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
@@ -77,13 +80,17 @@ cdef class Connect4(Native):
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
     def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, int openings=0,
-                 **common):
+                 double weaker=0.0, **common):
         if opponent not in OPPONENTS:
             raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
         if players not in (1, 2) or depth < 1 or node_budget < 1:
             raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
         if not 0 <= openings <= MOST_OPENINGS:
-            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} moves of each side")
+            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} random stones of each side")
+        if not 0 <= weaker <= 1 or weaker and (opponent != "search" or depth < 2):
+            raise ValueError(f"weaker={weaker} with opponent={opponent!r} and depth={depth} given, expected a share from 0 to 1 of the games against "
+                             "opponent=\"search\" of depth 2 or more")
+        self.weaker = weaker
         self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
         self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
         self.prepare(num_envs, players, Box(0, 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
@@ -93,32 +100,37 @@ cdef class Connect4(Native):
     # ------------------------------------------------------------------ the game
 
     cdef void start(self, int i) noexcept nogil:
-        """A new game, and the opponent's first stone if the coin says so."""
-        self.clear(i)
-        if self.openings and draw(&self.streams[i]) >> 63 and self.open(i):
-            self.clear(i)
-
-    cdef void clear(self, int i) noexcept nogil:
         cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
-        self.games[i] = Game(0, 0, 0)
+        self.games[i] = Game(0, 0, 0, self.depth)
+        if self.weaker and draw_unit(&self.streams[i]) < self.weaker:
+            self.games[i].depth = 1 + draw_below(&self.streams[i], self.depth - 1)
         memset(observation, 0, self.players * self.observation_size)
+        if self.openings:
+            self.open(i)
         if self.players == 2:
             observation[CELLS] = 1
         elif draw(&self.streams[i]) >> 63:
-            self.place(i, False, self.answer(i, 0, 0))
+            self.place(i, False, self.answer(i, self.games[i].theirs, self.games[i].mine))
 
-    cdef bint open(self, int i) noexcept nogil:
-        """Random moves of the agent and what the other side answers; True if that has made four."""
-        cdef Game* game = &self.games[i]
-        cdef int n, column
-        for n in range(1 + draw_below(&self.streams[i], self.openings)):
-            self.place(i, True, pick(playable(game.mine | game.theirs), &self.streams[i]) // STRIDE)
-            if self.players == 1:
-                column = self.answer(i, game.theirs, game.mine)
+    cdef void open(self, int i) noexcept nogil:
+        """Half of the games: as many random stones of both sides. Where these make four the board stays empty."""
+        cdef Game after = Game(0, 0, 0, 0)
+        cdef int[2 * MOST_OPENINGS] columns
+        cdef int n, stones
+        cdef uint64_t cell
+        if draw(&self.streams[i]) >> 63:
+            return
+        stones = 2 * (1 + draw_below(&self.streams[i], self.openings))
+        for n in range(stones):
+            columns[n] = pick(playable(after.mine | after.theirs), &self.streams[i]) // STRIDE
+            cell = free_cell(after.mine | after.theirs, columns[n])
+            if n % 2 == 0:
+                after.mine |= cell
             else:
-                column = pick(playable(game.mine | game.theirs), &self.streams[i]) // STRIDE
-            self.place(i, False, column)
-        return has_four(game.mine) or has_four(game.theirs)
+                after.theirs |= cell
+        if not has_four(after.mine) and not has_four(after.theirs):
+            for n in range(stones):
+                self.place(i, n % 2 == 0, columns[n])
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i
@@ -192,7 +204,7 @@ cdef class Connect4(Native):
         """The column the opponent plays; `mine` are its own stones."""
         cdef uint64_t moves = playable(mine | theirs), chosen = 0
         if self.opponent_kind == SEARCH:
-            chosen = best_moves(mine, theirs, moves, self.depth, self.node_budget)
+            chosen = best_moves(mine, theirs, moves, self.games[i].depth, self.node_budget)
         elif self.opponent_kind == GREEDY:
             chosen = moves & winning_cells(mine, mine | theirs)
             if not chosen:
@@ -212,7 +224,7 @@ cdef class Connect4(Native):
         cells = [row.lower() for row in rows]
         if len(cells) != ROWS or any(len(row) != COLUMNS or set(row) - set("xo.") for row in cells):
             raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters out of 'x', 'o', '.'")
-        self.games[index] = Game(0, 0, 0)
+        self.games[index] = Game(0, 0, 0, self.depth)
         np.asarray(self.observations)[index * self.players:(index + 1) * self.players, :CELLS] = 0
         for column in range(COLUMNS):
             stack = "".join(cells[row][column] for row in reversed(range(ROWS))).rstrip(".")
@@ -228,7 +240,7 @@ cdef class Connect4(Native):
         cdef uint64_t moves = playable(game.mine | game.theirs)
         cdef uint64_t chosen = moves
         if self.opponent_kind == SEARCH:
-            chosen = best_moves(game.theirs, game.mine, moves, self.depth, self.node_budget)
+            chosen = best_moves(game.theirs, game.mine, moves, game.depth, self.node_budget)
         elif self.opponent_kind == GREEDY:
             chosen = moves & winning_cells(game.theirs, game.mine | game.theirs) or moves & winning_cells(game.mine, game.mine | game.theirs) or moves
         return [column for column in range(COLUMNS) if chosen >> (column * STRIDE) & 0x3F]

@@ -34,7 +34,7 @@ ODD = {
     "breakout": [{"frame_skip": 1, "patience": 1}, {"frame_skip": 1000}],
     "cartpole": [{"max_episode_steps": 1}, {"continuous": True}, {"continuous": True, "max_episode_steps": 3}],
     "connect4": [{"opponent": "random"}, {"players": 2}, {"openings": 3}, {"players": 2, "openings": 10},
-                 {"players": 2, "opponent": "search"}, {"opponent": "search", "depth": 1},
+                 {"players": 2, "opponent": "search"}, {"opponent": "search", "weaker": 0.5, "openings": 3}, {"opponent": "search", "depth": 1},
                  {"opponent": "search", "depth": 4, "node_budget": 200}, {"opponent": "search", "depth": 42, "node_budget": 1},
                  {"opponent": "search", "depth": 1000, "node_budget": 300}],
     "drive": [{"slots": 1}, {"slots": 2, "absent": 0.99, "parked": 0}, {"slots": 2, "absent": 0, "parked": 0.99}, {"absent": 0, "parked": 0},

@@ -292,6 +292,26 @@ def test_half_of_the_games_begin_after_random_stones_of_both_sides(players):
     assert (first_stones > 0.08 * first_stones.sum()).all()             # in every column
 
 
+def test_a_share_of_the_games_is_against_a_search_that_looks_less_far():
+    """Told by where the opponent puts the first stone: in the middle if it looks four plies ahead, anywhere if one."""
+    choices = {depth: opponent(opponent="search", depth=depth).opponent_moves(0) for depth in (1, 2, 3, 4)}
+    assert choices[4] == [3] and len(choices[1]) == 7
+    apart = np.mean([1 - (3 in choices[depth]) / len(choices[depth]) for depth in (1, 2, 3)])
+    for weaker in (0.0, 0.4, 1.0):
+        boards = np.asarray(envs.make("connect4", 6000, opponent="search", weaker=weaker, seed=3).reset()[0])
+        begun = boards[(boards == 2).any(1)]
+        assert (begun[:, 38] != 2).mean() == pytest.approx(weaker * apart, abs=0.03)
+    shallow, deep = (envs.make("connect4", 500, opponent="search", depth=4, weaker=weaker, seed=7) for weaker in (1.0, 0.0))
+    scores = []
+    for env in (shallow, deep):
+        env.reset()
+        rng = np.random.default_rng(1)
+        for _ in range(60):
+            env.step((rng.random((500, 7)) * env.action_masks()).argmax(1).astype(np.int32))
+        scores.append(env.log()["score"])
+    assert scores[0] > scores[1] + 0.05
+
+
 def test_no_game_begins_won_and_without_openings_all_begin_empty():
     env = envs.make("connect4", 5000, opponent="greedy", openings=10, players=2)
     for board in np.asarray(env.reset()[0])[::2, :42].reshape(-1, 6, 7):
@@ -300,7 +320,8 @@ def test_no_game_begins_won_and_without_openings_all_begin_empty():
     assert not np.asarray(envs.make("connect4", 1000, players=2).reset()[0])[:, :42].any()
 
 
-@pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}, {"openings": -1}, {"openings": 11}])
+@pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}, {"openings": -1}, {"openings": 11},
+                                   {"weaker": 0.5}, {"weaker": 1.5, "opponent": "search"}, {"weaker": 0.5, "opponent": "search", "depth": 1}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         envs.make("connect4", **wrong)
