@@ -6,10 +6,11 @@
     python benchmarks/solving.py --json out.json --pictures folder
 
 Solved means that the mean over the last 100 episodes or more has reached the goal (and that as many episodes have ended as there are
-agents). Of a game that is trained on other games than are played (TRAINING in defaults.py: connect4) the mean is that of EVALUATED games of
-the real kind, played by the policy as it is once a second, and of four times as many once these are there. Seconds are wall clock, from the first step to the update that reached the goal, without imports; a seed that is not there when
-the limit is over counts as unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of
-frames that the policy of the first seed plays, for each game.
+agents). connect4 is trained on other games than are played (TRAINING in defaults.py), so there the mean is that of EVALUATED games of the
+real kind, played by the policy as it is once a second, and of four times as many where these have reached the goal. Seconds are wall
+clock, from the first step to the update that reached the goal, without imports; a seed that is not there when the limit is over counts
+as unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of frames that the policy of
+the first seed plays, for each game.
 """
 
 import argparse
@@ -151,7 +152,8 @@ def draw(name, runs, folder, policy) -> Path:
         axes.plot(*zip(*run["curve"]), color="C0", alpha=0.5, linewidth=1)
     if goal.goal is not None:
         axes.axhline(goal.goal, color="0.5", linestyle="--", linewidth=1)
-    axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training", ylabel=f"{goal.metric}, last {WINDOW} episodes")
+    axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training",
+             ylabel=f"{goal.metric}, " + (f"{EVALUATED} games played apart" if name in TRAINING else f"last {WINDOW} episodes"))
     axes.spines[["top", "right"]].set_visible(False)
     for i, frame in enumerate(frames):
         small = figure.add_subplot(grid[1, i])

@@ -1,9 +1,9 @@
 """triple_triad: a 3 x 3 card game against a random or a greedy opponent, or against oneself.
 
 Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at random and laid out from
-              the smallest sum to the largest. In turn a side selects a card and places it on a free cell; the card turns over every neighbouring card of the other side
-              whose facing number is smaller. When nine cards lie on the board the side that owns more of the ten (its last
-              card in hand counts) has won. A coin decides who starts (and so places five cards).
+              the smallest sum to the largest. In turn a side selects a card and places it on a free cell; the card turns over every
+              neighbouring card of the other side whose facing number is smaller. When nine cards lie on the board the side that
+              owns more of the ten (its last card in hand counts) has won. A coin decides who starts (and so places five cards).
 Wasted steps  A no-op, a card already played or already selected, a cell that is taken or chosen with no card selected: nothing
               happens, and it costs 0.02. A game in which a side has taken `patience` steps is lost for it, so that
               stalling is never better than playing on and losing.

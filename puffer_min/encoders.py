@@ -75,16 +75,17 @@ def linear_of(numbers, weight, bias):
 
     Bytes on the CPU of which few are not 0 are never written out as floats: what they are multiplied by is summed (sparse_layer.pyx).
     """
-    if numbers.element_size() == 1 and can_be_sparse(numbers, weight):
+    if can_be_sparse(numbers, weight, torch.uint8, torch.int8):
         numbers = numbers.contiguous()
         if sparse_layer.density(numbers.numpy()) < SPARSE:
             return SumOfRows.apply(numbers, None, weight.t().contiguous(), bias)
     return functional.linear(numbers.to(torch.float32), weight, bias)
 
 
-def can_be_sparse(numbers, weight):
-    """Whether sparse_layer.pyx serves these: bytes and float32 weights on the CPU."""
-    return numbers.device.type == "cpu" and numbers.dtype in (torch.uint8, torch.int8) and weight.dtype == torch.float32
+def can_be_sparse(numbers, weight, *dtypes):
+    """Whether sparse_layer.pyx serves these: not too many numbers of one of `dtypes`, and float32 weights, on the CPU."""
+    return (numbers.device.type == "cpu" and numbers.dtype in dtypes and weight.dtype == torch.float32
+            and numbers.shape[1] <= sparse_layer.MAX_CELLS)
 
 
 class Standardised(Scaled):
@@ -145,7 +146,7 @@ class OneHot(nn.Module):
 
     def forward(self, observations):
         flat = observations.flatten(1)
-        if can_be_sparse(flat, self.weight):
+        if can_be_sparse(flat, self.weight, torch.uint8):
             return SumOfRows.apply(flat.contiguous(), self.most, self.weight, self.bias)
         return torch.addmm(self.bias, (flat.index_select(1, self.cells) == self.codes).to(self.weight.dtype), self.weight)
 

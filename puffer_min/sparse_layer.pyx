@@ -26,6 +26,8 @@ cdef enum:
     LANES = 32                      # columns that are added at once; threads share the columns of a gradient by these
     SAMPLED = 16                    # of so many observations `density` looks at one
 
+MAX_CELLS = MOST_CELLS              # for Python
+
 cdef extern from * nogil:
     """
     #include <stdint.h>

@@ -39,9 +39,10 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     num_workers   how many environments are stepped at a time: threads or processes; "auto" takes at most so many. None: 1, "auto"
                   as many as it likes.
     backend       "serial": in this process, one after the other. "process": each worker a process, which writes into shared
-                  memory; for environments in Python (native ones are given to threads, see isolate). "thread": for native environments, and for others that release the GIL.
-                  "auto": an environment is stepped for a quarter of a second, then the fastest of these is chosen; `vec.plan` says
-                  why. The other three do what they are told: with steps of a few microseconds in Python processes are slower than serial.
+                  memory; for environments in Python (native ones are given to threads, see isolate). "thread": for native
+                  environments, and for others that release the GIL. "auto": an environment is stepped for a quarter of a second,
+                  then the fastest of these is chosen; `vec.plan` says why. The other three do what they are told: with steps of
+                  a few microseconds in Python processes are slower than serial.
     seed          whole number >= 0, used at the first reset.
     batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers; None for all.
     isolate       True: with "process" native environments, too, in processes of their own, so that one that crashes ends a worker and

@@ -93,6 +93,24 @@ def test_elsewhere_than_on_the_cpu_the_onehot_inputs_are_written_out_with_the_sa
     torch.testing.assert_close(encoder.double()(cells), encoder.float()(cells).double(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["scaled", "standard", "onehot"])
+def test_a_large_picture_of_zeros_is_no_more_than_the_product_can_do(name):
+    cells = torch.zeros((3, 72, 72), dtype=torch.uint8)
+    encoder = make_encoder(name, spaces.Box(0, 2, (72, 72), np.uint8), 8)
+    torch.testing.assert_close(encoder(cells), torch.zeros(3, 8))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32])
+def test_onehot_codes_may_be_of_any_whole_dtype(dtype):
+    space = spaces.Box(0, 3, (6,), dtype)
+    torch.manual_seed(0)
+    signed = make_encoder("onehot", space, 16)
+    torch.manual_seed(0)
+    plain = make_encoder("onehot", spaces.Box(0, 3, (6,), np.uint8), 16)
+    cells = bytes_of((30, 6), 3)
+    torch.testing.assert_close(signed(cells.to(torch.from_numpy(np.zeros(1, dtype)).dtype)), plain(cells), rtol=1e-5, atol=1e-5)
+
+
 def test_a_cell_above_the_bound_of_its_space_is_refused_by_name():
     encoder, cells = make_encoder("onehot", BOUNDS, 8), bytes_of((5, 3, 4), 0)
     cells[3, 1, 1] = 3
