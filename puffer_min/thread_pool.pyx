@@ -35,6 +35,7 @@ cdef enum:
     TRIAL_STEPS = 3                 # and at least for so many steps
     FIRST_PAUSE = 2_000_000         # ns between trials: at first, then twice as long, ...
     LAST_PAUSE = 500_000_000        # up to this
+    GAIN = 115                      # per cent of the others' fastest step that alone may take: a fast hand-off is the exception
 
 cdef int64_t FOREVER = 2**62
 
@@ -217,7 +218,7 @@ cdef class ThreadPool:
         if self.trial == ALONE:
             self.trial, self.trial_began, self.trial_steps, self.together_ns = TOGETHER, ended, 0, FOREVER
         else:
-            self.alone = self.alone_ns < self.together_ns
+            self.alone = 100 * self.alone_ns < GAIN * self.together_ns
             self.trial = NONE
             self.pause = min(2 * self.pause, LAST_PAUSE)
             self.next_trial = ended + self.pause

@@ -70,7 +70,7 @@ class ThreadVectorizer(Vectorizer):
         The arrays are the vectorizer's own, written in place. Raises TypeError or ValueError for actions that do not fit, before
         anything is stepped, and whatever an environment raises.
         """
-        if len(self._held) != self.num_workers:
+        if self._held is not self._everyone and len(self._held) != self.num_workers:
             self._require_turn("step()", all_workers=True)
         self._check.take(actions)
         reporting = self._depart(self._everyone)
