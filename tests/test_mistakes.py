@@ -200,8 +200,12 @@ MISTAKES = [
             "self.metrics[2 * agent] = table.first_score if side == 0 else", "self.metrics[2 * agent] = table.first_score if True else",
             "tests/test_triple_triad.py::test_two_players_see_the_same_table_from_both_sides"),
     Mistake("facing number looked up on the wrong side", TRIPLE_TRIAD,
-            "numbers[direction] > table.board[4 * other + (direction ^ 2)]", "numbers[direction] > table.board[4 * other + direction]",
+            "other >= 0 and table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + (direction ^ 2)]",
+            "other >= 0 and table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + direction]",
             "tests/test_triple_triad.py::test_every_placement_agrees_with_a_plain_table[random]"),
+    Mistake("an answer that does not see the card just placed", TRIPLE_TRIAD,
+            "facing[SPACE * (direction ^ 2) + other] = numbers[direction]", "facing[SPACE * (direction ^ 2) + other] = NOTHING",
+            "tests/test_triple_triad.py::test_foresight_is_what_trying_out_every_card_and_every_answer_on_a_plain_table_gives[greedy]"),
 
     # ---------------------------------------------------------------- drive
     Mistake("allocation of sizeof(pointer), drive", DRIVE,

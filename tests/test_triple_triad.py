@@ -131,7 +131,7 @@ def test_what_is_seen_at_a_glance_is_what_trying_it_out_on_a_plain_table_gives(s
     assert seen > 200 and turning > 200
 
 
-@pytest.mark.parametrize("settings", [{"opponent": "greedy"}, {"opponent": "random"}, {"players": 2}])
+@pytest.mark.parametrize("settings", [{"opponent": "greedy"}, {"opponent": "random"}, {"players": 2}], ids=["greedy", "random", "self-play"])
 def test_foresight_is_what_trying_out_every_card_and_every_answer_on_a_plain_table_gives(settings):
     env = envs.make("triple_triad", 8, seed=21, foresight=True, report_interval=0, **settings)
     observations, _ = env.reset()
