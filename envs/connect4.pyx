@@ -100,37 +100,32 @@ cdef class Connect4(Native):
     # ------------------------------------------------------------------ the game
 
     cdef void start(self, int i) noexcept nogil:
-        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
-        self.games[i] = Game(0, 0, 0, self.depth)
+        """A new game: the opponent's strength, random stones if so, and the opponent's first stone if the coin says so."""
+        cdef Game* game = &self.games[i]
+        game.depth = self.depth
         if self.weaker and draw_unit(&self.streams[i]) < self.weaker:
-            self.games[i].depth = 1 + draw_below(&self.streams[i], self.depth - 1)
+            game.depth = 1 + draw_below(&self.streams[i], self.depth - 1)
+        self.clear(i)
+        if self.openings and not draw(&self.streams[i]) >> 63:
+            self.scatter(i, 2 * (1 + draw_below(&self.streams[i], self.openings)))
+            if has_four(game.mine) or has_four(game.theirs):
+                self.clear(i)
+        if self.players == 1 and draw(&self.streams[i]) >> 63:
+            self.place(i, False, self.answer(i, game.theirs, game.mine))
+
+    cdef void clear(self, int i) noexcept nogil:
+        """Take all stones off the board; with two players it is the first one's move."""
+        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        self.games[i] = Game(0, 0, 0, self.games[i].depth)
         memset(observation, 0, self.players * self.observation_size)
-        if self.openings:
-            self.open(i)
         if self.players == 2:
             observation[CELLS] = 1
-        elif draw(&self.streams[i]) >> 63:
-            self.place(i, False, self.answer(i, self.games[i].theirs, self.games[i].mine))
 
-    cdef void open(self, int i) noexcept nogil:
-        """Half of the games: as many random stones of both sides. Where these make four the board stays empty."""
-        cdef Game after = Game(0, 0, 0, 0)
-        cdef int[2 * MOST_OPENINGS] columns
-        cdef int n, stones
-        cdef uint64_t cell
-        if draw(&self.streams[i]) >> 63:
-            return
-        stones = 2 * (1 + draw_below(&self.streams[i], self.openings))
+    cdef void scatter(self, int i, int stones) noexcept nogil:
+        """Random stones, one side's and the other's in turn."""
+        cdef int n
         for n in range(stones):
-            columns[n] = pick(playable(after.mine | after.theirs), &self.streams[i]) // STRIDE
-            cell = free_cell(after.mine | after.theirs, columns[n])
-            if n % 2 == 0:
-                after.mine |= cell
-            else:
-                after.theirs |= cell
-        if not has_four(after.mine) and not has_four(after.theirs):
-            for n in range(stones):
-                self.place(i, n % 2 == 0, columns[n])
+            self.place(i, n % 2 == 0, pick(playable(self.games[i].mine | self.games[i].theirs), &self.streams[i]) // STRIDE)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i
