@@ -6,12 +6,14 @@ without optimisation: it takes a tenth of the time. Each copy has a folder of it
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZE = {"PUFFER_DEBUG": "1", "PUFFER_SANITIZE": "1"}
+LIMIT = 300                     # seconds; the tests of a copy take a few, and one that overran its memory may never come back
 
 
 def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: dict | None = None) -> Path:
@@ -45,12 +47,25 @@ def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: di
     return folder
 
 
-def run_in(folder: Path, command: list[str], variables: dict | None = None) -> subprocess.CompletedProcess:
-    """Run a command in a copy, which is imported before the original."""
-    return subprocess.run(command, cwd=folder, env={**os.environ, **(variables or {}), "PYTHONPATH": str(folder)}, capture_output=True, text=True)
+def run_in(folder: Path, command: list[str], variables: dict | None = None, limit: float | None = None) -> subprocess.CompletedProcess:
+    """Run a command in a copy, which is imported before the original.
+
+    limit    seconds after which the command and what it started are killed, and the status is -9; None waits for ever.
+    """
+    environment = {**os.environ, **(variables or {}), "PYTHONPATH": str(folder)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=limit)
+        except BaseException as error:              # the caller's own end, too: nothing is left running
+            os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess:
-    """Run tests, named as pytest names them, in a copy."""
+    """Run tests, named as pytest names them, in a copy; status -9 where they hang."""
     options = ["-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", "-p", "no:nbval"]
-    return run_in(folder, [sys.executable, "-m", "pytest", *options, *tests])
+    return run_in(folder, [sys.executable, "-m", "pytest", *options, *tests], limit=LIMIT)

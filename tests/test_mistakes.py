@@ -4,6 +4,7 @@ A test that never fails proves nothing. Here every guard of the contract and of 
 streams and of their public code, and what is like it. Two copies at a time are compiled and tested (`mutants.py`), 4 seconds of processor time each.
 """
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import mutants
 import pytest
 from mutants import ROOT
 
-FAILED, CRASHED = 1, (-6, -7, -8, -11)          # pytest's status; abort, bus error, arithmetic, segmentation fault
+FAILED, CRASHED = 1, (-6, -7, -8, -9, -11)      # pytest's status; abort, bus error, arithmetic, killed as it hung, segmentation fault
 
 
 @dataclass(frozen=True)
@@ -359,6 +360,14 @@ def test_the_mistake_can_be_made(mistake):
     assert (ROOT / mistake.source).read_text().count(mistake.old) == 1
     file, _, test = mistake.test.partition("::")
     assert f"def {test.partition('[')[0]}(" in (ROOT / file).read_text()
+
+
+@pytest.mark.timeout(60)
+def test_a_copy_that_hangs_is_ended_with_what_it_started(tmp_path):
+    """A mistake that overruns its memory may end in a loop. A process that was left would hold the pipe, and this would wait for it."""
+    for_ever = "while True: pass"
+    run = mutants.run_in(tmp_path, [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{for_ever}'])"], limit=3)
+    assert run.returncode == -9
 
 
 @pytest.fixture(scope="module")
