@@ -36,6 +36,7 @@ from puffer_min.shared_memory import Layout, buffers_of, create_block, map_block
 from puffer_min.vectorizer import Vectorizer, merge_logs, part_bounds
 from puffer_min.worker import Job, log_fields, work
 
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 GRACE = 0.5         # seconds a worker is given to finish its step and close its environments
 
 
@@ -51,9 +52,9 @@ class ProcessVectorizer(Vectorizer):
     def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0, start_method=None,
                  spin_us=0, yield_us=100, **settings):
         self._timeout, self._grace, self._creator = timeout, GRACE, os.getpid()
-        self._method = start_method or ("fork" if sys.platform == "linux" else "spawn")
+        self._method = start_method or START_METHOD
         self._bounds, waits = part_bounds(num_envs, num_workers), {"spin_us": spin_us, "yield_us": yield_us}
-        made = (make_env, settings) if self._method == "fork" else pickled_by_value(make_env, settings)
+        made = packed_for(self._method, make_env, settings)
         context = multiprocessing.get_context(self._method)
         self._processes, self._pipes, self._handoff = [], [], None
         self._finalizer = weakref.finalize(self, end_workers, self._processes, self._pipes, self._creator)
@@ -218,8 +219,10 @@ class ProcessVectorizer(Vectorizer):
         self._finalizer()
 
 
-def pickled_by_value(make_env, settings):
-    """What makes the environments, for a process that does not share this one's memory."""
+def packed_for(start_method, make_env, settings):
+    """What makes the environments, for a process started so; pickled by value for one that does not share this one's memory."""
+    if start_method == "fork":
+        return make_env, settings
     try:
         return pickle.dumps(CloudpickleWrapper((make_env, settings)))
     except Exception as error:

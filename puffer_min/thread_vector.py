@@ -73,8 +73,10 @@ class ThreadVectorizer(Vectorizer):
         if self._held is not self._everyone and len(self._held) != self.num_workers:
             self._require_turn("step()", all_workers=True)
         self._check.take(actions)
-        reporting = self._depart(self._everyone)
-        if len(self._threads) < self._most_threads - 1:
+        self._held, self._in_flight = (), self.num_workers         # _depart, without a call
+        self._calls += 1
+        reporting = self._reporters(self._everyone) if self._due or self.report_interval and not self._calls % self.report_interval else ()
+        if not self._threads and self._most_threads > 1:
             self._start_threads(self._most_threads - 1)
         remarkable = self._pool.run_all()
         self._held, self._in_flight = self._everyone, 0

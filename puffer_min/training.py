@@ -103,7 +103,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                  "start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
-                           batch_envs=config.batch_envs, report_interval=0, **share, **TRAINING.get(name_of(env), {}) | env_settings)
+                           batch_envs=config.batch_envs, isolate=config.isolate, report_interval=0, **share,
+                           **TRAINING.get(name_of(env), {}) | env_settings)
             stack.callback(env.close)
         env_name = name_of(env)
         run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")

@@ -20,6 +20,7 @@ whatever the backend and the number of workers, because environment i is seeded 
 
 from puffer_min.batch import PythonBatch, adapt, is_native, make_batch, seed_of
 from puffer_min.plan import Plan, plan_for
+from puffer_min.process_trial import plan_for_processes
 from puffer_min.process_vector import ProcessVectorizer, WorkerDied
 from puffer_min.thread_vector import ThreadVectorizer
 from puffer_min.vectorizer import Batch, Vectorizer
@@ -39,14 +40,15 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     num_workers   how many environments are stepped at a time: threads or processes; "auto" takes at most so many. None: 1, "auto"
                   as many as it likes.
     backend       "serial": in this process, one after the other. "process": each worker a process, which writes into shared
-                  memory; for environments in Python (native ones are given to threads, see isolate). "thread": for native
-                  environments, and for others that release the GIL. "auto": an environment is stepped for a quarter of a second,
-                  then the fastest of these is chosen; `vec.plan` says why. The other three do what they are told: with steps of
-                  a few microseconds in Python processes are slower than serial.
+                  memory; unless isolate, only where that is not slower (see there). "thread": for native environments, and for
+                  others that release the GIL. "auto": an environment is stepped here for a quarter of a second, then the fastest
+                  of these is chosen. `vec.plan` says which it is and why.
     seed          whole number >= 0, used at the first reset.
     batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers; None for all.
-    isolate       True: with "process" native environments, too, in processes of their own, so that one that crashes ends a worker and
-                  not the caller. They gain nothing else there: threads of this process step them as fast or faster, to the same numbers.
+    isolate       True: with "process" always in processes of their own, so that an environment that crashes ends a worker and not the
+                  caller. False: native ones are given to threads of this process, which step them as fast or faster; others are
+                  tried in a process for a tenth of a second first, and stepped here if a step takes too few microseconds to be
+                  worth handing over (not with batch_envs). The numbers are the same.
     timeout       seconds after which an environment that does not answer is given up (process, thread).
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
     settings      passed on to each environment; report_interval: steps between logs in `infos`, 0 for never.
@@ -56,11 +58,13 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     check_arguments(num_envs, 1 if num_workers is None else num_workers, backend, batch_envs, isolate, timeout, start_method)
     if backend == "auto":
         plan = plan_for(make_env, num_envs, num_workers, batch_envs, seed=seed, **settings)
+    elif backend == "process" and not isolate and not is_native(make_env):
+        plan = plan_for_processes(make_env, num_envs, num_workers or 1, batch_envs, seed=seed, timeout=timeout, start_method=start_method, **settings)
+    elif backend == "process" and not isolate:
+        plan = Plan("thread", num_workers or 1, batch_envs or num_envs, "processes were asked for, but it is native, and threads step it as fast or "
+                    "faster; isolate=True takes processes all the same")
     else:
         plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "as asked for")
-        if backend == "process" and not isolate and is_native(make_env):
-            plan = Plan("thread", plan.num_workers, plan.batch_envs, "processes were asked for, but it is native, and threads step it as fast or "
-                        "faster; isolate=True takes processes all the same")
     common = dict(seed=seed, report_interval=report_interval, **settings)
     if plan.backend == "serial":
         vec = Serial(make_batch(make_env, num_envs, **common))

@@ -184,14 +184,16 @@ class Vectorizer:
             self._begin([worker for worker in workers if worker not in reporting], ("step", False))
 
     def _depart(self, workers):
-        """Count a step of `workers`, which are no longer held; returns those whose log is due: each once in report_interval calls."""
+        """Count a step of `workers`, which are no longer held; returns those whose log is due, each once in report_interval calls."""
         self._held = []
         self._in_flight += len(workers)
         self._calls += 1
-        if self.report_interval and self._calls % self.report_interval == 0:
+        return self._reporters(workers) if self._due or self.report_interval and not self._calls % self.report_interval else ()
+
+    def _reporters(self, workers):
+        """Those of `workers` whose log is due, which it is no longer."""
+        if self.report_interval and not self._calls % self.report_interval:
             self._due.update(self._everyone)
-        if not self._due:
-            return ()
         reporting = [worker for worker in workers if worker in self._due]
         self._due.difference_update(reporting)
         return reporting

@@ -47,17 +47,10 @@ def log_fields(metric_names):
 
 def work(job, pipe):
     """The main function of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)                # Ctrl-C reaches all processes of a terminal; the caller decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if job.lives_with_parent and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)              # PR_SET_PDEATHSIG: also ends a worker that hangs
-    if os.getppid() != job.parent:
+    if not begin(job):
         return
-    if "torch" in sys.modules:                                  # the OpenMP threads of the parent are not there in a fork, and waiting
-        sys.modules["torch"].set_num_threads(1)                 # for them would last for ever
-    batch = None
     try:
-        make_env, settings = pickle.loads(job.made).fn if isinstance(job.made, bytes) else job.made
+        make_env, settings = unpacked(job)
         batch = make_batch(make_env, job.num_envs, first_env=job.first_env, seed=job.seed, report_interval=0, **settings)
         pipe.send_bytes(packed("ready", describe(batch)))
         descriptor = reduction.recv_handle(pipe)
@@ -76,6 +69,24 @@ def work(job, pipe):
     channel.serve(job.worker, batch, answer, job.parent)
     with contextlib.suppress(Exception):
         batch.close()
+
+
+def begin(job):
+    """Make this process one that its caller can rely on; False where the caller is gone already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)                # Ctrl-C reaches all processes of a terminal; the caller decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if job.lives_with_parent and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)              # PR_SET_PDEATHSIG: also ends a worker that hangs
+    if os.getppid() != job.parent:
+        return False
+    if "torch" in sys.modules:                                  # the OpenMP threads of the parent are not there in a fork, and waiting
+        sys.modules["torch"].set_num_threads(1)                 # for them would last for ever
+    return True
+
+
+def unpacked(job):
+    """(make_env, settings) of a job."""
+    return pickle.loads(job.made).fn if isinstance(job.made, bytes) else job.made
 
 
 def describe(batch):

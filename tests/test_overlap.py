@@ -63,7 +63,7 @@ def test_vtrace_corrects_the_first_epoch_too():
 
 @pytest.mark.parametrize("env, settings", [
     ("squared", {}), ("squared", {"backend": "thread", "num_workers": 2}), ("cartpole", {"recurrent": True, "vtrace": True}),
-    (Drift, {"backend": "process", "num_workers": 2, "num_envs": 2, "minibatch_size": 32}),
+    (Drift, {"backend": "process", "isolate": True, "num_workers": 2, "num_envs": 2, "minibatch_size": 32}),
 ], ids=["squared", "threads", "lstm and vtrace", "processes"])
 def test_the_same_seed_gives_the_same_run(tmp_path, env, settings):
     first, second = (run(tmp_path / str(i), env, seed=7, overlap=True, **settings) for i in range(2))

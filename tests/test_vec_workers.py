@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vectorizer_environments import Counter, Talking, Waiting, Walk
+from vectorizer_environments import ISOLATED, Counter, Talking, Waiting, Walk
 
 import envs
 from envs.core.buffers import Buffers
@@ -21,7 +21,6 @@ from puffer_min.vector import make_vec, seed_of
 from puffer_min.vectorizer import part_bounds
 
 POOLS = ("process", "thread")
-ISOLATED = {"process": {"isolate": True}, "thread": {}}         # else threads would step what is native
 MAKERS = {
     "native name": "squared",
     "native class with truncation": envs.load("cartpole"),
@@ -88,7 +87,7 @@ def test_native_environments_asked_for_in_processes_are_given_to_threads_unless_
         assert same(serial_traces[maker][0], play(vec, 100))
     with make_vec(MAKERS[maker], 8, 4, "process", batch_envs=4) as vec:
         assert (vec.backend, vec.num_workers, vec.batch_envs) == ("thread", 4, 4)
-    with make_vec(Walk, 8, 2, "process") as vec:
+    with make_vec(Walk, 8, 2, "process", isolate=True) as vec:
         assert vec.backend == "process" and len(vec.pids) == 2
 
 
@@ -99,13 +98,13 @@ def test_only_processes_isolate(backend):
 
 
 def test_spawned_workers_give_the_same_too(serial_traces):
-    with make_vec(Walk, 8, 2, "process", seed=3, start_method="spawn") as vec:
+    with make_vec(Walk, 8, 2, "process", isolate=True, seed=3, start_method="spawn") as vec:
         assert same(serial_traces["Python class"][0], play(vec, 100))
 
 
 def test_spawned_workers_take_functions_that_pickle_alone_would_refuse():
     edge = 2.0
-    with make_vec(lambda num_agents: Walk(num_agents=num_agents, edge=edge), 2, 2, "process", start_method="spawn", num_agents=2) as vec:
+    with make_vec(lambda num_agents: Walk(num_agents=num_agents, edge=edge), 2, 2, "process", isolate=True, start_method="spawn", num_agents=2) as vec:
         assert vec.num_agents == 4 and np.isfinite(vec.reset(0)[0]).all()
 
 
@@ -257,7 +256,7 @@ def test_log_of_asynchronous_steps_counts_every_episode_once(backend):
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_what_an_environment_reports_arrives_however_long(backend):
-    with make_vec(Talking, 4, 2, backend) as vec:
+    with make_vec(Talking, 4, 2, backend, **ISOLATED[backend]) as vec:
         vec.reset(0)
         for t in range(8):
             infos = vec.step(actions_of(vec, t))[4]
@@ -286,7 +285,7 @@ def test_state_of_another_division_is_refused():
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_picture_of_the_environment_asked_for(backend):
-    with make_vec(Walk, 5, 2, backend) as vec:
+    with make_vec(Walk, 5, 2, backend, **ISOLATED[backend]) as vec:
         vec.reset(0)
         for index in range(5):
             assert (vec.render(index) == seed_of(0, index) % 256).all()
@@ -324,7 +323,7 @@ def test_calls_out_of_order_are_refused(backend):
     (np.array([0, 0, 0, -1], np.int32), ValueError, "actions: agent 3 has -1"),
 ])
 def test_wrong_actions_are_refused_before_anything_is_stepped(actions, error, sentence, backend):
-    with make_vec(Walk, 4, 2, backend) as vec, make_vec(Walk, 4) as serial:
+    with make_vec(Walk, 4, 2, backend, **ISOLATED[backend]) as vec, make_vec(Walk, 4) as serial:
         for each in (vec, serial):
             each.reset(0)
             with pytest.raises(error, match=sentence):
@@ -358,12 +357,12 @@ def test_environments_of_different_spaces_are_refused(backend, tmp_path):
         return Walk() if len(list(tmp_path.iterdir())) == 1 else Counter()
 
     with pytest.raises(ValueError, match="environments differ in single_observation_space"):
-        make_vec(make, 2, 2, backend) if backend == "thread" else make_vec(make, 2, 1, backend)
+        make_vec(make, 2, 2, backend) if backend == "thread" else make_vec(make, 2, 1, backend, isolate=True)
 
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_closed_vectorizer_says_so_and_closing_twice_is_harmless(backend):
-    with make_vec(Counter, 2, 2, backend) as vec:
+    with make_vec(Counter, 2, 2, backend, **ISOLATED[backend]) as vec:
         vec.reset(0)
     vec.close()
     for use in (lambda: vec.step(np.zeros(2, np.int32)), vec.reset, vec.recv, vec.get_state):
