@@ -241,7 +241,8 @@ def trivial():
         ways = [("serial", "serial", 1), ("1 process", "process", 1), ("2 processes", "process", 2), ("4 processes", "process", 4)]
         ours = {f"ours, {name}, {kind}": lambda backend=backend, workers=workers, env=env: Ours(env, num_envs, workers, backend)
                 for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work)) for name, backend, workers in ways if workers <= num_envs}
-        ours |= {f"ours, 2 processes unless slower, {env.__name__}": lambda env=env: Ours(env, num_envs, 2, "process", isolate=False) for env in (Empty, Work)}
+        ours |= {f"{CHOSEN}, {kind}": lambda env=env: Ours(env, num_envs, 2, "process", isolate=False)
+                 for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work))}
         title = f"An empty step in Python, {num_envs} environments"
         tables.append(report(title, peers(Work, num_envs) | ours, reference="Gymnasium Async"))
     return tables

@@ -81,8 +81,10 @@ class Plan:
         chosen = f"{self.backend}, {workers}, batches of {self.batch_envs} environments: {self.reason}"
         if self.profile is None:
             return chosen
-        rates = ", ".join(f"{way} {quantity(rate)}" for way, rate in self.predicted.items())
-        return f"{chosen}\n  measured: {self.profile}\n  predicted env-steps/s: {rates}"
+        chosen = f"{chosen}\n  measured: {self.profile}"
+        if not self.predicted:
+            return chosen
+        return f"{chosen}\n  predicted env-steps/s: " + ", ".join(f"{way} {quantity(rate)}" for way, rate in self.predicted.items())
 
 
 def profile(make_env, num_envs, settings, seed=0, seconds=SECONDS):

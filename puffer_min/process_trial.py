@@ -1,24 +1,29 @@
 """`plan_for_processes`: whether the processes that were asked for pay, found out where a crash or a hang of the environment harms nobody.
 
-Handing a step to a process and back costs some microseconds; environments whose steps take less are stepped sooner here. So one is
-profiled (plan.py) before the workers are made, in a process of its own, with the seed that the others will have. Whatever goes wrong
-there, an exception, a crash, no answer within TRIAL seconds, is left to the workers, which say what happened.
+Handing a step to a process and back costs some microseconds; environments whose steps take less are stepped sooner here. So before
+the workers are made one environment is profiled (plan.py), and if all of them together are CHEAP both ways of stepping them are
+timed: as one batch, in a process of its own, and by workers as asked for. What was made for that is thrown away. Whatever goes wrong,
+an exception, a crash, no answer within TRIAL seconds, is left to the workers, which say what happened.
 """
 
 import contextlib
 import multiprocessing
 import os
 import threading
+import time
 from multiprocessing import connection
 
-from puffer_min.cores import cores
+import numpy as np
+
+from puffer_min.batch import make_batch
 from puffer_min.measure import duration
-from puffer_min.plan import Plan, profile, round_times
-from puffer_min.process_vector import START_METHOD, end_workers, packed_for
+from puffer_min.plan import GAIN, Plan, profile
+from puffer_min.process_vector import START_METHOD, ProcessVectorizer, end_workers, packed_for
+from puffer_min.random_play import random_actions
 from puffer_min.worker import Job, begin, unpacked
 
-WORTH = 0.9         # of the speed of serial that processes must be predicted to have
-TRIAL = 20.0        # seconds that a profile may take; one of cheap steps takes SECONDS
+CHEAP = 500e-6      # seconds of a step of all environments from which on no hand-off matters
+TRIAL = 20.0        # seconds that the process of its own may take; with cheap steps it takes 2 * SECONDS
 SECONDS = 0.1
 
 
@@ -27,26 +32,42 @@ def plan_for_processes(make_env, num_envs, num_workers, batch_envs=None, *, seed
     asked = Plan("process", num_workers, batch_envs or num_envs, "as asked for")
     if batch_envs not in (None, num_envs):                      # serial has all environments ready or none
         return asked
-    measured = profile_apart(make_env, num_envs, seed, min(timeout, TRIAL), start_method or START_METHOD, settings)
-    return asked if measured is None else worth(measured, num_envs, num_workers, cores())
+    timeout = min(timeout, TRIAL)
+    trial = try_apart(make_env, num_envs, seed, timeout, start_method or START_METHOD, settings)
+    if trial is None:
+        return asked
+    measured, serial = trial
+    asked = Plan("process", num_workers, num_envs, "as asked for", measured)
+    if serial > CHEAP:
+        return asked
+    try:
+        with ProcessVectorizer(make_env, num_envs, num_workers, seed=seed, report_interval=0, timeout=timeout, start_method=start_method, **settings) as vec:
+            processes = step_seconds(vec, seed)
+    except Exception:
+        return asked
+    if serial >= GAIN * processes:
+        return asked
+    return Plan("serial", 1, num_envs, f"processes were asked for, but a step of all takes {duration(serial)} here and {duration(processes)} there, "
+                "not worth the hand-off; isolate=True takes processes all the same", measured)
 
 
-def worth(measured, num_envs, num_workers, num_cores):
-    """The plan for a profile."""
-    serial, processes = measured.call + num_envs * measured.step, round_times(measured, num_envs, num_workers, num_cores)[0]
-    predicted = {"serial with 1": num_envs / serial, f"process with {num_workers}": num_envs / processes}
-    if serial >= WORTH * processes:
-        return Plan("process", num_workers, num_envs, "as asked for", measured, predicted)
-    return Plan("serial", 1, num_envs, f"processes were asked for, but a step of all takes {duration(serial)} here and {duration(processes)} there; "
-                "isolate=True takes processes all the same", measured, predicted)
+def step_seconds(vec, seed):
+    """Seconds of a step of all environments, the median over a moment."""
+    vec.reset(seed)
+    actions, walls, began = random_actions(vec, np.random.default_rng(seed)), [], time.perf_counter()
+    while len(walls) < 3 or time.perf_counter() - began < SECONDS:
+        start = time.perf_counter()
+        vec.step(actions)
+        walls.append(time.perf_counter() - start)
+    return float(np.median(walls))
 
 
-def profile_apart(make_env, num_envs, seed, limit, start_method, settings):
-    """The profile, taken in a process of its own; None where it did not come to an end there within `limit` seconds."""
+def try_apart(make_env, num_envs, seed, limit, start_method, settings):
+    """What `tell_trial` tells from a process of its own; None where it came to no end there within `limit` seconds."""
     context = multiprocessing.get_context(start_method)
     job = Job(0, 0, num_envs, seed, packed_for(start_method, make_env, settings), os.getpid(), threading.current_thread() is threading.main_thread())
     pipe, far_end = context.Pipe()
-    process = context.Process(target=tell_profile, args=(job, far_end), daemon=True, name="puffer_min trial")
+    process = context.Process(target=tell_trial, args=(job, far_end), daemon=True, name="puffer_min trial")
     try:
         process.start()
         far_end.close()
@@ -59,9 +80,14 @@ def profile_apart(make_env, num_envs, seed, limit, start_method, settings):
             end_workers([process], [pipe], os.getpid())
 
 
-def tell_profile(job, pipe):
-    """The main function of the process: a profile through the pipe, or nothing."""
-    if begin(job):
-        with contextlib.suppress(BaseException):                # SystemExit of an environment included
-            make_env, settings = unpacked(job)
-            pipe.send(profile(make_env, job.num_envs, settings, job.seed, SECONDS))
+def tell_trial(job, pipe):
+    """The main function of that process: (profile, seconds of a step of all environments) through the pipe, or nothing."""
+    if not begin(job):
+        return
+    with contextlib.suppress(BaseException):                    # SystemExit of an environment included
+        make_env, settings = unpacked(job)
+        measured = profile(make_env, job.num_envs, settings, job.seed, SECONDS)
+        serial = measured.call + job.num_envs * measured.step
+        if serial < 2 * CHEAP:
+            serial = step_seconds(make_batch(make_env, job.num_envs, seed=job.seed, report_interval=0, **settings), job.seed)
+        pipe.send((measured, serial))

@@ -11,7 +11,8 @@ from gymnasium.spaces import Box, Discrete
 from test_vec_plan import measured
 from vectorizer_environments import Counter, Walk
 
-from puffer_min.process_trial import worth
+from puffer_min import process_trial
+from puffer_min.process_trial import plan_for_processes
 from puffer_min.vector import WorkerDied, make_vec
 
 
@@ -61,15 +62,13 @@ def nothing_left():
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("step, num_envs, num_workers, num_cores, chosen", [
-    (1e-6, 2, 2, 2, "serial"), (1e-6, 8, 2, 2, "serial"), (1e-6, 1024, 2, 2, "process"), (1e-4, 16, 2, 2, "process"),
-    (1e-4, 16, 4, 2, "process"), (2e-5, 1, 1, 2, "serial"), (1e-3, 1, 1, 2, "process"), (1e-4, 8, 2, 1, "process"),
-])
-def test_processes_are_taken_from_nine_tenths_of_serials_speed_on(step, num_envs, num_workers, num_cores, chosen):
-    plan = worth(measured(step), num_envs, num_workers, num_cores)
-    assert plan.backend == chosen and plan.num_workers == (num_workers if chosen == "process" else 1) and plan.batch_envs == num_envs
-    serial, processes = plan.predicted.values()
-    assert (processes >= 0.9 * serial) == (chosen == "process")
+@pytest.mark.parametrize("processes, chosen", [(10e-6, "process"), (17e-6, "process"), (18e-6, "serial"), (1e-3, "serial")])
+def test_cheap_steps_have_processes_where_these_gain_as_much_as_auto_asks_for(monkeypatch, processes, chosen):
+    monkeypatch.setattr(process_trial, "try_apart", lambda *arguments: (measured(1e-6), 20e-6))
+    monkeypatch.setattr(process_trial, "step_seconds", lambda vec, seed: processes)
+    plan = plan_for_processes(Light, 4, 2)
+    assert (plan.backend, plan.num_workers, plan.batch_envs) == (chosen, 2 if chosen == "process" else 1, 4)
+    assert (chosen == "process") == (plan.reason == "as asked for")
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
