@@ -41,7 +41,8 @@ def plan_for_processes(make_env, num_envs, num_workers, batch_envs=None, *, seed
     if serial > CHEAP:
         return asked
     try:
-        with ProcessVectorizer(make_env, num_envs, num_workers, seed=seed, report_interval=0, timeout=timeout, start_method=start_method, **settings) as vec:
+        with ProcessVectorizer(make_env, num_envs, num_workers, seed=seed, report_interval=0, timeout=timeout,
+                               start_method=start_method, **settings) as vec:
             processes = step_seconds(vec, seed)
     except Exception:
         return asked
@@ -88,6 +89,7 @@ def tell_trial(job, pipe):
         make_env, settings = unpacked(job)
         measured = profile(make_env, job.num_envs, settings, job.seed, SECONDS)
         serial = measured.call + job.num_envs * measured.step
-        if serial < 2 * CHEAP:
-            serial = step_seconds(make_batch(make_env, job.num_envs, seed=job.seed, report_interval=0, **settings), job.seed)
+        if serial < 2 * CHEAP:                                  # a mean of short steps has the clock's outliers in it
+            with contextlib.closing(make_batch(make_env, job.num_envs, seed=job.seed, report_interval=0, **settings)) as batch:
+                serial = step_seconds(batch, job.seed)
         pipe.send((measured, serial))

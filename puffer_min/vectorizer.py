@@ -184,7 +184,7 @@ class Vectorizer:
             self._begin([worker for worker in workers if worker not in reporting], ("step", False))
 
     def _depart(self, workers):
-        """Count a step of `workers`, which are no longer held; returns those whose log is due, each once in report_interval calls."""
+        """Count a step of `workers`, which are no longer held; returns those whose log is due: each once in report_interval calls."""
         self._held = []
         self._in_flight += len(workers)
         self._calls += 1
