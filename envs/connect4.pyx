@@ -8,9 +8,12 @@ Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else 
 Openings      `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where these
               would make four). Whoever learns from the empty board alone may find one way to win most games and see nothing else.
 Weaker        `weaker=p`: in a share p of the games, by lot, the search looks fewer plies ahead: 1 to depth - 1. Against depth 4 nothing at
-              all is won for millions of steps; whoever may win now and then against less learns sooner, and more ways of playing.
+              all is won for millions of steps; whoever may win now and then against less learns sooner, and more ways of playing. Other
+              opponents, and a search of depth 1, have no weaker games.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
 Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
+Threats       `threats=True` tells the empty cells apart, too: 3 where a stone of mine would complete four, 4 where one of theirs would, 5 where
+              both would, as soon as the cells below are filled; 6, 7 and 8 the same where the next stone of the column falls.
 Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
 Rewards       +1 won, -1 lost, 0 drawn.
 Log           episode_return, episode_length, score (1 won, 0.5 drawn, 0 lost).
@@ -51,6 +54,8 @@ cdef enum:
     SEARCH = 2
     WIN = 10000
     MOST_OPENINGS = 10
+    THREAT = 2                      # an empty cell with a threat shows this, 1 more for mine, 2 for theirs, and
+    AT_ONCE = 3                     # so much more where the next stone falls
 
 cdef uint64_t BOTTOM = 0x0040810204081          # row 0 of every column
 cdef uint64_t BOARD = 0x0FDFBF7EFDFBF           # the 42 cells
@@ -67,12 +72,13 @@ cdef struct Game:
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0): see the module's docstring."""
+    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=False): see the module's docstring."""
 
     cdef Game* games
     cdef int opponent_kind
     cdef readonly int depth, node_budget, players, openings, observation_size
     cdef readonly double weaker
+    cdef readonly bint threats
     cdef readonly object opponent, masks_of_actions
 
     keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
@@ -80,20 +86,19 @@ cdef class Connect4(Native):
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
     def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, int openings=0,
-                 double weaker=0.0, **common):
+                 double weaker=0.0, bint threats=False, **common):
         if opponent not in OPPONENTS:
             raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
         if players not in (1, 2) or depth < 1 or node_budget < 1:
             raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
         if not 0 <= openings <= MOST_OPENINGS:
             raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} random stones of each side")
-        if not 0 <= weaker <= 1 or weaker and (opponent != "search" or depth < 2):
-            raise ValueError(f"weaker={weaker} with opponent={opponent!r} and depth={depth} given, expected a share from 0 to 1 of the games against "
-                             "opponent=\"search\" of depth 2 or more")
-        self.weaker = weaker
+        if not 0 <= weaker <= 1:
+            raise ValueError(f"weaker={weaker} given, expected a share of the games, from 0 to 1")
+        self.weaker, self.threats = weaker if opponent == "search" and depth > 1 else 0.0, threats
         self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
         self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
-        self.prepare(num_envs, players, Box(0, 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
+        self.prepare(num_envs, players, Box(0, 8 if threats else 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
         self.games = <Game*> self.claim(num_envs * sizeof(Game))
         self.masks_of_actions = np.ones((self.num_agents, COLUMNS), bool)
 
@@ -112,6 +117,8 @@ cdef class Connect4(Native):
                 self.clear(i)
         if self.players == 1 and draw(&self.streams[i]) >> 63:
             self.place(i, False, self.answer(i, game.theirs, game.mine))
+        if self.threats:
+            self.show_threats(i)
 
     cdef void clear(self, int i) noexcept nogil:
         """Take all stones off the board; with two players it is the first one's move."""
@@ -143,6 +150,8 @@ cdef class Connect4(Native):
                     self.play(i, False, self.answer(i, game.theirs, game.mine))
             elif not self.play(i, not game.second_to_move, actions[2 * i + game.second_to_move]):
                 self.pass_turn(i, game)
+            if self.threats:
+                self.show_threats(i)
 
     cdef bint play(self, int i, bint first, int column) noexcept nogil:
         """One stone of the first or the second side; True if it ended the game."""
@@ -162,17 +171,32 @@ cdef class Connect4(Native):
         """Drop a stone into a free column, on the board and in the observations."""
         cdef Game* game = &self.games[i]
         cdef uint64_t cell = free_cell(game.mine | game.theirs, column)
-        cdef int where = lowest(cell)
+        cdef int where = place_of(lowest(cell))
         cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
         require(&self.fault, cell != 0, b"a stone on a full column")
         if first:
             game.mine |= cell
         else:
             game.theirs |= cell
-        where = (ROWS - 1 - where % STRIDE) * COLUMNS + where // STRIDE
         observation[where] = 1 if first else 2
         if self.players == 2:
             observation[self.observation_size + where] = 2 if first else 1
+
+    cdef void show_threats(self, int i) noexcept nogil:
+        """Mark the empty cells where four would be complete; a threat lasts until a stone lies on it, so there is none to take back."""
+        cdef Game* game = &self.games[i]
+        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        cdef uint64_t taken = game.mine | game.theirs, next_cells = playable(taken)
+        cdef uint64_t mine = winning_cells(game.mine, taken), theirs = winning_cells(game.theirs, taken), left = mine | theirs
+        cdef int cell, where, shown, for_me, for_them
+        while left:
+            cell = lowest(left)
+            left &= left - 1
+            where, for_me, for_them = place_of(cell), <int> (mine >> cell & 1), <int> (theirs >> cell & 1)
+            shown = THREAT + AT_ONCE * <int> (next_cells >> cell & 1)
+            observation[where] = shown + for_me + 2 * for_them
+            if self.players == 2:
+                observation[self.observation_size + where] = shown + for_them + 2 * for_me
 
     cdef void pass_turn(self, int i, Game* game) noexcept nogil:
         cdef uint8_t* turn = <uint8_t*> self.rows.observations + 2 * i * self.observation_size + CELLS
@@ -211,7 +235,7 @@ cdef class Connect4(Native):
     def action_masks(self):
         """Bool (num_agents, 7), True where the column is free; the same array each time."""
         top = np.asarray(self.observations)[:, :COLUMNS]
-        return np.equal(top, 0, out=self.masks_of_actions)
+        return np.logical_or(top == 0, top > THREAT, out=self.masks_of_actions)
 
     def set_board(self, int index, rows):
         """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's, `o` the opponent's, `.` empty."""
@@ -227,6 +251,8 @@ cdef class Connect4(Native):
                 raise ValueError(f"column {column} of the board given has a gap; stones fall to the bottom")
             for stone in stack:
                 self.place(index, stone == "x", column)
+        if self.threats:
+            self.show_threats(index)
 
     def opponent_moves(self, int index):
         """Columns among which the opponent would choose if it were to move in game `index` (for tests and lessons)."""
@@ -249,7 +275,7 @@ cdef class Connect4(Native):
         for column in range(COLUMNS):
             drawing.glyph(image, 0.25 * scale, (column + 0.5) * scale, str(column + 1), ink["muted"])
             for row in range(ROWS):
-                colour = (ink["ground"], ink["agent"], ink["rival"])[cells[row, column]]
+                colour = {1: ink["agent"], 2: ink["rival"]}.get(int(cells[row, column]), ink["ground"])
                 drawing.disc(image, (row + 1) * scale, (column + 0.5) * scale, 0.4 * scale, colour)
         return image
 
@@ -264,6 +290,11 @@ cdef inline uint64_t playable(uint64_t stones) noexcept nogil:
 cdef inline uint64_t free_cell(uint64_t stones, int column) noexcept nogil:
     """The cell a stone in `column` falls to; 0 if the column is full."""
     return playable(stones) & (<uint64_t> 0x3F << (column * STRIDE))
+
+
+cdef inline int place_of(int cell) noexcept nogil:
+    """Where the observation shows a cell: row by row from the top."""
+    return (ROWS - 1 - cell % STRIDE) * COLUMNS + cell // STRIDE
 
 
 cdef inline bint has_four(uint64_t stones) noexcept nogil:

@@ -312,6 +312,65 @@ def test_a_share_of_the_games_is_against_a_search_that_looks_less_far():
     assert scores[0] > scores[1] + 0.05
 
 
+def threat(stones, row, column, who):
+    """Would a stone of `who` there be one of four in a row? `stones`: (row, column) -> who, row 0 at the top."""
+    return any(all((row + k * down, column + k * across) == (row, column) or stones.get((row + k * down, column + k * across)) == who
+                   for k in range(first, first + 4))
+               for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)) for first in range(-3, 1))
+
+
+@pytest.mark.parametrize("settings", [{"opponent": "greedy", "openings": 3}, {"opponent": "search", "weaker": 0.5}, {"players": 2, "openings": 2}],
+                         ids=["greedy", "search", "self-play"])
+def test_threats_are_the_empty_cells_that_complete_four_on_a_plain_board(settings):
+    env = envs.make("connect4", 16, seed=8, threats=True, **settings)
+    observations, _ = env.reset()
+    rng, seen = np.random.default_rng(3), np.zeros(9, int)
+    for _ in range(60):
+        for board in observations[:, :42].reshape(-1, ROWS, COLUMNS).tolist():
+            stones = {(row, column): who for row, line in enumerate(board) for column, who in enumerate(line) if who in (1, 2)}
+            for row, column in np.ndindex(ROWS, COLUMNS):
+                if (row, column) not in stones:
+                    mine, theirs = threat(stones, row, column, 1), threat(stones, row, column, 2)
+                    at_once = row == ROWS - 1 or (row + 1, column) in stones
+                    assert board[row][column] == (2 + mine + 2 * theirs + 3 * at_once if mine or theirs else 0)
+                seen[board[row][column]] += 1
+        env.step((rng.random((env.num_agents, 7)) * env.action_masks()).argmax(1).astype(np.int32))
+    assert seen.all(), "everything that can be shown was seen"
+
+
+@pytest.mark.parametrize("players", [1, 2])
+def test_threats_change_nothing_but_what_is_seen(players):
+    plain, warned = (envs.make("connect4", 64, seed=4, players=players, threats=threats) for threats in (False, True))
+    rng, (seen, _), (more, _) = np.random.default_rng(6), plain.reset(), warned.reset()
+    threats = 0
+    for _ in range(150):
+        boards = more[:, :42]
+        assert np.array_equal(np.where(boards > 2, 0, boards), seen[:, :42]) and np.array_equal(more[:, 42:], seen[:, 42:])
+        assert np.array_equal(plain.action_masks(), warned.action_masks())
+        threats += (boards > 2).sum()
+        actions = rng.integers(0, 7, plain.num_agents, dtype=np.int32)
+        results = [env.step(actions)[1:4] for env in (plain, warned)]
+        assert all(np.array_equal(a, b) for a, b in zip(*results))
+    assert threats > 1000 and warned.single_observation_space.high.max() == 8 and plain.single_observation_space.high.max() == 2
+
+
+def test_a_position_that_is_set_shows_its_threats_and_is_drawn_as_without():
+    rows = [".......", ".......", ".......", ".......", "o.x....", "ooxxx.."]
+    plain, warned = (envs.make("connect4", 1, threats=threats) for threats in (False, True))
+    for env in (plain, warned):
+        env.reset()
+        env.set_board(0, rows)
+    assert np.asarray(warned.observations)[0].reshape(6, 7)[5].tolist() == [2, 2, 1, 1, 1, 6, 0]
+    assert np.array_equal(plain.render(), warned.render())
+
+
+@pytest.mark.parametrize("settings", [{"opponent": "greedy"}, {"opponent": "search", "depth": 1}])
+def test_an_opponent_that_does_not_look_ahead_has_no_weaker_games(settings):
+    assert envs.make("connect4", weaker=0.5, **settings).weaker == 0
+    first, second = (np.asarray(envs.make("connect4", 500, weaker=weaker, seed=2, **settings).reset()[0]) for weaker in (0.0, 0.5))
+    assert np.array_equal(first, second)
+
+
 def test_no_game_begins_won_and_without_openings_all_begin_empty():
     env = envs.make("connect4", 5000, opponent="greedy", openings=10, players=2)
     for board in np.asarray(env.reset()[0])[::2, :42].reshape(-1, 6, 7):
@@ -321,7 +380,7 @@ def test_no_game_begins_won_and_without_openings_all_begin_empty():
 
 
 @pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}, {"openings": -1}, {"openings": 11},
-                                   {"weaker": 0.5}, {"weaker": 1.5, "opponent": "search"}, {"weaker": 0.5, "opponent": "search", "depth": 1}])
+                                   {"weaker": -0.1}, {"weaker": 1.5, "opponent": "search"}])
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected"):
         envs.make("connect4", **wrong)

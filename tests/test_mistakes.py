@@ -184,8 +184,15 @@ MISTAKES = [
             " | threats(stones, 8)", "",
             "tests/test_connect4.py::test_search_never_loses_a_won_position_at_its_depth"),
     Mistake("the board upside down in the observation", CONNECT4,
-            "(ROWS - 1 - where % STRIDE) * COLUMNS", "where % STRIDE * COLUMNS",
+            "(ROWS - 1 - cell % STRIDE) * COLUMNS", "cell % STRIDE * COLUMNS",
             "tests/test_connect4.py::test_two_players_take_turns_and_see_each_other"),
+
+    Mistake("one's own threats taken for the other's, of two agents the second", CONNECT4,
+            "shown + for_them + 2 * for_me", "shown + for_me + 2 * for_them",
+            "tests/test_connect4.py::test_threats_are_the_empty_cells_that_complete_four_on_a_plain_board[self-play]"),
+    Mistake("a threat that hangs in the air shown as one that can be played", CONNECT4,
+            "AT_ONCE * <int> (next_cells >> cell & 1)", "AT_ONCE * <int> (next_cells != 0)",
+            "tests/test_connect4.py::test_threats_are_the_empty_cells_that_complete_four_on_a_plain_board[search]"),
 
     # ---------------------------------------------------------------- triple_triad
     Mistake("-1 for no neighbour used as an index", TRIPLE_TRIAD,

@@ -416,12 +416,12 @@ def test_what_an_environment_is_given_for_training_alone_is_not_in_the_checkpoin
     monkeypatch.setattr(training, "make_vec", lambda *arguments, **settings: made.append(settings) or make_vec(*arguments, **settings))
     sizes = {"num_envs": 8, "horizon": 8, "minibatch_size": 64, "hidden_size": 8}
     result = run(tmp_path, "connect4", total_steps=64, **sizes)
-    assert made[0]["openings"] == TRAINING["connect4"]["openings"] > 0 and made[0]["opponent"] == "search"
+    assert made[0]["openings"] == TRAINING["connect4"]["openings"] > 0 and made[0]["opponent"] == "search" and made[0]["weaker"] > 0
     assert result.description["env_settings"] == ENVIRONMENT["connect4"]
     run(tmp_path, "connect4", total_steps=128, resume=result.checkpoint, **sizes)
     assert made[1]["openings"] == made[0]["openings"]
     asked = run(tmp_path, "connect4", total_steps=64, env_settings={"openings": 0}, **sizes)
-    assert made[2]["openings"] == 0 and asked.description["env_settings"]["openings"] == 0
+    assert made[2]["openings"] == 0 and made[2]["weaker"] == made[0]["weaker"] and asked.description["env_settings"]["openings"] == 0
 
 
 def test_a_python_environment_and_a_gymnasium_one_train(tmp_path):
