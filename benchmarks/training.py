@@ -28,7 +28,7 @@ from puffer_min.training import torch_settings
 WIDE = {"num_layers": 1, "hidden_size": 128, "horizon": 64, "minibatch_size": 32_768}       # PufferLib's network and batch
 ROWS = {
     "squared": ("squared", {}),
-    "squared of 2,048": ("squared", {"num_envs": 2048}),
+    "squared of 1,024": ("squared", {"num_envs": 1024}),
     "snake": ("snake", {}),
     "cartpole": ("cartpole", {}),
     "PufferLib's network": ("squared", WIDE | {"num_envs": 4096}),

@@ -194,7 +194,7 @@ def test_the_live_panel_names_progress_and_survives_numbers_that_are_missing():
 
 def test_a_real_run_fills_the_dashboard_and_the_plots(tmp_path):
     dashboard = training_dashboard("squared")
-    result = puffer_min.train("squared", total_steps=100_000, run_dir=tmp_path, dashboard=dashboard)
+    result = puffer_min.train("squared", total_steps=400_000, run_dir=tmp_path, dashboard=dashboard)
     assert dashboard.history == result.history
     curves = {place.get_title(loc="left"): place.lines[0].get_ydata() for place in dashboard.figure().axes if place.lines}
     assert len(curves) == 7 and all(len(curve) >= 2 for curve in curves.values())
