@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SANITIZE = {"PUFFER_DEBUG": "1", "PUFFER_SANITIZE": "1"}
-LIMIT = 300                     # seconds; the tests of a copy take a few, and one that overran its memory may never come back
+LIMIT = 120                     # seconds a test; most take a few, and one whose copy overran its memory may never come back
 
 
 def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: dict | None = None) -> Path:
@@ -68,4 +68,4 @@ def run_in(folder: Path, command: list[str], variables: dict | None = None, limi
 def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess:
     """Run tests, named as pytest names them, in a copy; status -9 where they hang."""
     options = ["-q", "-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider", "-p", "no:nbval"]
-    return run_in(folder, [sys.executable, "-m", "pytest", *options, *tests], limit=LIMIT)
+    return run_in(folder, [sys.executable, "-m", "pytest", *options, *tests], limit=LIMIT * len(tests))
