@@ -72,7 +72,7 @@ cdef struct Game:
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=False): see the module's docstring."""
+    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=False): see above."""
 
     cdef Game* games
     cdef int opponent_kind
@@ -98,7 +98,8 @@ cdef class Connect4(Native):
         self.weaker, self.threats = weaker if opponent == "search" and depth > 1 else 0.0, threats
         self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
         self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
-        self.prepare(num_envs, players, Box(0, 8 if threats else 2, (self.observation_size,), np.uint8), Discrete(COLUMNS), seed, common, metric_names=("score",))
+        seen = Box(0, 8 if threats else 2, (self.observation_size,), np.uint8)
+        self.prepare(num_envs, players, seen, Discrete(COLUMNS), seed, common, metric_names=("score",))
         self.games = <Game*> self.claim(num_envs * sizeof(Game))
         self.masks_of_actions = np.ones((self.num_agents, COLUMNS), bool)
 
@@ -117,8 +118,6 @@ cdef class Connect4(Native):
                 self.clear(i)
         if self.players == 1 and draw(&self.streams[i]) >> 63:
             self.place(i, False, self.answer(i, game.theirs, game.mine))
-        if self.threats:
-            self.show_threats(i)
 
     cdef void clear(self, int i) noexcept nogil:
         """Take all stones off the board; with two players it is the first one's move."""
@@ -138,6 +137,8 @@ cdef class Connect4(Native):
         cdef int i
         for i in range(first, last):
             self.start(i)
+            if self.threats:
+                self.show_threats(i)
 
     cdef void step_range(self, int first, int last) noexcept nogil:
         cdef int32_t* actions = <int32_t*> self.rows.actions

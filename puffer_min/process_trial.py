@@ -14,22 +14,20 @@ import contextlib
 import multiprocessing
 import os
 import threading
-import time
 from multiprocessing import connection
 
-import numpy as np
-
 from puffer_min.batch import make_batch
-from puffer_min.measure import duration
+from puffer_min.measure import duration, measure
 from puffer_min.plan import GAIN, Plan, profile
 from puffer_min.process_vector import START_METHOD, ProcessVectorizer, end_workers, packed_for
-from puffer_min.random_play import random_actions
 from puffer_min.worker import Job, begin, unpacked
 
 CHEAP = 500e-6      # seconds of a step of all environments from which on no hand-off matters
-TRIAL = 20.0        # seconds that the process of its own may take; with cheap steps it takes 0.3
-MOMENTS, MOMENT = 10, 0.02      # how often, and for how many seconds, a way of stepping is timed
-BAD = 3                         # workers count as slow as in the third worst moment: two may be somebody else's
+TRIAL = 20.0        # seconds that the process of its own may take; with cheap steps it takes PROFILE + SECONDS
+PROFILE = 0.1       # seconds of stepping one environment
+SECONDS = 0.2       # seconds of stepping all of them, either way,
+MOMENTS = 10        # in so many parts
+BAD = 3             # workers count as slow as in the third worst of them: two may be somebody else's
 
 
 def plan_for_processes(make_env, num_envs, num_workers, batch_envs=None, *, seed=0, timeout=120.0, start_method=None, **settings):
@@ -58,17 +56,9 @@ def plan_for_processes(make_env, num_envs, num_workers, batch_envs=None, *, seed
 
 
 def moments(vec, seed) -> list[float]:
-    """Seconds of a step of all environments, the median of each moment."""
-    vec.reset(seed)
-    actions, medians = random_actions(vec, np.random.default_rng(seed)), []
-    for _ in range(MOMENTS):
-        walls, began = [], time.perf_counter()
-        while len(walls) < 3 or time.perf_counter() - began < MOMENT:
-            start = time.perf_counter()
-            vec.step(actions)
-            walls.append(time.perf_counter() - start)
-        medians.append(float(np.median(walls)))
-    return medians
+    """Seconds of a step of all environments, in each of the MOMENTS."""
+    found = measure(vec, seconds=SECONDS, repeats=MOMENTS, seed=seed)
+    return [found.per_call / rate for rate in found.rates]
 
 
 def try_apart(make_env, num_envs, seed, limit, start_method, settings):
@@ -95,7 +85,7 @@ def tell_trial(job, pipe):
         return
     with contextlib.suppress(BaseException):                    # SystemExit of an environment included
         make_env, settings = unpacked(job)
-        measured = profile(make_env, job.num_envs, settings, job.seed, MOMENTS * MOMENT / 2)
+        measured = profile(make_env, job.num_envs, settings, job.seed, PROFILE)
         serial = measured.call + job.num_envs * measured.step
         if serial < 2 * CHEAP:                                  # a mean of short steps has the clock's outliers in it
             with contextlib.closing(make_batch(make_env, job.num_envs, seed=job.seed, report_interval=0, **settings)) as batch:

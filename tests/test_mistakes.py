@@ -186,7 +186,6 @@ MISTAKES = [
     Mistake("the board upside down in the observation", CONNECT4,
             "(ROWS - 1 - cell % STRIDE) * COLUMNS", "cell % STRIDE * COLUMNS",
             "tests/test_connect4.py::test_two_players_take_turns_and_see_each_other"),
-
     Mistake("one's own threats taken for the other's, of two agents the second", CONNECT4,
             "shown + for_them + 2 * for_me", "shown + for_me + 2 * for_them",
             "tests/test_connect4.py::test_threats_are_the_empty_cells_that_complete_four_on_a_plain_board[self-play]"),

@@ -62,8 +62,8 @@ def nothing_left():
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.parametrize("processes, chosen", [([10e-6] * 10, "process"), ([17e-6] * 10, "process"), ([18e-6] * 10, "serial"), ([1e-3] * 10, "serial"),
-                                               ([1.0] * 2 + [17e-6] * 8, "process"), ([1e-6] * 7 + [18e-6] * 3, "serial")])
+@pytest.mark.parametrize("processes, chosen", [([10e-6] * 10, "process"), ([17e-6] * 10, "process"), ([18e-6] * 10, "serial"),
+                                               ([1e-3] * 10, "serial"), ([1.0] * 2 + [17e-6] * 8, "process"), ([1e-6] * 7 + [18e-6] * 3, "serial")])
 def test_cheap_steps_have_processes_where_these_gain_as_much_as_auto_asks_for_in_all_moments_but_two(monkeypatch, processes, chosen):
     monkeypatch.setattr(process_trial, "try_apart", lambda *arguments: (measured(1e-6), 20e-6))
     monkeypatch.setattr(process_trial, "moments", lambda vec, seed: processes)
