@@ -39,7 +39,8 @@ lock: python             ## write requirements.lock from what .venv holds
 	@$(SETUP) python tools/lock.py
 
 clean:                   ## remove everything that was built; .venv too with ARGS=all
-	rm -rf build dist *.egg-info envs/*.so envs/core/*.so puffer_min/*.so envs/.manifest-*.json $(if $(filter all,$(ARGS)),.venv)
+	rm -rf build dist *.egg-info envs/.manifest-*.json $(if $(filter all,$(ARGS)),.venv)
+	find envs puffer_min -name '*.so' -delete
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "No Python was found: install Python 3.11 or newer," \

@@ -21,7 +21,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 settings = runpy.run_path(str(ROOT / "envs/core/compile_settings.py"))
 BUILD = settings["build_name"]()
-SOURCES = sorted(p.relative_to(ROOT) for folder in ("envs/core", "envs", "puffer_min") for p in (ROOT / folder).glob("*.pyx"))
+SOURCES = settings["sources"]()
 if "PUFFER_ONLY" in os.environ:                                 # empty: none, as when only the Python is installed
     SOURCES = [Path(name) for name in os.environ["PUFFER_ONLY"].split(",") if name]
 

@@ -19,7 +19,7 @@ import time
 import gymnasium
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
-from puffer_min.training import train
+from puffer_min.commands.train import train
 
 LIGHT = {"update_epochs": 4}
 HEAVY = {"update_epochs": 8, "hidden_size": 256, "num_layers": 3}

@@ -6,7 +6,7 @@
     python benchmarks/solving.py --json out.json --pictures folder
 
 Solved means that the mean over the last 100 episodes or more has reached the goal (and that as many episodes have ended as there are
-agents). connect4 is trained on other games than are played (TRAINING in defaults.py), so there the mean is that of EVALUATED games of the
+agents). connect4 is trained on other games than are played (TRAINING in presets.py), so there the mean is that of EVALUATED games of the
 real kind, played by the policy as it is once a second, and of four times as many where these have reached the goal. Seconds are wall
 clock, from the first step to the update that reached the goal, without imports; a seed that is not there when the limit is over counts
 as unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of frames that the policy of
@@ -29,13 +29,13 @@ from matplotlib.figure import Figure
 
 import envs
 import puffer_min
-from puffer_min.checkpoint import describe_policy, save_checkpoint
-from puffer_min.config import settings_for
-from puffer_min.defaults import ENVIRONMENT, TRAINING
-from puffer_min.evaluation import evaluate
-from puffer_min.policy import Actor
-from puffer_min.ppo import PPO
-from puffer_min.training import torch_settings
+from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
+from puffer_min.learner.config import settings_for
+from puffer_min.learner.presets import ENVIRONMENT, TRAINING
+from puffer_min.commands.evaluate import evaluate
+from puffer_min.learner.policy import Actor
+from puffer_min.learner.ppo import PPO
+from puffer_min.commands.train import torch_settings
 
 
 class Goal(NamedTuple):

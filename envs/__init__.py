@@ -12,14 +12,9 @@ import importlib
 import os
 from pathlib import Path
 
-from envs import core
 from envs.core.compile_settings import build_name
 
 _HERE = Path(__file__).parent
-
-if build_name() != "release":                                   # PUFFER_DEBUG=1: the debug build first, the base's too
-    __path__.insert(0, str(_HERE.parent / "build" / build_name() / "envs"))
-    core.__path__.insert(0, __path__[0] + "/core")
 
 
 def names() -> list[str]:

@@ -9,10 +9,10 @@ import importlib
 import sys
 
 COMMANDS = {
-    "train": ("training", "train a policy on an environment"),
-    "eval": ("evaluation", "play episodes with a trained policy and print what they come to"),
+    "train": ("train", "train a policy on an environment"),
+    "eval": ("evaluate", "play episodes with a trained policy and print what they come to"),
     "sweep": ("sweep", "search the learner's settings for a high score at a low cost"),
-    "bench": ("benchmark", "measure how fast environments are on this machine"),
+    "bench": ("bench", "measure how fast environments are on this machine"),
     "check": ("check", "check an environment against the contract"),
     "play": ("play", "play an environment in the terminal"),
 }
@@ -31,7 +31,7 @@ def main(arguments=None) -> int:
         print(f"unknown command {name!r}: {f'did you mean {near[0]!r}?' if near else 'there are ' + ', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     module_name, text = COMMANDS[name]
-    module = importlib.import_module(f"puffer_min.{module_name}")
+    module = importlib.import_module(f"puffer_min.commands.{module_name}")
     parser = argparse.ArgumentParser(prog=f"python -m puffer_min {name}", description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--traceback", action="store_true", help="show where an error comes from, not only what it is")
     module.add_arguments(parser)

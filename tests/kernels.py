@@ -7,7 +7,11 @@ Every array is an allocation of its own, so that a step outside it is a step int
 
 import numpy as np
 
-from puffer_min import advantage, categorical_kernel, episode_sums, lstm_cell, sparse_layer
+from puffer_min.learner import advantage
+from puffer_min.learner.kernels import categorical as categorical_kernel
+from puffer_min.env.puffer_env import episode_sums
+from puffer_min.learner.kernels import lstm_cell
+from puffer_min.learner.kernels import sparse_layer
 
 random = np.random.default_rng(0)
 

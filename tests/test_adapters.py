@@ -199,6 +199,6 @@ def test_what_sb3_has_no_policy_for_is_refused():
 
 def test_importing_the_library_imports_neither_sb3_nor_pettingzoo():
     code = ("import sys, puffer_min; puffer_min.make_vec('cartpole', 2); puffer_min.as_gymnasium_vector, puffer_min.as_sb3\n"
-            "import puffer_min.pettingzoo_env\n"
+            "import puffer_min.emulation.pettingzoo_env\n"
             "sys.exit(any(name in sys.modules for name in ('stable_baselines3', 'pettingzoo', 'torch')))")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.core.compile_settings import is_debug
-from puffer_min.advantage import gae, vtrace
+from puffer_min.learner.advantage import gae, vtrace
 
 GAMMA, LAMBDA = 0.97, 0.9
 

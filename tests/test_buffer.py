@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from test_advantage import reference
 
-from puffer_min.buffer import RolloutBuffer
-from puffer_min.config import Config
+from puffer_min.learner.buffer import RolloutBuffer
+from puffer_min.learner.config import Config
 
 SPACES = spaces.Box(-1e9, 1e9, (2,), np.float32), spaces.Discrete(1_000_000)
 

@@ -10,7 +10,7 @@ import numpy as np
 import envs
 import puffer_min
 from envs.slow.squared import Squared
-from puffer_min.checkpoint import read_checkpoint
+from puffer_min.learner.checkpoint import read_checkpoint
 from puffer_min.course.checks.level01 import Scripted
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ import pytest
 
 import envs
 import puffer_min
-from puffer_min import statistics
+from puffer_min.course import statistics
 from puffer_min.course.checks import level02
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,11 +12,11 @@ import torch
 
 import puffer_min
 from envs import make
-from puffer_min import sampling
-from puffer_min.config import Config
+from puffer_min.learner import distributions as sampling
+from puffer_min.learner.config import Config
 from puffer_min.course.checks import level03
-from puffer_min.ppo import PPO, ppo_loss
-from puffer_min.sampling import Categorical
+from puffer_min.learner.ppo import PPO, ppo_loss
+from puffer_min.learner.distributions import Categorical
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "03_algorithms.ipynb").read_text())["cells"]

@@ -12,8 +12,8 @@ from gymnasium.spaces import Box, Discrete
 import puffer_min
 from puffer_min.course.check import CheckFailed, check
 from puffer_min.course.checks import level05
-from puffer_min.env import PufferEnv
-from puffer_min.shared_memory import Layout
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.vector.shared_memory import Layout
 from puffer_min.vector import seed_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +38,7 @@ def test_the_wait_that_the_chapter_shows_is_the_packages():
     shown = "".join(CODE["wait-source"]["outputs"][0]["data"]["text/markdown"])
     code = textwrap.dedent(shown.removeprefix("```c\n").removesuffix("```")).strip()
     assert code.startswith("static int puffer_wait(") and "sched_yield" in code and code.endswith("}")
-    inside = (ROOT / "puffer_min" / "handoff.pxd").read_text().split("cdef extern")[1].split('"""')[1]
+    inside = (ROOT / "puffer_min" / "vector" / "waiting.pxd").read_text().split("cdef extern")[1].split('"""')[1]
     assert code in textwrap.dedent(inside), "run the chapter again"
 
 

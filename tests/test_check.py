@@ -8,10 +8,10 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Text
 
 import envs
-from puffer_min import check as check_module
-from puffer_min.check import check_environment
-from puffer_min.contract import CHECKS
-from puffer_min.env import PufferEnv
+from puffer_min.commands import check as check_module
+from puffer_min.commands.check import check_environment
+from puffer_min.env.contract import CHECKS
+from puffer_min.env.puffer_env import PufferEnv
 
 
 class Sound(PufferEnv):
@@ -385,7 +385,7 @@ def command(*words):
 SOURCE = '''
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from puffer_min.env import PufferEnv
+from puffer_min.env.puffer_env import PufferEnv
 
 class Count(PufferEnv):
     def __init__(self, target=5, infos=None):
@@ -429,7 +429,7 @@ def test_command_gives_1_on_a_problem(own_file, capsys):
     (["cartpol"], "unknown environment 'cartpol': did you mean 'cartpole'"),
     (["nowhere.py:Thing"], "there is no file nowhere.py"),
     (["no_such_package:Thing"], "No module named 'no_such_package'"),
-    (["puffer_min.env:Nothing"], "puffer_min.env has no Nothing; it has PufferEnv"),
+    (["puffer_min.env.puffer_env:Nothing"], "puffer_min.env.puffer_env has no Nothing; it has PufferEnv"),
     (["cartpole", "--set", "continuous"], "--set continuous given, expected NAME=VALUE"),
 ])
 def test_command_gives_2_when_there_is_no_such_environment(words, sentence, capsys):

@@ -12,8 +12,8 @@ from test_ppo import Drift, curve, run
 
 import envs
 import puffer_min
-from puffer_min.checkpoint import CheckpointError, pack_space, read_checkpoint, save_checkpoint, unpack_space
-from puffer_min.training import train
+from puffer_min.learner.checkpoint import CheckpointError, pack_space, read_checkpoint, save_checkpoint, unpack_space
+from puffer_min.commands.train import train
 
 
 @pytest.mark.parametrize("env, settings", [

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from puffer_min.__main__ import COMMANDS, main
-from puffer_min.config import Config
-from puffer_min.dashboard import NotebookDashboard, Panels, TerminalDashboard, make_dashboard, sparkline
-from puffer_min.episodes import EpisodeStatistics
-from puffer_min.training_log import TrainingLog, read_log
+from puffer_min.learner.config import Config
+from puffer_min.commands.dashboard import NotebookDashboard, Panels, TerminalDashboard, make_dashboard, sparkline
+from puffer_min.learner.episodes import EpisodeStatistics
+from puffer_min.commands.log import TrainingLog, read_log
 
 QUICK = ["--set", "num_envs=16", "--set", "horizon=8", "--set", "minibatch_size=64", "--set", "torch_threads=1", "--total-steps", "1280"]
 

@@ -1,4 +1,4 @@
-"""Figures that compare: the dots are the runs, the intervals those of `puffer_min.statistics`, the front what nothing beats."""
+"""Figures that compare: the dots are the runs, the intervals those of `puffer_min.course.statistics`, the front what nothing beats."""
 
 import io
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from puffer_min.course import comparison_plots as plots
 from puffer_min.course import plot_pareto
-from puffer_min.statistics import interval, iqm, mean, performance_profile
+from puffer_min.course.statistics import interval, iqm, mean, performance_profile
 
 A, B = [3.0, 5.0, 4.0, 9.0], [2.0, 2.5, 3.0]
 FIGURES = {

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import puffer_min
-from puffer_min.checkpoint import CheckpointError
-from puffer_min.distributed import ALONE
-from puffer_min.sampling import noise
-from puffer_min.training import of_rank, train
+from puffer_min.learner.checkpoint import CheckpointError
+from puffer_min.learner.distributed import ALONE
+from puffer_min.learner.distributions import noise
+from puffer_min.commands.train import of_rank, train
 
 SETTINGS = {"horizon": 8, "total_steps": 32 * 8 * 6, "torch_threads": 1, "checkpoint_interval": 2, "update_epochs": 2, "seed": 3,
             "matmul_precision": "highest", "ent_coef": 0.02, "max_grad_norm": 0.05}
@@ -114,7 +114,7 @@ def test_a_dead_process_ends_the_run_with_a_message_and_a_checkpoint(tmp_path):
     status, output = torchrun(tmp_path, f"""
         import os, signal, puffer_min
 
-        from puffer_min.training import Run
+        from puffer_min.commands.train import Run
         describe = Run.describe
         def describe_and_die(run, report):
             if run.world.rank == 1 and run.learner.updates == 3:

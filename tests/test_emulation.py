@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 from gymnasium.spaces.utils import flatten
 from random_spaces import random_space, same
 
-from puffer_min.emulation import Layout
-from puffer_min.emulation_actions import ActionLayout
+from puffer_min.emulation.observations import Layout
+from puffer_min.emulation.actions import ActionLayout
 
 SCENE = Dict({
     "ego": Box(-1, 1, (6,)), "partners": Box(-1, 1, (8, 4)), "cell": Discrete(5, start=1),

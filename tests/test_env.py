@@ -9,10 +9,10 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import envs
-import puffer_min.env
+import puffer_min.env.puffer_env
 from envs.core.buffers import Buffers
-from puffer_min.env import PufferEnv
-from puffer_min.gymnasium_env import GymnasiumEnv
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.emulation.gymnasium_env import GymnasiumEnv
 
 
 class Corridor(PufferEnv):
@@ -64,7 +64,7 @@ def same(trace, other):
 
 
 def listing_of_the_docstring():
-    text = puffer_min.env.__doc__
+    text = puffer_min.env.puffer_env.__doc__
     return textwrap.dedent(text[text.index("    class Coin"):text.index("\nEverything is written")])
 
 

@@ -52,7 +52,7 @@ def python(root, code):
 
 
 def test_the_listing_keeps_the_contract(tree):
-    found = python(tree, "import json, envs; from puffer_min.check import check_environment; report = check_environment('catch')\n"
+    found = python(tree, "import json, envs; from puffer_min.commands.check import check_environment; report = check_environment('catch')\n"
                          "print(json.dumps([envs.__file__, str(report), report.problems, report.doubts]))")
     assert Path(found[0]).parent == tree / "envs" and found[2:] == [[], []], found[1]
 
@@ -132,7 +132,7 @@ def test_each_message_in_the_table_is_what_its_mistake_gives(part):
 def test_each_command_on_the_page_is_one_that_there_is(words):
     command, *rest = words.split()
     parser = argparse.ArgumentParser(exit_on_error=False)
-    importlib.import_module(f"puffer_min.{COMMANDS[command][0]}").add_arguments(parser)
+    importlib.import_module(f"puffer_min.commands.{COMMANDS[command][0]}").add_arguments(parser)
     assert "catch" in str(parser.parse_args(rest))
 
 

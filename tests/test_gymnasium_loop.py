@@ -9,10 +9,10 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import SyncVectorEnv
 
-from puffer_min.arrays import as_numpy
-from puffer_min.batch import PythonBatch
-from puffer_min.env import PufferEnv
-from puffer_min.gymnasium_env import GymnasiumEnv
+from puffer_min.emulation.arrays import as_numpy
+from puffer_min.vector.serial import PythonBatch
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.emulation.gymnasium_env import GymnasiumEnv
 from puffer_min.vector import make_vec
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from envs.core import compile_settings
 from puffer_min.course.annotate import Annotation
 from puffer_min.course.build import settings
 from puffer_min.course.translate import CompileError, translate
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = sorted(str(path.relative_to(ROOT)) for folder in ("envs", "envs/core", "puffer_min") for path in (ROOT / folder).glob("*.pyx"))
+SOURCES = [str(path) for path in compile_settings.sources()]
 ASKS = re.compile(r"__Pyx_ErrOccurredWithGIL|PyErr_Occurred|__Pyx_WriteUnraisable|PyGILState_Ensure|__PYX_ERR|PyErr_Set\w+|PyErr_Format")
 
 

@@ -6,8 +6,8 @@ same. The runs of more than a few seconds are marked long.
 
 import pytest
 
-from puffer_min.sweep import last_score
-from puffer_min.training import train
+from puffer_min.commands.sweep import last_score
+from puffer_min.commands.train import train
 
 QUICK = [                   # environment, its settings, settings of the learner, score at random, score to reach
     ("bandit", {}, {"total_steps": 600_000}, 0.25, 0.95),

@@ -10,11 +10,11 @@ from gymnasium import spaces
 from test_ppo import SMALL, Drift, curve, exact_and_alone, run  # noqa: F401
 
 import puffer_min
-from puffer_min.config import settings_for
-from puffer_min.overlap import OverlappedPPO
-from puffer_min.ppo import PPO, NotFinite
-from puffer_min.stages import STAGES
-from puffer_min.training import train
+from puffer_min.learner.config import settings_for
+from puffer_min.learner.overlap import OverlappedPPO
+from puffer_min.learner.ppo import PPO, NotFinite
+from puffer_min.clock import STAGES
+from puffer_min.commands.train import train
 
 
 def learner(env=None, seed=0, **settings):

@@ -9,7 +9,7 @@ from pettingzoo.test import parallel_api_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
 import puffer_min
-from puffer_min.pettingzoo_env import PettingZooEnv
+from puffer_min.emulation.pettingzoo_env import PettingZooEnv
 from puffer_min.vector import make_vec
 
 

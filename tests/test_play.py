@@ -19,8 +19,8 @@ import pytest
 
 import envs
 import puffer_min
-from puffer_min import play
-from puffer_min.game import Game
+from puffer_min.commands import play
+from puffer_min.commands.game import Game
 
 PLAY = [sys.executable, "-m", "puffer_min", "play"]
 
@@ -124,7 +124,7 @@ def test_a_signal_gives_the_terminal_back(number):
 BROKEN = """
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from puffer_min.env import PufferEnv
+from puffer_min.env.puffer_env import PufferEnv
 
 class Broken(PufferEnv):
     keys = {"ArrowUp": 0}

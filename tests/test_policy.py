@@ -7,10 +7,12 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
-from puffer_min import encoders, lstm_cell, sparse_layer
-from puffer_min.encoders import make_encoder, scale_of
-from puffer_min.lstm import LSTM, Unroll, cell
-from puffer_min.policy import Actor, Policy, RandomPolicy
+from puffer_min.learner import encoders
+from puffer_min.learner.kernels import lstm_cell
+from puffer_min.learner.kernels import sparse_layer
+from puffer_min.learner.encoders import make_encoder, scale_of
+from puffer_min.learner.lstm import LSTM, Unroll, cell
+from puffer_min.learner.policy import Actor, Policy, RandomPolicy
 
 
 def policy_for(observation_space=spaces.Box(0, 2, (9,), np.uint8), action_space=spaces.Discrete(5), seed=0, **settings):

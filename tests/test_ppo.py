@@ -12,16 +12,16 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
-from puffer_min import training
-from puffer_min.adam import Adam
-from puffer_min.buffer import Minibatch
-from puffer_min.config import Config, settings_for
-from puffer_min.defaults import DEFAULTS, ENVIRONMENT, TRAINING
-from puffer_min.env import PufferEnv
-from puffer_min.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
-from puffer_min.sampling import distribution_of
-from puffer_min.stages import STAGES
-from puffer_min.training import name_of, train
+from puffer_min.commands import train as training
+from puffer_min.learner.adam import Adam
+from puffer_min.learner.buffer import Minibatch
+from puffer_min.learner.config import Config, settings_for
+from puffer_min.learner.presets import DEFAULTS, ENVIRONMENT, TRAINING
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
+from puffer_min.learner.distributions import distribution_of
+from puffer_min.clock import STAGES
+from puffer_min.commands.train import name_of, train
 from puffer_min.vector import make_vec
 
 

@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Discrete
 from test_vec_plan import measured
 from vectorizer_environments import Counter, Walk
 
-from puffer_min import process_trial
-from puffer_min.process_trial import plan_for_processes
+from puffer_min.vector import process_trial
+from puffer_min.vector.process_trial import plan_for_processes
 from puffer_min.vector import WorkerDied, make_vec
 
 

@@ -8,8 +8,9 @@ from scipy import stats
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
-from puffer_min import categorical_kernel, sampling
-from puffer_min.sampling import LogProbAndEntropy, distribution_of, draw, draw_index
+from puffer_min.learner.kernels import categorical as categorical_kernel
+from puffer_min.learner import distributions as sampling
+from puffer_min.learner.distributions import LogProbAndEntropy, distribution_of, draw, draw_index
 
 
 def generator(seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import envs
-from puffer_min.check import check_environment
+from puffer_min.commands.check import check_environment
 
 TASKS = ("bandit", "memory", "password", "stochastic")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
-from puffer_min.statistics import (
+from puffer_min.course.statistics import (
     bootstrap,
     interval,
     iqm,

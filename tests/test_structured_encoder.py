@@ -8,10 +8,10 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from random_spaces import random_space
 
 import puffer_min
-from puffer_min.emulation import Layout
-from puffer_min.env import PufferEnv
-from puffer_min.space_record import pack_space, unpack_space
-from puffer_min.structured_encoder import Structured, encoder_for
+from puffer_min.emulation.observations import Layout
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.learner.space_record import pack_space, unpack_space
+from puffer_min.learner.structured_encoder import Structured, encoder_for
 
 
 class Locks(gymnasium.Env):

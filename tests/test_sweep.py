@@ -11,8 +11,8 @@ optuna = pytest.importorskip("optuna")
 
 import puffer_min  # noqa: E402
 from puffer_min.__main__ import main  # noqa: E402
-from puffer_min.config import settings_for  # noqa: E402
-from puffer_min.sweep import SweepError, finished, last_score, parse, run_sweep, settings_of, write_report  # noqa: E402
+from puffer_min.learner.config import settings_for  # noqa: E402
+from puffer_min.commands.sweep import SweepError, finished, last_score, parse, run_sweep, settings_of, write_report  # noqa: E402
 
 TINY = {"num_envs": 32, "horizon": 8, "total_steps": 512, "torch_threads": 1, "minibatch_size": 128}
 SEARCH = {"learning_rate": "1e-3:1e-2:log", "gamma": "0.9:0.99:log", "update_epochs": "1,2"}
@@ -49,7 +49,7 @@ def test_a_sweep_goes_on_where_it_stopped_and_ends_at_once_when_it_is_done(tmp_p
 
 
 def test_two_processes_share_one_study(tmp_path):
-    script = f"from puffer_min.sweep import run_sweep; run_sweep('squared', trials=6, search={SEARCH}, out={str(tmp_path)!r}, **{TINY})"
+    script = f"from puffer_min.commands.sweep import run_sweep; run_sweep('squared', trials=6, search={SEARCH}, out={str(tmp_path)!r}, **{TINY})"
     processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert all(process.returncode == 0 for process in processes)
@@ -88,7 +88,7 @@ def test_the_pictures_are_pictures_and_importance_finds_what_decides(tmp_path):
     written = write_report(study, tmp_path)
     assert {path.name for path in written} == {"front.json", "pareto.png", "importance.png"}
     assert all(path.read_bytes()[:4] == b"\x89PNG" and path.stat().st_size > 8_000 for path in written[1:])
-    from puffer_min.sweep import importance
+    from puffer_min.commands.sweep import importance
     shares = importance(study)
     assert max(shares, key=shares.get) == "learning_rate" and shares["learning_rate"] > 0.5
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from vectorizer_environments import Counter, Walk
 
-from puffer_min import cores
-from puffer_min.plan import LEAST_STEPS, Profile, choose, profile
+from puffer_min.vector import cores
+from puffer_min.vector.plan import LEAST_STEPS, Profile, choose, profile
 from puffer_min.vector import make_vec
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import envs
-from puffer_min.thread_pool import ThreadPool
+from puffer_min.vector.pool import ThreadPool
 from puffer_min.vector import make_vec
 
 

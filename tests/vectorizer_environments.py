@@ -10,7 +10,7 @@ import time
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from puffer_min.env import PufferEnv
+from puffer_min.env.puffer_env import PufferEnv
 
 ISOLATED = {"process": {"isolate": True}, "thread": {}}         # else what is cheap is stepped here, and what is native by threads
 

@@ -216,7 +216,7 @@ def compile_sources(debug):
     settings = runpy.run_path(str(ROOT / "envs" / "core" / "compile_settings.py"))
     configuration = hash_of(ROOT / "setup.py", ROOT / "envs" / "core" / "compile_settings.py", LOCK, sys.version, platform.machine(),
                             shlex.join(find_compiler()), os.environ.get("PUFFER_MARCH"))
-    sources = sorted(p.relative_to(ROOT) for folder in ("envs/core", "envs", "puffer_min") for p in (ROOT / folder).glob("*.pyx"))
+    sources = settings["sources"]()
     stale = [source for source in sources if not is_fresh(source, settings)] if read_stamps().get(build) == configuration else sources
     if stale:
         environment = {**os.environ, "CC": shlex.join(require_compiler()), "CYTHON_FORCE_REGEN": "1",

@@ -11,9 +11,11 @@ compiler knows) replaces the default `native` when the build must run on other m
 """
 
 import hashlib
+import importlib.util
 import os
 import platform
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,14 +82,33 @@ def openmp_args(source) -> list[str]:
     return ["-fopenmp"] if sys.platform == "linux" and "cython.parallel" in (ROOT / source).read_text() else []
 
 
+def sources() -> list[Path]:
+    """Every `.pyx` of the project, relative to ROOT: the folders are the list."""
+    return sorted(path.relative_to(ROOT) for folder in ("envs", "puffer_min") for path in (ROOT / folder).rglob("*.pyx"))
+
+
+class BuildFinder:
+    """Finds the extensions of another build than the release: `build/debug/envs/snake.so` before `envs/snake.so`."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        """The spec of extension `name` in this process's build, or None: then Python looks where it always does."""
+        if not name.startswith(("envs.", "puffer_min.")):
+            return None
+        file = ROOT / "build" / build_name() / (name.replace(".", "/") + sysconfig.get_config_var("EXT_SUFFIX"))
+        return importlib.util.spec_from_file_location(name, file) if file.exists() else None
+
+
 def source_hash(module: str) -> str:
-    """Hash of what an extension is compiled from: its own `.pyx` and `.pxd`, its parts `NAME_*.pxd`, and the `.pxd` files of the base.
+    """Hash of what an extension is compiled from: its own `.pyx` and `.pxd`, its parts `NAME_*.pxd` (in
+    `puffer_min`: every `.pxd` beside it), and the `.pxd` files of the base.
 
     `setup.py` writes them to `.manifest-<build>.json`, and a module whose hash has changed is refused when it is used. Hashes,
     not time stamps: a checkout, a copy or an unpacked wheel changes the times and not the sources.
     """
     source = ROOT / (module.replace(".", "/") + ".pyx")
-    files = {source, *(ROOT / "envs" / "core").glob("*.pxd"), *source.parent.glob(f"{source.stem}_*.pxd")} | {p for p in [source.with_suffix(".pxd")] if p.exists()}
+    parts = source.parent.glob(f"{source.stem}_*.pxd" if module.startswith("envs.") else "*.pxd")
+    files = {source, *(ROOT / "envs" / "core").glob("*.pxd"), *parts} | {p for p in [source.with_suffix(".pxd")] if p.exists()}
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
@@ -108,3 +129,7 @@ def _processor() -> list[str]:
 
 def _sanitizers() -> list[str]:
     return ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+if build_name() != "release" and BuildFinder not in sys.meta_path and __name__ == "envs.core.compile_settings":
+    sys.meta_path.insert(0, BuildFinder)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from puffer_min.check import check_environment
+from puffer_min.commands.check import check_environment
 from puffer_min.course.annotate import Annotation, annotate
 from puffer_min.course.build import made_by
 from puffer_min.course.check import CheckFailed

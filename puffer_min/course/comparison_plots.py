@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from puffer_min.course.plots import COLOURS, blank, in_style, legend_below, plain_ticks
-from puffer_min.statistics import Interval, interval, iqm, performance_profile
+from puffer_min.course.statistics import Interval, interval, iqm, performance_profile
 
 
 def draw_interval(axes, found: Interval, height: float, colour: str) -> None:

@@ -25,7 +25,7 @@ import traitlets
 from matplotlib import colormaps
 
 import envs
-from puffer_min.game import CONTROLLERS, Game
+from puffer_min.commands.game import CONTROLLERS, Game
 
 SIDE = 440                      # pixels: small pictures are enlarged by a whole number up to this side
 SLOWEST, FASTEST = 2, 60        # frames a second

@@ -1,6 +1,6 @@
 """A simulation of a vectorizer on any number of cores, fed with costs measured on this machine.
 
-Workers take turns with the caller as in puffer_min/vectorizer.py: a worker steps its environments one after the other, the caller
+Workers take turns with the caller as in puffer_min/vector/turns.py: a worker steps its environments one after the other, the caller
 receives the `batch_workers` workers that finish first, thinks (hand-off and policy), and sends them on. Everyone who has something to
 do needs a core; there are `num_cores`, and who finds none queues. A discrete-event simulation: time jumps from one end of a piece of
 work to the next, so an hour on 128 cores takes as long to simulate as it has events.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_min import statistics
+from puffer_min.course import statistics
 from puffer_min.course.check import register
 from puffer_min.course.claims import expect, holds, same_values
 from puffer_min.course.comparison_plots import pareto_front

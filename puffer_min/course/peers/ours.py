@@ -1,11 +1,11 @@
 """This course's learner on the terms: its own loop, and two networks with tanh instead of one with ReLU, as the others have them."""
 
 from puffer_min import PPO, Config, Policy, make_vec
-from puffer_min.adam import Adam
-from puffer_min.batch import PythonBatch
+from puffer_min.learner.adam import Adam
+from puffer_min.vector.serial import PythonBatch
 from puffer_min.course.peers.terms import network
-from puffer_min.ppo import flatten_parameters
-from puffer_min.sampling import Categorical
+from puffer_min.learner.ppo import flatten_parameters
+from puffer_min.learner.distributions import Categorical
 
 
 class TwoNetworks(Policy):

@@ -21,7 +21,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_min.course.torch_simulator.crossing import ACTIONS, EGO, EPISODE, OTHER, OTHERS, ROAD, SLOTS, THING, Crossing
 from puffer_min.course.torch_simulator.scenes import write_scenes
-from puffer_min.env import PufferEnv
+from puffer_min.env.puffer_env import PufferEnv
 
 KINDS = 3
 REACH = 100.0                               # metres; a car drives at most 120 m an episode, and what is farther looks as far

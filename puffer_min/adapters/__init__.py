@@ -1,1 +1,0 @@
-"""Adapters out: a vectorizer with the face that another library's trainer expects."""

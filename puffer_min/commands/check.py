@@ -1,0 +1,161 @@
+"""`check_environment`: does an environment keep the contract? One line for each check, on the reader's own environment as well.
+
+    python -m puffer_min check cartpole                         a native environment
+    python -m puffer_min check my_env.py:MyEnv --set size=7     a class of one's own, with a setting
+
+    report = check_environment(MyEnv)
+    assert report.ok, report
+"""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import envs
+from puffer_min.env.contract import CHECKS, Doubt, Problem, Subject
+from puffer_min.vector import adapt
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check: its name, its verdict ("ok", "doubt", "problem" or "skipped") and a sentence."""
+
+    name: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the checks of `subject` gave; `ok` unless there is a problem, `print(report)` for a table."""
+
+    subject: str
+    lines: tuple[Line, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The names of the checks that failed."""
+        return tuple(line.name for line in self.lines if line.verdict == "problem")
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The names of the checks that passed but promise trouble in training."""
+        return tuple(line.name for line in self.lines if line.verdict == "doubt")
+
+    def __str__(self) -> str:
+        problems = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}"
+        doubts = f"{len(self.doubts)} doubt{'s' * (len(self.doubts) != 1)}"
+        table = [f"{line.verdict:8} {line.name:22} {line.sentence}" for line in self.lines]
+        return "\n".join([*table, f"{self.subject}: {problems}, {doubts} in {len(self.lines)} checks."])
+
+
+def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
+    """Check an environment against the contract.
+
+    environment  name of a native environment; "file.py:Name" or "module:Name" of a class or function; such a class or
+                 function itself (native, `PufferEnv`, `gymnasium.Env`); or an object, which is closed by the last check.
+    num_envs     environments of a native batch; a Python environment is checked alone.
+    steps        random steps of the play that most checks look at.
+    settings     passed on to the environment.
+
+    Raises ValueError or ImportError if there is no such environment; everything the environment does wrong is in the report.
+    """
+    name = environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
+    if isinstance(environment, str):
+        environment = load_environment(environment)
+    make = None
+    try:
+        if isinstance(environment, type) or not hasattr(environment, "step"):
+            make = _maker(environment, seed, settings)
+            env = make(num_envs)
+        elif hasattr(environment, "native"):
+            env = environment
+        else:
+            env = adapt(environment)
+    except Exception as error:
+        return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))
+    lines = [Line("construction", "ok", repr(env))]
+    subject, unsound = Subject(env, make, steps=steps, seed=seed), set()
+    for check_name, (check, needs) in CHECKS.items():
+        because = [needed for needed in needs if needed in unsound]
+        if because:
+            verdict, sentence = "skipped", f"see {because[0]}"
+        else:
+            try:
+                verdict, sentence = "ok", check(subject)
+            except Doubt as doubt:
+                verdict, sentence = "doubt", str(doubt)
+            except Problem as problem:
+                verdict, sentence = "problem", str(problem)
+            except Exception as error:
+                verdict, sentence = "problem", f"raised {type(error).__name__}: {error}"
+        if verdict in ("problem", "skipped"):
+            unsound.add(check_name)
+        lines.append(Line(check_name, verdict, sentence))
+    return Report(name, tuple(lines))
+
+
+def load_environment(name):
+    """The class or function that `name` stands for: a native environment, "file.py:Name" or "package.module:Name"."""
+    where, _, thing = name.rpartition(":")
+    if not where:
+        return envs.load(name)
+    if where.endswith(".py"):
+        if not Path(where).is_file():
+            raise ValueError(f"there is no file {where}; expected file.py:Name")
+        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(where)
+    if not hasattr(module, thing):
+        offered = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
+        raise ValueError(f"{where} has no {thing}; it has {', '.join(offered) or 'nothing to make an environment with'}")
+    return getattr(module, thing)
+
+
+def _maker(environment, seed, settings):
+    """A function of num_envs that makes the environment."""
+    if getattr(environment, "native", False):
+        return lambda num_envs: environment(num_envs, seed=seed, **settings)
+    return lambda num_envs: adapt(environment(**settings))
+
+
+def add_arguments(parser):
+    """The arguments of `python -m puffer_min check`."""
+    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("--num-envs", type=int, default=8, help="environments of a native batch (8)")
+    parser.add_argument("--steps", type=int, default=1000, help="random steps of the play that most checks look at (1000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment, may be repeated")
+
+
+def run(args) -> int:
+    """Print the report; returns 0, 1 if there is a problem, 2 if there is no such environment."""
+    try:
+        settings = dict(setting(text) for text in args.set)
+        report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed, **settings)
+    except (ValueError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(report)
+    print("Nothing was written to disk.")
+    return 0 if report.ok else 1
+
+
+def setting(text):
+    """(name, value) of "name=value"; the value is a Python literal, or else the text itself."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text} given, expected NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

@@ -1,0 +1,198 @@
+"""The dashboard: what a run is doing, drawn again after an update but at most three times a second:
+a picture costs some 10 ms.
+
+`make_dashboard("terminal" | "notebook" | None | function)` gives an object that is called with the dict of each update and closed
+at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead.
+"""
+
+import io
+import sys
+import time
+from collections import deque
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from puffer_min.clock import STAGES
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "grad_norm", "learning_rate")
+EPISODE = ("score", "episode_return", "episode_length")
+NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "waiting", "epochs", *LOSSES}
+
+
+def make_dashboard(kind, env_name, config):
+    """A dashboard of the given kind. Raises ValueError if there is no such kind."""
+    if kind is None or callable(kind):
+        return Plain(kind)
+    if kind == "terminal":
+        return TerminalDashboard(env_name)
+    if kind == "notebook":
+        return NotebookDashboard(env_name)
+    raise ValueError(f"dashboard={kind!r} given, expected \"terminal\", \"notebook\", a function of one dict, or None")
+
+
+class Plain:
+    """A function, or nothing, in the place of a dashboard."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, update):
+        if self.function is not None:
+            self.function(update)
+
+    def close(self):
+        if hasattr(self.function, "close"):
+            self.function.close()
+
+
+def sparkline(values, width: int = 40) -> str:
+    """The last values as a row of blocks, each character the mean of its share of them; "" without any."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return ""
+    count = min(width, len(values))
+    groups = [values[i * len(values) // count:(i + 1) * len(values) // count] for i in range(count)]
+    means = [sum(group) / len(group) for group in groups]
+    low, high = min(means), max(means)
+    return "".join(BLOCKS[int((mean - low) / (high - low) * (len(BLOCKS) - 1) + 0.5) if high > low else 0] for mean in means)
+
+
+def in_words(seconds: float) -> str:
+    """4 s, 3 min 20 s, 2 h 5 min."""
+    seconds = int(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min {seconds % 60} s" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def number(value) -> str:
+    """A number in at most eight characters; a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+class Panels:
+    """The picture of a run, from the updates it has been given."""
+
+    def __init__(self, env_name: str, curve: int = 600):
+        self.env_name = env_name
+        self.curves = {name: deque(maxlen=curve) for name in ("sps_now", *EPISODE, "entropy")}
+        self.last = None
+
+    def add(self, update: dict) -> None:
+        self.last = update
+        for name, curve in self.curves.items():
+            curve.append(update.get(name))
+
+    def draw(self, width: int = 100):
+        """A rich renderable of the last update, for `width` columns: 80 or more."""
+        last = self.last
+        left = (last["total_steps"] - last["step"]) / last["sps"]
+        head = Table.grid(expand=True)
+        head.add_row(Text(f"{last['step']:,} of {last['total_steps']:,} steps", style="bold"),
+                     Text(f"{last['sps']:,.0f} steps/s", style="bold cyan", justify="center"),
+                     Text(f"{in_words(last['seconds'])}, {in_words(max(0, left))} left", justify="right"))
+        body = Table.grid(padding=(0, 2 if width < 100 else 4))
+        body.add_row(self._stages(bars=width >= 100), self._losses(), self._episodes())
+        curves = Table.grid(padding=(0, 2))
+        for name, curve in self.curves.items():
+            line = sparkline(curve, width - 34)
+            if line:
+                curves.add_row(Text(name, style="dim"), Text(line, style="green"), number(curve[-1]))
+        bar = ProgressBar(total=last["total_steps"], completed=min(last["step"], last["total_steps"]))
+        return Panel(Group(head, bar, Text(), body, Text(), curves), title=f"puffer_min: {self.env_name}", border_style="cyan")
+
+    def _stages(self, bars):
+        table = Table("stage", "share", box=None, padding=(0, 1, 0, 0))
+        for stage in STAGES:
+            share = self.last["stages"][stage]
+            table.add_row(stage, f"{share:5.1%}" + f" {'█' * round(share * 12):12}" * bars)
+        return table
+
+    def _losses(self):
+        table = Table("loss", "", box=None, padding=(0, 1, 0, 0))
+        for name in LOSSES:
+            table.add_row(name, number(self.last.get(name)))
+        return table
+
+    def _episodes(self):
+        table = Table("episodes", "", box=None, padding=(0, 1, 0, 0))
+        own = [name for name in self.last if name not in NOT_EPISODE]
+        for name in sorted(own, key=lambda name: (name not in ("episodes", *EPISODE), name))[:9]:
+            table.add_row(name, number(self.last[name]))
+        return table
+
+
+class TerminalDashboard:
+    """Draws in place in a terminal; without one, prints a line every `interval` seconds and at the end."""
+
+    def __init__(self, env_name: str, *, console: Console | None = None, interval: float = 5.0, frames_per_second: float = 3.0):
+        self.console = console or Console(file=sys.stderr)
+        self.panels = Panels(env_name)
+        self.pause = 1 / frames_per_second if self.console.is_terminal else interval
+        self.due, self.live, self.shown = 0.0, None, True
+
+    def __call__(self, update):
+        self.panels.add(update)
+        self.shown = False
+        if time.monotonic() >= self.due:
+            self.show()
+
+    def show(self):
+        self.shown = True
+        if self.console.is_terminal:
+            if self.live is None:
+                self.live = Live(console=self.console, auto_refresh=False)
+                self.live.start()
+            self.live.update(self.panels.draw(self.console.width), refresh=True)
+        else:
+            last = self.panels.last
+            self.console.print(f"{in_words(last['seconds'])}: {last['step']:,} of {last['total_steps']:,} steps, "
+                               f"{last['sps']:,.0f} steps/s, score {number(last.get('score'))}, "
+                               f"return {number(last.get('episode_return'))}, length {number(last.get('episode_length'))}",
+                               highlight=False, soft_wrap=True)
+        self.due = time.monotonic() + self.pause
+
+    def close(self):
+        """The last state stays on the screen."""
+        if not self.shown:
+            self.show()
+        if self.live is not None:
+            self.live.stop()
+
+
+class NotebookDashboard:
+    """The same picture in a notebook's output, as text in a fixed-width font, replaced in place."""
+
+    def __init__(self, env_name: str, frames_per_second: float = 3.0):
+        from IPython.display import display         # only in a notebook; the library does not need IPython
+
+        self.panels, self.pause = Panels(env_name), 1 / frames_per_second
+        self.due, self.shown, self.handle = 0.0, True, display({"text/plain": "training begins"}, raw=True, display_id=True)
+
+    def __call__(self, update):
+        self.panels.add(update)
+        self.shown = False
+        if time.monotonic() >= self.due:
+            self.show()
+
+    def show(self):
+        self.shown = True
+        console = Console(width=100, record=True, file=io.StringIO(), force_jupyter=False)
+        console.print(self.panels.draw())
+        text = console.export_text(clear=False)
+        page = console.export_html(inline_styles=True, code_format="<pre style=\"line-height:1.2;font-family:monospace\">{code}</pre>")
+        self.handle.update({"text/html": page, "text/plain": text}, raw=True)
+        self.due = time.monotonic() + self.pause
+
+    def close(self):
+        """The last state stays in the output."""
+        if not self.shown:
+            self.show()

@@ -1,0 +1,106 @@
+"""`evaluate`: what a policy is worth, from whole episodes.
+
+    report = puffer_min.evaluate("snake", puffer_min.load_policy("snake.pt"), episodes=200)
+    python -m puffer_min eval snake --checkpoint snake.pt --episodes 200
+"""
+
+import math
+
+import numpy as np
+
+from puffer_min.commands.check import load_environment, setting
+from puffer_min.learner.checkpoint import read_checkpoint, policy_from, require_same_environment
+from puffer_min.learner.episodes import EpisodeStatistics
+from puffer_min.learner.policy import Actor
+from puffer_min.commands.train import name_of
+from puffer_min.vector import make_vec
+
+MAX_AGENTS = 128
+
+
+def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: dict | None = None) -> dict:
+    """Play until there are `episodes` whole episodes; returns their number, the means and deviations of return and length, and the score.
+
+    env      name of a native environment, a callable that makes one, or an environment or vectorizer, which stays open
+    policy   object with act(observations) -> actions; reset() and observe_ends(ends) are called if it has them
+
+    Every agent plays the same number of episodes, so there may be a few more than asked for: counting those that finish first
+    would favour short ones. `score` and the environment's own metrics are means of its log, which also holds what agents played while
+    others finished.
+    """
+    made = isinstance(env, str | type) or not hasattr(env, "step")
+    if made:
+        env = _sized(env, episodes, seed, env_settings or {})
+    try:
+        return _play(env, policy, math.ceil(episodes / env.num_agents), seed)
+    finally:
+        if made:
+            env.close()
+
+
+def _sized(env, episodes, seed, settings):
+    """A vectorizer of so many environments that each agent plays a few episodes."""
+    vec = make_vec(env, num_envs=1, seed=seed, report_interval=0, **settings)
+    num_envs = max(1, min(episodes, MAX_AGENTS) // vec.num_agents)
+    if num_envs > 1:
+        vec.close()
+        vec = make_vec(env, num_envs=num_envs, seed=seed, report_interval=0, **settings)
+    return vec
+
+
+def _play(env, policy, quota, seed):
+    observations, _ = env.reset(seed)
+    if hasattr(policy, "reset"):
+        policy.reset()
+    log = EpisodeStatistics(env)
+    returns, lengths = np.zeros(env.num_agents), np.zeros(env.num_agents, int)
+    played, seen = np.zeros(env.num_agents, int), np.zeros(env.num_agents, bool)
+    finished = []
+    while not seen.any() or (played[seen] < quota).any():       # slots that never hold an agent are not waited for
+        living = env.masks.copy()
+        seen |= living
+        observations, rewards, terminals, truncations, infos = env.step(policy.act(observations))
+        log.add(infos)
+        returns += rewards * living
+        lengths += living
+        ends = terminals | truncations
+        if ends.any():
+            counted = ends & (played < quota)
+            finished += zip(returns[counted], lengths[counted])
+            played += ends
+            returns[ends], lengths[ends] = 0, 0
+        if hasattr(policy, "observe_ends"):
+            policy.observe_ends(ends)
+    finished = np.array(finished)
+    means, deviations = finished.mean(0), finished.std(0)
+    return log.report() | {"episodes": len(finished), "episode_return": means[0], "episode_return_deviation": deviations[0],
+                           "episode_length": means[1], "episode_length_deviation": deviations[1]}
+
+
+# ---------------------------------------------------------------------- the command line
+
+def add_arguments(parser) -> None:
+    """The arguments of `python -m puffer_min eval`."""
+    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("--checkpoint", required=True, metavar="FILE")
+    parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--greedy", action="store_true", help="always the most probable action; otherwise actions are drawn")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment")
+
+
+def run(args) -> int:
+    """Play and print; nothing is written."""
+    contents = read_checkpoint(args.checkpoint)
+    make_env = load_environment(args.environment) if ":" in args.environment else args.environment
+    if isinstance(make_env, str):
+        require_same_environment(contents, args.checkpoint, None, make_env)     # before the checkpoint's settings go to another environment
+    settings = contents["env_settings"] | dict(setting(text) for text in args.set)
+    env = _sized(make_env, args.episodes, args.seed, settings)
+    with env:
+        require_same_environment(contents, args.checkpoint, env, name_of(env))
+        report = evaluate(env, Actor(policy_from(contents), seed=args.seed, greedy=args.greedy), episodes=args.episodes, seed=args.seed)
+    for name, value in report.items():
+        print(f"{name:26} {value:.4g}" if isinstance(value, float) else f"{name:26} {value}")
+    print(f"Played {report['episodes']} episodes of {args.environment} with {args.checkpoint}. Nothing was written to disk.")
+    return 0

@@ -1,0 +1,149 @@
+"""`Game`: one agent of a batch in the hands of a person, of a policy or of chance, one step at a time.
+
+The notebook's `Player` and the terminal's `python -m puffer_min play` are two faces of this one class. It steps the whole
+batch, shows the environment in which its agent lives, and counts what a player wants to read: steps, reward, return,
+length, episodes.
+
+    game = Game(envs.make("snake"), policy, agent=0)
+    game.step("ArrowUp")            # a browser key name, or None where nothing is pressed
+    game.frame()                    # RGB array
+
+Environments reset themselves inside `step`, so the picture after an episode's last step already shows the next episode;
+`game.ended` is True on exactly that step and `game.last_return`, `game.last_length` hold what the episode came to.
+"""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.env.random_play import random_actions
+
+CONTROLLERS = ("human", "policy", "random")
+SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
+"""The hand that does not reach the arrows: an environment that answers to the arrows answers to these letters too."""
+
+
+def key_actions(env) -> dict:
+    """Browser key name -> action: the environment's own keys, w a s d beside the arrows, digits where it names no keys."""
+    keys = dict(getattr(env, "keys", None) or {})
+    if not keys and isinstance(env.single_action_space, spaces.Discrete):
+        return {str(action): action for action in range(min(10, int(env.single_action_space.n)))}
+    return keys | {second: keys[key] for key, second in SECOND_KEYS.items() if key in keys and second not in keys}
+
+
+class Game:
+    """Plays `env`, stepping the whole batch; agent `agent` is the one that is watched and, if a person plays, driven.
+
+    env         an environment of `envs.make`, a `PufferEnv`, or a Gymnasium environment with render_mode="rgb_array"; it is reset
+                at once and belongs to the game from then on
+    policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or a plain function of that
+                kind; `reset()` and `observe_ends(ends)` are called where it has them. None: there is none to take over.
+    agent       row of the agent that is watched, 0 <= agent < env.num_agents; its environment is the one that is drawn
+    seed        of the first reset and of the random actions
+    controller  who drives: "human", "policy" or "random"; by default the policy if there is one, else a person, else chance
+
+    The agents that nobody drives follow the policy if there is one and act at random otherwise; "random" is for all agents.
+    """
+
+    def __init__(self, env, policy=None, *, agent: int = 0, seed: int = 0, controller: str | None = None):
+        if isinstance(env, gymnasium.Env):
+            env = GymnasiumEnv(env)
+        missing = [name for name in ("num_agents", "single_action_space", "actions", "step", "render") if not hasattr(env, name)]
+        if missing:
+            raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: "
+                            f"give an environment of envs.make(...) or a puffer_min.PufferEnv")
+        if not 0 <= agent < env.num_agents:
+            raise ValueError(f"agent={agent} given, expected a row from 0 to {env.num_agents - 1}, "
+                             f"for the environment has {env.num_agents} agents")
+        if policy is not None and not callable(getattr(policy, "act", policy)):
+            raise TypeError(f"policy: given {type(policy).__name__}, expected an object with act(observations) -> actions")
+        self.env, self.policy, self.agent = env, policy, agent
+        self.index = agent // getattr(env, "agents_per_env", env.num_agents)
+        self.keys = key_actions(env)
+        self.random = np.random.default_rng(seed)
+        self.controller = controller or ("policy" if policy is not None else "human" if self.keys else "random")
+        self.take_over(self.controller)
+        self.restart(seed)
+
+    def take_over(self, controller: str) -> None:
+        """From the next step on `controller` drives: "human", "policy" or "random". Raises ValueError if there is no such driver."""
+        if controller not in CONTROLLERS:
+            raise ValueError(f"controller={controller!r} given, expected one of {', '.join(CONTROLLERS)}")
+        if controller == "policy" and self.policy is None:
+            raise ValueError("there is no policy to take over: give one, as in Player(env, policy)")
+        if controller == "human" and not self.keys:
+            raise ValueError(f"{type(self.env).__name__} names no keys, so nobody can play it by hand; "
+                             f"set its `keys` to a dict of key name -> action")
+        self.controller = controller
+
+    def restart(self, seed: int | None = None) -> None:
+        """A new game, counters at zero. Without a seed the environment's random streams go on from where they are."""
+        self.observations, _ = self.env.reset() if seed is None else self.env.reset(seed=seed)
+        if hasattr(self.policy, "reset"):
+            self.policy.reset()
+        self.steps = self.episodes = self.episode_length = self.last_length = 0
+        self.reward = self.episode_return = self.last_return = 0.0
+        self.ended, self.action = False, None
+
+    def step(self, key: str | None = None) -> None:
+        """Step the whole batch once; `key` is what a person holds down, None for nothing. A key that means nothing is nothing."""
+        env = self.env
+        if self.policy is not None:                      # asked even while a person drives: its memory stays with the game
+            proposed = getattr(self.policy, "act", self.policy)(self.observations)
+        if self.policy is None or self.controller == "random":
+            proposed = random_actions(env, self.random)
+        actions = np.array(proposed, env.actions.dtype)
+        if actions.shape != env.actions.shape:
+            raise ValueError(f"the policy gave actions of shape {actions.shape}, expected {env.actions.shape}, one row for each agent")
+        if self.controller == "human":
+            actions[self.agent] = self.human_action(key)
+        self.action = actions[self.agent].copy()
+        self.observations, rewards, terminals, truncations, _ = env.step(actions)
+        if hasattr(self.policy, "observe_ends"):
+            self.policy.observe_ends(terminals | truncations)
+        if self.ended:
+            self.episode_return, self.episode_length = 0.0, 0
+        self.reward = float(rewards[self.agent])
+        self.steps += 1
+        self.episode_return += self.reward
+        self.episode_length += 1
+        self.ended = bool(terminals[self.agent] or truncations[self.agent])
+        if self.ended:
+            self.episodes += 1
+            self.last_return, self.last_length = self.episode_return, self.episode_length
+
+    def human_action(self, key: str | None):
+        """The action of a key; without one the environment's idle action, and where that is None the last action again."""
+        if key in self.keys:
+            return self.keys[key]
+        idle = getattr(self.env, "idle_action", 0)
+        if idle is not None:
+            return idle
+        return 0 if self.action is None else self.action
+
+    def frame(self) -> np.ndarray:
+        """RGB picture (height, width, 3) uint8 of the agent's environment, as `render` draws it."""
+        image = self.env.render(self.index) if self.index else self.env.render()
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise TypeError(f"render() gave {image.dtype} {image.shape}, expected uint8 (height, width, 3)")
+        return image
+
+    def describe(self, action) -> str:
+        """An action in words: its name where the environment names its actions, its numbers otherwise, "-" for None."""
+        if action is None:
+            return "-"
+        names = getattr(self.env, "action_names", ())
+        if isinstance(self.env.single_action_space, spaces.Discrete) and int(action) < len(names):
+            return str(names[int(action)])
+        return " ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in np.ravel(action).tolist())
+
+    def legend(self) -> list[tuple[list[str], str]]:
+        """(keys, action in words) for each action that has a key, in the order of `keys`: what to print under the picture."""
+        rows: dict[str, list[str]] = {}
+        for key, action in self.keys.items():
+            rows.setdefault(self.describe(action), []).append(key)
+        return [(keys, words) for words, keys in rows.items()]

@@ -1,0 +1,264 @@
+"""`python -m puffer_min play snake`: play an environment in the terminal, or watch a checkpoint play it.
+
+Two pixels make one character: the upper half block "▀" in the colour of the upper pixel on the colour of the lower one, in
+24-bit colour. The picture of `render()` is shrunk to fit the window, which may be resized at any time.
+
+A terminal reports that a key goes down, never that it comes up: a key counts for one step, and holding it repeats it.
+Whatever ends the game (q, Ctrl-C, an error, SIGTERM, a closed window) the terminal is given back as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import signal
+import sys
+import time
+
+import envs
+from puffer_min.commands.check import load_environment, setting
+from puffer_min.commands.game import Game
+
+try:
+    import termios
+    import tty
+except ImportError:                     # Windows
+    termios = tty = None
+
+import numpy as np
+
+ENTER, LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[0m\x1b[?25h\x1b[?1049l"     # other screen, no cursor; and back
+NAMES = {"A": "ArrowUp", "B": "ArrowDown", "C": "ArrowRight", "D": "ArrowLeft"}
+SYMBOLS = {"ArrowUp": "↑", "ArrowDown": "↓", "ArrowLeft": "←", "ArrowRight": "→", " ": "space"}
+KEY = re.compile(r"\x1b[\[O](?:\d+(?:;\d+)?)?([A-Za-z~])|\x1b|(.)", re.DOTALL)
+TEXT_LINES = 3
+SMALLEST = (20, 8)                      # columns, lines
+SPEEDS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60)        # steps a second
+
+
+# ---------------------------------------------------------------------- pictures
+
+def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """An RGB image resampled to (height, width): means of blocks where it gets smaller, repeated pixels where it gets larger."""
+    result = image.astype(np.float32)
+    for axis, size in enumerate((height, width)):
+        edges = np.linspace(0, image.shape[axis], size + 1).astype(int)
+        counts = np.maximum(np.diff(edges), 1).reshape([-1 if i == axis else 1 for i in range(3)])
+        result = np.add.reduceat(result, edges[:-1], axis) / counts
+    return result.round().astype(np.uint8)
+
+
+def half_blocks(image: np.ndarray, columns: int, lines: int) -> list[str]:
+    """An RGB image as at most `lines` lines of at most `columns` coloured half blocks, its proportions kept."""
+    factor = min(columns / image.shape[1], 2 * lines / image.shape[0])
+    width, height = max(1, int(image.shape[1] * factor)), max(2, int(image.shape[0] * factor) // 2 * 2)
+    rows = []
+    for upper, lower in shrink(image, height, width).reshape(height // 2, 2, width, 3):
+        text, ink, paper = [], None, None
+        for above, below in zip(map(tuple, upper.tolist()), map(tuple, lower.tolist())):
+            if above != ink:
+                text.append("\x1b[38;2;{};{};{}m".format(*above))
+            if below != paper:
+                text.append("\x1b[48;2;{};{};{}m".format(*below))
+            ink, paper = above, below
+            text.append("▀")
+        rows.append("".join(text) + "\x1b[0m")
+    return rows
+
+
+# ---------------------------------------------------------------------- the terminal
+
+class Terminal:
+    """The terminal in the game's hands, between `with` and the end of the block: keys without Enter, the other screen, no cursor."""
+
+    def __enter__(self):
+        self.input, self.output = sys.stdin.fileno(), sys.stdout
+        self.before = termios.tcgetattr(self.input)
+        self.handlers = {number: signal.signal(number, self.leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+        try:
+            tty.setcbreak(self.input)
+            settings = termios.tcgetattr(self.input)
+            settings[6][termios.VSUSP] = os.fpathconf(self.input, "PC_VDISABLE")    # no Ctrl-Z: it would leave the screen as it is
+            termios.tcsetattr(self.input, termios.TCSANOW, settings)
+            self.write(ENTER)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        try:
+            self.write(LEAVE)
+        except OSError:                                 # the window is gone
+            pass
+        try:
+            termios.tcsetattr(self.input, termios.TCSAFLUSH, self.before)
+        except termios.error:
+            pass
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def leave(self, number, frame):
+        raise SystemExit(128 + number)
+
+    def write(self, text: str) -> None:
+        self.output.write(text)
+        self.output.flush()
+
+    def keys(self, seconds: float) -> list[str]:
+        """Browser names of the keys that go down within `seconds`; returns at once when there are any."""
+        if not select.select([self.input], [], [], max(0.0, seconds))[0]:
+            return []
+        data = os.read(self.input, 1024)
+        if not data:
+            raise EOFError("the terminal was closed")
+        found = KEY.findall(data.decode(errors="ignore"))
+        return [NAMES.get(letter, "") if letter else character or "Escape" for letter, character in found]
+
+    def show(self, image: np.ndarray, text: list[str]) -> None:
+        """A picture and the lines under it."""
+        columns, lines = shutil.get_terminal_size()
+        if columns < SMALLEST[0] or lines < SMALLEST[1]:
+            picture = [f"{columns} x {lines} is too small"[:columns]]
+        else:
+            picture = half_blocks(image, columns, lines - TEXT_LINES)
+        lines = picture + [line[:columns - 1] for line in text]
+        self.write("\x1b[H" + "\r\n".join(line + "\x1b[K" for line in lines) + "\x1b[J")
+
+
+# ---------------------------------------------------------------------- the game
+
+class Session:
+    """The loop: at most `fps` steps a second, a key at a time. Keys the environment does not use steer the session."""
+
+    def __init__(self, game: Game, terminal: Terminal, fps: int):
+        self.game, self.terminal, self.fps = game, terminal, fps
+        self.paused, self.ended, self.notice, self.until = False, False, "", 0.0
+        commands = {" ": self.pause, "n": self.once, "r": game.restart, "p": self.pass_controls, "q": self.quit, "Escape": self.quit,
+                    "+": self.faster, "-": self.slower}
+        self.commands = {key: command for key, command in commands.items() if key not in game.keys}
+
+    def run(self) -> None:
+        """Until q, Esc or Ctrl-C."""
+        pressed, due = None, time.monotonic()
+        self.draw()
+        while not self.ended:
+            for key in self.terminal.keys(due - time.monotonic() if not self.paused else 3600.0):
+                if key in self.commands:
+                    self.commands[key]()
+                elif key in self.game.keys:
+                    pressed = key
+                    if self.paused:
+                        self.step(key)
+                        pressed = None
+                self.draw()
+            if self.paused:
+                due = time.monotonic()
+            elif time.monotonic() >= due:
+                self.step(pressed)
+                pressed = None
+                due = max(due + 1 / self.fps, time.monotonic())
+                self.draw()
+
+    def step(self, key: str | None) -> None:
+        game = self.game
+        game.step(key)
+        if game.ended:
+            self.notice = f"episode {game.episodes} over: return {game.last_return:g} in {game.last_length} steps"
+            self.until = time.monotonic() + 2
+
+    def pause(self) -> None:
+        self.paused = not self.paused
+
+    def once(self) -> None:
+        self.paused = True
+        self.step(None)
+
+    def pass_controls(self) -> None:
+        """From the person to the policy, or to chance where there is none; and back."""
+        if self.game.controller != "human":
+            self.game.take_over("human" if self.game.keys else "random")
+        else:
+            self.game.take_over("policy" if self.game.policy is not None else "random")
+
+    def faster(self) -> None:
+        self.fps = next((speed for speed in SPEEDS if speed > self.fps), SPEEDS[-1])
+
+    def slower(self) -> None:
+        self.fps = next((speed for speed in reversed(SPEEDS) if speed < self.fps), SPEEDS[0])
+
+    def quit(self) -> None:
+        self.ended = True
+
+    def draw(self) -> None:
+        game = self.game
+        numbers = (f"step {game.steps}  action {game.describe(game.action)}  reward {game.reward:g}  return {game.episode_return:g}  "
+                   f"length {game.episode_length}  episodes {game.episodes}")
+        who = {"human": "you play", "policy": "the policy plays", "random": "chance plays"}[game.controller]
+        state = f"{who}, {'paused' if self.paused else f'{self.fps} FPS'}"
+        legend = "  ".join("/".join(SYMBOLS.get(key, key) for key in keys) + f" {words}" for keys, words in game.legend())
+        words = {" ": "pause", "n": "step", "r": "restart", "p": "who plays", "+": "faster", "-": "slower", "q": "quit"}
+        commands = "  ".join(f"{SYMBOLS.get(key, key)} {words[key]}" for key in self.commands if key in words)
+        self.terminal.show(game.frame(), [numbers, self.notice if time.monotonic() < self.until else state, f"{legend}  |  {commands}"])
+
+
+def add_arguments(parser) -> None:
+    """The arguments of `python -m puffer_min play`."""
+    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("--checkpoint", metavar="FILE", help="let the policy of this checkpoint play; p takes over and gives back")
+    parser.add_argument("--fps", type=int, default=10, help=f"steps a second, {SPEEDS[0]} to {SPEEDS[-1]} (10)")
+    parser.add_argument("--agent", type=int, default=0, help="the agent to drive and to watch (0)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment, may be repeated")
+
+
+def make_game(args) -> Game:
+    """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError with a sentence for the user."""
+    if not SPEEDS[0] <= args.fps <= SPEEDS[-1]:
+        raise ValueError(f"--fps {args.fps} given, expected a number from {SPEEDS[0]} to {SPEEDS[-1]}")
+    settings, policy = dict(setting(text) for text in args.set), None
+    if args.checkpoint:
+        import puffer_min.learner.checkpoint as checkpoint      # brings torch, two seconds that a person who plays by hand is spared
+        from puffer_min.learner.policy import Actor
+        from puffer_min.commands.train import name_of
+
+        contents = checkpoint.read_checkpoint(args.checkpoint)
+        if contents["env_name"] == args.environment.rpartition(":")[2]:
+            settings = contents["env_settings"] | settings
+    if ":" in args.environment:
+        env = load_environment(args.environment)(**settings)
+    else:
+        env = envs.make(args.environment, seed=args.seed, **settings)
+    if args.checkpoint:
+        checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
+        policy = Actor(checkpoint.policy_from(contents), seed=args.seed)
+    game = Game(env, policy, agent=args.agent, seed=args.seed)
+    game.frame()                        # an environment that cannot be drawn says so before the screen is taken
+    return game
+
+
+def run(args) -> int:
+    """Play until q; returns 0, 2 if there is no such environment, checkpoint or terminal, 1 if the environment failed."""
+    if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("play needs a terminal for its keys and its picture, and there is none here; in a notebook use puffer_min.course.Player.",
+              file=sys.stderr)
+        return 2
+    try:
+        game = make_game(args)
+    except (ValueError, TypeError, ImportError, OSError, NotImplementedError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        with Terminal() as terminal:
+            Session(game, terminal, args.fps).run()
+    except (KeyboardInterrupt, EOFError):
+        pass
+    except Exception as error:          # the environment or the policy may fail in any way; the terminal is back by now
+        print(f"{args.environment} stopped at step {game.steps + 1}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    count, ends = game.steps, game.episodes
+    print(f"Played {args.environment} for {count} step{'s' * (count != 1)}, {ends} episode{'s' * (ends != 1)} finished. "
+          f"Nothing was written to disk.")
+    return 0

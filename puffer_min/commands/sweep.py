@@ -1,0 +1,298 @@
+"""Sweeps: many short runs with other settings each, looking for a high score at a low cost. The search is Optuna's.
+
+    python -m puffer_min sweep squared --trials 40
+    python -m puffer_min sweep squared --trials 40                                  again: goes on where it stopped, or ends at once
+    python -m puffer_min sweep snake --search learning_rate=1e-4:1e-2:log --search horizon=16,32,64 --set hidden_size=128
+    python -m puffer_min sweep snake --storage postgresql://host/sweeps             several machines share one study
+
+A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to be lowered. No single
+trial is the best then; those that no other beats in both are the Pareto front. The first trial of a study has the settings of
+presets.py, as far as the search allows them. Start the command twice and both work on one study: SQLite serves the processes of one
+machine, any other storage of Optuna's several machines.
+
+Written beside the study: pareto.png, importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from puffer_min.commands.check import load_environment, setting
+from puffer_min.learner.config import Config, require_setting, settings_for
+from puffer_min.learner.ppo import NotFinite
+from puffer_min.commands.train import name_of, split_settings, train
+
+SEARCH = {
+    "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log", "ent_coef": "1e-4:0.1:log",
+    "vf_coef": "0.02:2:log", "update_epochs": "1,2,4", "horizon": "16,32,64", "minibatch_size": "4096,8192,16384",
+}
+"""What is searched unless something is named: LOW:HIGH, LOW:HIGH:log, or A,B,C."""
+
+FROM_ONE = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")          # on a log scale their distance from 1 is what counts
+LAST_SHARE = 0.1                                                        # of the updates, over whose episodes the score is taken
+
+
+class SweepError(ValueError):
+    """A search that cannot be made; the message says why and what to give."""
+
+
+def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: str | None = None, storage: str | None = None, out=None,
+              max_seconds: float = 300, seed: int = 0, env_settings: dict | None = None, report=print, **settings):
+    """Search settings of the learner on `env`; returns the Optuna study, whose `best_trials` are the Pareto front.
+
+    trials       finished trials that the study shall have; those of earlier calls and of other processes count
+    search       name -> "LOW:HIGH", "LOW:HIGH:log" or "A,B,C" (default: SEARCH)
+    study_name   the environment's name by default; a study is a name in a storage
+    storage      any storage URL of Optuna's; by default SQLite in `out`
+    out          folder for the study and its pictures; sweeps/<study_name> by default
+    max_seconds  a trial that takes longer is given up
+    report       called with a line after each trial
+    settings     settings of Config, the same in all trials
+
+    Raises ImportError without Optuna, SweepError and TypeError for a search that cannot be made.
+    """
+    optuna = require_optuna()
+    env_name = name_of(env)
+    spaces = {name: parse(name, text) for name, text in (search or SEARCH).items() if name not in settings}
+    present = settings_for(env_name, **settings)
+    out = Path(out or f"sweeps/{study_name or env_name}")
+    out.mkdir(parents=True, exist_ok=True)
+    study = open_study(optuna, storage or f"sqlite:///{out / 'study.db'}", study_name or env_name, seed)
+
+    def objective(trial):
+        chosen = {name: space.suggest(trial) for name, space in spaces.items()}
+
+        def watch(update):
+            if update["seconds"] > max_seconds:
+                raise optuna.TrialPruned(f"longer than {max_seconds:g} s")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                result = train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder, env_settings=env_settings,
+                               **settings | chosen)
+        except (NotFinite, ValueError) as error:                        # such as sizes that do not divide
+            raise optuna.TrialPruned(str(error)) from error
+        score = last_score(result.history)
+        if score is None:
+            raise optuna.TrialPruned("no episode ended")
+        return score, result.history[-1]["seconds"]
+
+    if not study.get_trials(deepcopy=False):                            # what is to be beaten
+        known = {space.parameter: space.encode(getattr(present, name)) for name, space in spaces.items() if space.holds(getattr(present, name))}
+        study.enqueue_trial(known, skip_if_exists=True)                 # what the search does not hold is left to the sampler
+    while (done := finished(study)) < trials:
+        study.optimize(objective, n_trials=1)
+        report(line(study, done + 1, trials))
+    return study
+
+
+def require_optuna():
+    """The package, or an ImportError that says how to get it."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise ImportError("sweeps need Optuna, which is not installed: pip install optuna") from error
+    return optuna
+
+
+def open_study(optuna, storage, name, seed):
+    """The study `name` of `storage`, made if there is none. Processes that come at the same time get the same one."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # constant_liar: a trial that another process is at counts as done badly, so that two do not try the same. The seed is not the
+        # sampler's, or all processes would try the same.
+        sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
+    study = {"study_name": name, "sampler": sampler, "directions": ["maximize", "minimize"], "load_if_exists": True}
+    if not storage.startswith("sqlite:///"):
+        return optuna.create_study(storage=storage, **study)
+    with alone_in(Path(storage.removeprefix("sqlite:///")).parent):             # two that make the same tables at once fail both
+        storage = optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
+        return optuna.create_study(storage=storage, **study)
+
+
+@contextlib.contextmanager
+def alone_in(folder):
+    """Of several processes that enter this for the same folder, one at a time; nothing is written there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Space(NamedTuple):
+    """What is searched of one setting: its name with Optuna, trial -> value, whether a value lies within, value -> Optuna's number for it."""
+
+    parameter: str
+    suggest: Callable
+    holds: Callable
+    encode: Callable = lambda value: value
+
+
+def parse(name: str, text: str) -> Space:
+    """The space of the setting `name`, for "LOW:HIGH", "LOW:HIGH:log" or "A,B,C". Raises SweepError."""
+    kind = type(getattr(Config(), require_setting(name).name))
+    whole = kind is int
+    if ":" not in text:
+        choices = [setting(f"{name}={choice}")[1] for choice in text.split(",")]
+        return Space(name, lambda trial: trial.suggest_categorical(name, choices), lambda value: value in choices)
+    low, high, *log = text.split(":")
+    try:
+        low, high = (int(float(x)) if whole else float(x) for x in (low, high))
+        if not low < high or log not in ([], ["log"]) or (log and low <= 0):
+            raise ValueError
+    except ValueError:
+        raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, or A,B,C") from None
+
+    def within(value):
+        return value is not None and low <= value <= high                # None: a setting that is off, such as target_kl
+    if whole:
+        return Space(name, lambda trial: trial.suggest_int(name, low, high, log=bool(log)), within)
+    if log and name in FROM_ONE:
+        if high >= 1:
+            raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance from 1 is searched")
+        return Space(f"1-{name}", lambda trial: 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True), within, lambda value: 1 - value)
+    return Space(name, lambda trial: trial.suggest_float(name, low, high, log=bool(log)), within)
+
+
+def last_score(history) -> float | None:
+    """Mean score of the episodes of the last updates, LAST_SHARE of all; of the last that had any, if those had none."""
+    ended = [update for update in history if update["episodes"]]
+    if not ended:
+        return None
+    last = [update for update in ended if update["step"] > (1 - LAST_SHARE) * history[-1]["step"]] or ended[-1:]
+    return sum(u["episodes"] * u["score"] for u in last) / sum(u["episodes"] for u in last)
+
+
+def finished(study) -> int:
+    """Trials of the study that have ended, given up ones included."""
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def settings_of(trial) -> dict:
+    """The settings that a trial had."""
+    return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value for name, value in trial.params.items()}
+
+
+def line(study, done, trials) -> str:
+    """What is shown after a trial: its result, and the best so far."""
+    *_, last = (trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
+    result = f"score {last.values[0]:.4g} in {last.values[1]:.1f} s" if last.values else "given up"
+    best = max((trial.values for trial in study.best_trials), default=None)
+    return (f"trial {done} of {trials}: {result}; " + ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
+            for k, v in settings_of(last).items()) + (f"; best {best[0]:.4g} in {best[1]:.1f} s" if best else ""))
+
+
+# ---------------------------------------------------------------------- what is written
+
+def write_report(study, out) -> list[Path]:
+    """pareto.png, importance.png and front.json into the folder `out`; returns those that could be made."""
+    out = Path(out)
+    front = sorted(study.best_trials, key=lambda trial: trial.values[1])
+    written = [out / "front.json"]
+    written[0].write_text(json.dumps([{"score": t.values[0], "seconds": t.values[1], "trial": t.number, "settings": settings_of(t)}
+                                      for t in front], indent=1) + "\n", encoding="utf-8")
+    if front:
+        written.append(plot_front(study, front, out / "pareto.png"))
+    importances = importance(study)
+    if importances:
+        written.append(plot_importance(study, importances, out / "importance.png"))
+    return written
+
+
+def importance(study) -> dict[str, float]:
+    """Share of each setting in what decides the score; {} where there are too few trials, or all have one score."""
+    optuna = require_optuna()
+    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.values]
+    if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)            # it is of what makes its target low, and says so each time
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: -trial.values[0])
+
+
+def blank(title, x, y):
+    """A figure and its axes, drawn without any window."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg         # matplotlib belongs to the course and to sweeps only
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def plot_front(study, front, path) -> Path:
+    """Every trial by its cost and score, and the front as a line."""
+    title = f"{study.study_name}: score and cost of {finished(study)} trials"
+    figure, axes = blank(title, "seconds of training", "score of the last episodes")
+    scores, seconds = np.array([trial.values for trial in study.get_trials(deepcopy=False) if trial.values]).T
+    axes.scatter(seconds, scores, s=18, color="0.6", label="trials")
+    axes.step([t.values[1] for t in front], [t.values[0] for t in front], where="post", marker="o", color="C0", label="Pareto front")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:.2g}")
+    axes.legend(frameon=False)
+    figure.savefig(path)
+    return path
+
+
+def plot_importance(study, importances, path) -> Path:
+    """A bar for each setting, the most important on top."""
+    figure, axes = blank(f"{study.study_name}: what decides the score", "importance (PED-ANOVA, share)", "")
+    names = [name.replace("1-", "1 - ") for name in reversed(importances)]
+    axes.barh(names, list(reversed(importances.values())), color="C0")
+    figure.savefig(path)
+    return path
+
+
+# ---------------------------------------------------------------------- the command line
+
+def add_arguments(parser) -> None:
+    """The arguments of `python -m puffer_min sweep`."""
+    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("--trials", type=int, default=40, help="finished trials that the study shall have (40)")
+    parser.add_argument("--search", action="append", default=[], metavar="NAME=RANGE",
+                        help=f"a setting to search, LOW:HIGH, LOW:HIGH:log or A,B,C; by default {', '.join(SEARCH)}")
+    parser.add_argument("--study", metavar="NAME", help="name of the study (the environment's)")
+    parser.add_argument("--storage", metavar="URL", help="storage of the study (SQLite in the folder)")
+    parser.add_argument("--out", metavar="DIR", help="folder for the study and its pictures (sweeps/NAME)")
+    parser.add_argument("--max-seconds", type=float, default=300, help="a trial that takes longer is given up (300)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the learner (num_envs=2048), or of the environment (env.size=7), that all trials have")
+
+
+def run(args) -> int:
+    """Search, draw, and say where everything is."""
+    make_env = load_environment(args.environment) if ":" in args.environment else args.environment
+    search = dict(pair(text) for text in args.search) or None
+    settings, env_settings = split_settings(args.set)
+    out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
+    study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study, storage=args.storage, out=out, seed=args.seed,
+                      max_seconds=args.max_seconds, env_settings=env_settings, report=lambda text: print(text, flush=True), **settings)
+    written = write_report(study, out)
+    for trial in sorted(study.best_trials, key=lambda trial: trial.values[1]):
+        print(f"{trial.values[0]:10.4g} in {trial.values[1]:6.1f} s  {settings_of(trial)}")
+    print(f"{finished(study)} trials, {len(study.best_trials)} on the Pareto front; written to {', '.join(map(str, written))}.")
+    return 0
+
+
+def pair(text: str) -> tuple[str, str]:
+    """("name", "value") of "name=value"; SweepError otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals or not value:
+        raise SweepError(f"{text!r} given, expected NAME=VALUE")
+    return name, value

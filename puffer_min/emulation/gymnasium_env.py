@@ -1,0 +1,82 @@
+"""`GymnasiumEnv`: one ordinary Gymnasium environment, with spaces nested at will, as a `PufferEnv` of one agent.
+
+    env = GymnasiumEnv(gymnasium.make("CartPole-v1"))
+    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)       # make_vec adapts by itself, and steps all in one compiled loop
+    vec = make_vec(lambda: GymnasiumEnv(gymnasium.make("MyEnv-v0"), info_keys=["is_success"]), num_envs=8)      # vec.log()["is_success"]
+"""
+
+import gymnasium
+
+from puffer_min.emulation.observations import Layout
+from puffer_min.emulation.actions import ActionLayout
+from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.env.episodes import metric_names_of
+from puffer_min.emulation.gymnasium_loop import GymnasiumLoop
+
+
+class GymnasiumEnv(PufferEnv):
+    """A `gymnasium.Env` behind the contract of this project: flat rows, SAME_STEP autoreset, final observation kept.
+
+    Observation   as observations.py says: a Box as it is, a Discrete one-hot, structured ones as rows; where the row is not the observation
+                  itself, `single_observation_space.layout.unpack(rows)` gives nested views.
+    Actions       as actions.py says: whole numbers count from 0 here, whatever their `start`; a Box is clipped to its bounds, as
+                  most environments expect, and converted to its dtype.
+    Log           episode_return, episode_length, score (the return), and the numbers that `info_keys` names, as the environment's `info`
+                  holds them on the last step of an episode. The dicts themselves are not passed on.
+
+    The environment is reset with the seed given, so what it draws from its
+    `np_random` is reproducible. Raises TypeError for spaces without a fixed size, naming the leaf.
+    """
+
+    truncates = True
+    derived = ("loop", "layout", "action_layout")
+
+    def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(f"given {type(env).__name__}, expected a gymnasium.Env, as gymnasium.make(...) gives")
+        self.env, self.num_agents, self.metric_names = env, 1, metric_names_of(info_keys)
+        self.layout, self.action_layout = Layout(env.observation_space), ActionLayout(env.action_space)
+        self.single_observation_space, self.single_action_space = self.layout.row_space, self.action_layout.row_space
+        super().__init__(buffers, seed, report_interval)
+        self._pending_seed = self.seed              # Gymnasium's stream begins at the first reset
+
+    def bind(self, buffers):
+        """Write into `buffers` from now on."""
+        super().bind(buffers)
+        self.loop = GymnasiumLoop([self], buffers)
+
+    def reset(self, seed=None):
+        """Start an episode, with a seed also the environment's random stream; returns (observations, infos)."""
+        self.begin_reset(seed)
+        seed, self._pending_seed = (self._pending_seed if seed is None else self.seed), None
+        self.loop.reset(0, seed)
+        return self.observations, []
+
+    def step(self, actions):
+        """Step once; at an end `final_observations` holds the last observation and the environment is reset."""
+        self.begin_step(actions)
+        self.loop.step()
+        return self.finish_step()
+
+    def set_state(self, state):
+        """Go on from what `get_state` gave, which holds a deep copy of Gymnasium's environment."""
+        super().set_state(state)
+        self.loop = GymnasiumLoop([self], self.buffers)         # of the environment that was saved
+
+    def render(self, index=0):
+        """The environment's own picture; it must have been made with render_mode="rgb_array"."""
+        if self.env.render_mode != "rgb_array":
+            raise ValueError(f"render_mode={self.env.render_mode!r}: make the environment with render_mode=\"rgb_array\"")
+        return self.env.render()
+
+    def close(self):
+        """Close the environment and let go of the buffers."""
+        if self.buffers is not None:
+            self.env.close()
+        self.loop = None
+        super().close()
+
+
+def common_loop(environments, buffers):
+    """One compiled loop over all `environments` if they are Gymnasium's and nothing but, else None."""
+    return GymnasiumLoop(environments, buffers) if all(type(env) is GymnasiumEnv for env in environments) else None

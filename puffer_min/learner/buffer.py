@@ -1,0 +1,335 @@
+"""The rollout buffer: rows of `horizon` steps. An agent owns a row, fills it left to right, then takes the next free one.
+
+              step  0   1   2   3
+    row 0         [ a0  a0  a0  a0 ]    full
+    row 1         [ a1  a1  a1  .  ]    agent 1 was dead for a step: its row is behind
+    row 2         [ a2  a2  a2  a2 ]    full
+    row 3         [ a0  .   .   .  ]    agent 0's next row
+    row 4         [ a2  .   .   .  ]    agent 2's next row
+
+A row holds one agent's steps in order, so no sequence runs from one agent into another, and only full rows are learned
+from: what a dead agent would have filled costs nothing and is in no loss (stream 001 @3,639, @13,263).
+
+Two counters, which move together and are two facts all the same (stream 001 @15,745):
+
+    next_free   rows handed out so far; starts at num_agents, because every agent owns a row from the start
+    full_rows   rows filled so far; starts at 0
+
+Collection goes on until full_rows reaches `segments`. Judged by next_free, a buffer of as many segments as agents would look used
+up before its first step. After the update `recycle` starts both again, except for what agents that are behind have begun:
+that is kept, with the log-probabilities of the policy that acted, and goes into a later update.
+
+As long as no agent is dead, all are *aligned*, at the same column of neighbouring rows, and a step is written as one slice.
+The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
+
+With `reuse_rows` the rest of a row whose agent has died goes to another agent, the fullest such row first (stream 001 @6,616,
+"prepend"), so that a game of elimination leaves nothing waiting in rows of the dead. A row then holds several agents' steps. At every
+seam the step before has an end flag, which keeps advantages apart, and `seams` holds the memory of the agent that goes on:
+
+    row 1         [ a1  a1! a2  a2 ]    a1 died (!), a2 goes on
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from envs.core.buffers import action_layout
+from puffer_min.learner.advantage import gae, vtrace
+
+
+class Minibatch(NamedTuple):
+    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool, states (rows, state_size),
+    and seams (rows, horizon, state_size): added to the state before a step, where a row changes hands; None if rows do not."""
+
+    observations: torch.Tensor
+    actions: torch.Tensor
+    log_probs: torch.Tensor
+    values: torch.Tensor
+    advantages: torch.Tensor
+    returns: torch.Tensor
+    ends: torch.Tensor
+    states: torch.Tensor
+    seams: torch.Tensor | None = None
+
+
+class Cut(NamedTuple):
+    """Steps on which episodes were cut by time, what was seen there, and the policy's state: needed for the value beyond."""
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    observations: torch.Tensor
+    states: torch.Tensor
+
+
+class RolloutBuffer:
+    """Experience of `num_agents` agents: `segments` full rows of `horizon` steps an update. CPU memory, allocated once, written in place.
+
+    Tensors (rows, horizon, ...): observations in the environment's own dtype; actions int64 or float32; log_probs, values, rewards,
+    final_values, ratios, advantages, returns float32; terminals, truncations bool. next_values (rows,) float32 is the value of the
+    observation after each row, states (rows, state_size) float32 a recurrent policy's state before it.
+
+    reuse_rows   another agent goes on in the row of one that died at the end of an episode
+
+    Around each step of the environment: `record_decision`, then `record_outcome`. When full: `record_next_values`, `record_final_values`.
+    """
+
+    TABLES = ("observations", "actions", "log_probs", "values", "rewards", "terminals", "truncations", "final_values", "ratios",
+              "advantages", "returns", "next_values", "states", "seams")
+    LISTS = ("row_of", "column_of", "order", "filled", "ended", "left_rows", "left_columns")
+
+    def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0, reuse_rows=False):
+        self.num_agents, self.segments, self.horizon, self.reuse_rows = num_agents, segments, horizon, reuse_rows
+        # Everyone may be within a row, and everyone may fill one on the last step; with reuse, as many may be left by the dead.
+        self.num_rows = segments + (3 if reuse_rows else 2) * num_agents
+        action_shape, action_dtype = action_layout(action_space)
+        self.observations = self._table(horizon, *observation_space.shape, dtype=observation_space.dtype)
+        self.actions = self._table(horizon, *action_shape, dtype=np.int64 if action_dtype.kind == "i" else np.float32)
+        self.log_probs, self.values, self.rewards = self._table(horizon), self._table(horizon), self._table(horizon)
+        self.terminals, self.truncations = self._table(horizon, dtype=bool), self._table(horizon, dtype=bool)
+        self.final_values, self.ratios = self._table(horizon), self._table(horizon)
+        self.advantages, self.returns = self._table(horizon), self._table(horizon)
+        self.next_values, self.states = self._table(), self._table(state_size)
+        self.seams = self._table(horizon, state_size) if reuse_rows and state_size else None
+        self.reset()
+
+    def _table(self, *shape, dtype=np.float32):
+        """Zeros that the system backs with memory only where they are written: spare rows are free."""
+        return torch.from_numpy(np.zeros((self.num_rows, *shape), dtype))
+
+    def reset(self):
+        """Forget everything, as at the start."""
+        self.aligned = True
+        self.row, self.column = 0, 0                            # where agent 0 is, if aligned; agent i is i rows below
+        self.row_of = torch.arange(self.num_agents)             # where each agent is, if scattered
+        self.column_of = torch.zeros(self.num_agents, dtype=torch.int64)
+        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)      # who has decided and not seen what came of it, if scattered
+        self.order = torch.arange(self.num_rows)                # rows in the order they are handed out
+        self.filled = torch.zeros(self.num_rows, dtype=torch.int64)     # rows in the order they became full
+        self.next_free, self.full_rows = self.num_agents, 0
+        self.awaiting = None                                    # (agents, their rows that were filled by the last step)
+        self.cuts = []
+        self.ended = torch.zeros(self.num_agents, dtype=torch.bool)     # whose last step ended an episode
+        self.left_rows = torch.zeros(0, dtype=torch.int64)      # rows that the dead have left, and how far they are filled
+        self.left_columns = torch.zeros(0, dtype=torch.int64)
+        self.agent_steps, self.slots = 0, 0
+        self.ratios.fill_(1)
+        if self.seams is not None:
+            self.seams.zero_()
+
+    @property
+    def is_full(self):
+        """Whether there are `segments` full rows."""
+        return self.full_rows >= self.segments
+
+    @property
+    def density(self):
+        """Share of the agents' slots that held a living agent since the last `recycle`."""
+        return self.agent_steps / max(1, self.slots)
+
+    @property
+    def waiting(self):
+        """Agent-steps in rows that are begun and not full."""
+        return self.column * self.num_agents if self.aligned else int(self.column_of.sum() + self.left_columns.sum())
+
+    # ------------------------------------------------------------------ writing
+
+    def record_decision(self, observations, actions, log_probs, values, masks, states=None):
+        """What the agents saw and did, before the environment steps: tensors of num_agents rows; masks (num_agents,) bool, NumPy.
+
+        Agents whose mask is False are dead: they leave no trace.
+        """
+        self.record_next_values(values)
+        self.living, self.asked = self.num_agents if masks.all() else np.count_nonzero(masks), self.num_agents
+        if self.aligned and self.living < self.num_agents:
+            self.scatter()
+        if self.aligned:
+            self.agents = slice(None)
+            self.at = slice(self.row, self.row + self.num_agents), self.column
+        else:
+            self.agents = torch.from_numpy(np.flatnonzero(masks))
+            if self.reuse_rows:
+                self._hand_over(torch.from_numpy(masks), states)
+            self.at = self.row_of[self.agents], self.column_of[self.agents]
+            self.deciding[self.agents] = True
+        self.observations[self.at] = observations[self.agents]
+        self.actions[self.at] = actions[self.agents]
+        self.log_probs[self.at] = log_probs[self.agents]
+        self.values[self.at] = values[self.agents]
+        if states is not None:
+            self._record_states(states)
+
+    def _record_states(self, states):
+        """Keep the state of agents that begin a row."""
+        if not self.aligned:
+            begin = self.agents[self.at[1] == 0]
+            self.states[self.row_of[begin]] = states[begin]
+        elif self.column == 0:
+            self.states[self.at[0]] = states
+
+    def _hand_over(self, living, states):
+        """Take the begun rows of agents that died at an end; give every living agent without a row the fullest of them, or a free one."""
+        leave = ~living & self.ended & (self.column_of > 0)
+        self.left_rows = torch.cat([self.left_rows, self.row_of[leave]])
+        self.left_columns, order = torch.cat([self.left_columns, self.column_of[leave]]).sort(descending=True)
+        self.left_rows = self.left_rows[order]
+        self.row_of[leave], self.column_of[leave] = -1, 0
+        homeless = self.agents[self.row_of[self.agents] < 0]
+        given = min(len(homeless), len(self.left_rows))
+        heirs, others = homeless[:given], homeless[given:]
+        self.row_of[heirs], self.column_of[heirs] = self.left_rows[:given], self.left_columns[:given]
+        self.left_rows, self.left_columns = self.left_rows[given:], self.left_columns[given:]
+        self.row_of[others] = self.order[self.next_free:self.next_free + len(others)]
+        self.next_free += len(others)
+        if self.seams is not None:
+            self.seams[self.row_of[heirs], self.column_of[heirs]] = states[heirs]
+
+    def turn_to(self, agents):
+        """Before `record_outcome` of some agents, (n,) int64, where the steps of others are still on their way (asynchronous.py)."""
+        self.agents = agents[self.deciding[agents]]
+        self.at = self.row_of[self.agents], self.column_of[self.agents]
+        self.living, self.asked = len(self.agents), len(agents)
+
+    def record_outcome(self, rewards, terminals, truncations, final_observations=None, states=None):
+        """What came of it, after the environment stepped: NumPy arrays of num_agents rows; `states` is the policy's after the decision."""
+        self.rewards[self.at] = torch.from_numpy(rewards)[self.agents]
+        self.terminals[self.at] = torch.from_numpy(terminals)[self.agents]
+        if final_observations is not None:
+            self.truncations[self.at] = torch.from_numpy(truncations)[self.agents]
+            if truncations.any():
+                self._record_cut(truncations & ~terminals, final_observations, states)
+        if self.reuse_rows:
+            self.ended[self.agents] = torch.from_numpy(terminals | truncations)[self.agents]
+        self.agent_steps += self.living
+        self.slots += self.asked
+        if self.aligned:
+            self._advance_together()
+        else:
+            self._advance_each()
+
+    def _record_cut(self, cut, final_observations, states):
+        agents = torch.from_numpy(np.flatnonzero(cut))
+        if self.aligned:
+            rows, columns = self.row + agents, torch.full_like(agents, self.column)
+        else:
+            agents = agents[torch.isin(agents, self.agents)]
+            rows, columns = self.row_of[agents], self.column_of[agents]
+        states = torch.empty(len(agents), 0) if states is None else states[agents]
+        self.cuts.append(Cut(rows, columns, torch.from_numpy(final_observations)[agents], states))
+
+    def _advance_together(self):
+        self.column += 1
+        if self.column == self.horizon:
+            rows = slice(self.row, self.row + self.num_agents)
+            self.awaiting = slice(None), rows
+            self.filled[self.full_rows:self.full_rows + self.num_agents] = torch.arange(rows.start, rows.stop)
+            self.row, self.column = self.next_free, 0
+            self.full_rows += self.num_agents
+            self.next_free += self.num_agents
+
+    def _advance_each(self):
+        self.deciding[self.agents] = False
+        self.column_of[self.agents] += 1
+        done = self.agents[self.column_of[self.agents] == self.horizon]
+        if len(done):
+            rows = self.row_of[done]
+            self.awaiting = done, rows
+            self.filled[self.full_rows:self.full_rows + len(done)] = rows
+            self.column_of[done] = 0
+            self.full_rows += len(done)
+            if self.reuse_rows:
+                self.row_of[done] = -1                          # until the next decision, when it is known who lives
+            else:
+                self.row_of[done] = self.order[self.next_free:self.next_free + len(done)]
+                self.next_free += len(done)
+
+    def scatter(self):
+        """From now on, until `reset`, each agent has a row and a column of its own."""
+        self.aligned = False
+        self.row_of[:] = torch.arange(self.row, self.row + self.num_agents)
+        self.column_of[:] = self.column
+
+    def record_next_values(self, values):
+        """Values (num_agents,) of what the agents see now: those that have just filled a row bootstrap from it."""
+        if self.awaiting is not None:
+            agents, rows = self.awaiting
+            self.next_values[rows] = values[agents]
+            self.awaiting = None
+
+    def record_final_values(self, value_of):
+        """Fill final_values on the steps that were cut; value_of(observations, states) gives their values."""
+        for cut in self.cuts:
+            self.final_values[cut.rows, cut.columns] = value_of(cut.observations, cut.states)
+        self.cuts = []
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def trained_rows(self):
+        """Numbers of the rows of this update, (segments,) int64."""
+        return self.filled[:self.segments]
+
+    def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False):
+        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip, c_clip).
+
+        until_reward   a step with a reward is taken for the end of an episode: nothing that comes later is credited to what was before it
+        """
+        n = self.segments if self.aligned else self.num_rows
+        terminals = self.terminals | (self.rewards != 0) if until_reward else self.terminals
+        tables = [self.rewards, self.values, terminals, self.truncations, self.final_values, self.next_values]
+        results = [self.advantages, self.returns]
+        if vtrace_clips is None:
+            gae(*(table[:n].numpy() for table in tables + results), gamma, gae_lambda)
+        else:
+            vtrace(*(table[:n].numpy() for table in [*tables, self.ratios, *results]), gamma, gae_lambda, *vtrace_clips)
+
+    def gather(self, rows) -> Minibatch:
+        """Copies of whole rows, flattened. index_select copies rows; brackets copy number by number, 20 times slower."""
+        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:6])
+        ends = self.terminals.index_select(0, rows).logical_or_(self.truncations.index_select(0, rows))
+        seams = None if self.seams is None else self.seams.index_select(0, rows)
+        return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows), seams=seams)
+
+    def recycle(self):
+        """After the update: its rows are free again. Begun rows and full ones too many stay."""
+        self.agent_steps, self.slots = 0, 0
+        self.ratios[self.trained_rows] = 1
+        self.full_rows -= self.segments
+        if self.aligned:
+            self.row, self.next_free = 0, self.num_agents
+            return
+        surplus = self.filled[self.segments:self.segments + self.full_rows].clone()
+        begun = (self.column_of > 0) | self.deciding            # a decision whose outcome is still to come holds its row, too
+        kept = torch.cat([self.row_of[begun], self.left_rows, surplus])
+        taken = torch.zeros(self.num_rows, dtype=torch.bool)
+        taken[kept] = True
+        free = torch.nonzero(~taken)[:, 0]
+        if self.seams is not None:
+            self.seams[free] = 0
+        unbegun = 0 if self.reuse_rows else int((~begun).sum())
+        self.row_of[~begun] = -1 if self.reuse_rows else free[:unbegun]
+        self.filled[:self.full_rows] = surplus
+        self.order = torch.cat([free[:unbegun], kept, free[unbegun:]])
+        self.next_free = unbegun + len(kept)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def get_state(self):
+        """What the next update will see, between two updates: nothing if aligned, else counters, lists, and rows begun or left over."""
+        if self.aligned:
+            return {"aligned": True}
+        kept = torch.cat([self.row_of[self.column_of > 0], self.left_rows, self.filled[:self.full_rows]])
+        return {"aligned": False, "next_free": self.next_free, "full_rows": self.full_rows, "kept": kept,
+                **{name: getattr(self, name).clone() for name in self.LISTS},
+                "tables": {name: getattr(self, name)[kept] for name in self.TABLES if getattr(self, name) is not None}}
+
+    def set_state(self, state):
+        """Go on from `get_state`."""
+        self.reset()
+        if state["aligned"]:
+            return
+        self.aligned, self.next_free, self.full_rows = False, state["next_free"], state["full_rows"]
+        for name in self.LISTS:
+            setattr(self, name, state[name].clone())
+        for name, rows in state["tables"].items():
+            getattr(self, name)[state["kept"]] = rows

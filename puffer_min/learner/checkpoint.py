@@ -1,0 +1,107 @@
+"""Checkpoints: what a policy is, and all that decides how its training goes on.
+
+A checkpoint is one file of `torch.save`:
+
+    format, env_name, env_settings, observation_space, observation_sets, action_space, config, seed, policy    enough to play
+    steps, updates, seconds, learner, env                                                      to go on training, exactly
+
+It is written beside its place and then renamed, so that a crash leaves the old file or the new one, never half of one.
+Weights are loaded without unpickling anything. The environment's state is a pickle, because a Python environment may hold any
+object; it is opened only to resume, so resume only from files of your own.
+"""
+
+import dataclasses
+import os
+import pickle
+import tempfile
+from pathlib import Path
+
+import torch
+
+from puffer_min.learner.config import Config
+from puffer_min.learner.policy import Actor, Policy
+from puffer_min.learner.space_record import pack_space, unpack_space
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, is cut short, or belongs to something else; the message says which and what to do."""
+
+
+def save_checkpoint(path, contents: dict) -> Path:
+    """Write `contents` to `path`, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(contents, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_checkpoint(path) -> dict:
+    """The contents of a checkpoint. Raises CheckpointError if there is none, or if it is damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}" + (", it is a folder: name the file in it" if path.is_dir() else ""))
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:          # torch raises RuntimeError, EOFError, UnpicklingError, OSError ... for damaged files
+        raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short; "
+                              "take an earlier one, or train again") from error
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        found = contents.get("format") if isinstance(contents, dict) else None
+        raise CheckpointError(f"{path} has format {found}, expected {FORMAT}: it was not written by this version of puffer_min")
+    return contents
+
+
+def describe_policy(policy: Policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
+    """The part of a checkpoint that is enough to play."""
+    sets = getattr(env, "observation_sets", None)
+    spaces_of = {name: pack_space(getattr(env, f"single_{name}")) for name in ("observation_space", "action_space")}
+    return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings, "observation_sets": sets, **spaces_of,
+            "config": dataclasses.asdict(config), "seed": seed,
+            "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
+
+
+def policy_from(contents: dict) -> Policy:
+    """The network of a checkpoint, on the CPU."""
+    config = Config(**contents["config"])
+    with torch.random.fork_rng(devices=[]):             # the weights drawn here are replaced at once
+        policy = Policy(unpack_space(contents["observation_space"]), unpack_space(contents["action_space"]), hidden_size=config.hidden_size,
+                        num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
+                        observation_sets=contents.get("observation_sets"))
+    policy.load_state_dict(contents["policy"])
+    return policy
+
+
+def load_policy(path, *, seed: int = 0, greedy: bool = False) -> Actor:
+    """The policy of a checkpoint, ready to play: `act(observations) -> actions`, `reset()`, `observe_ends(ends)`."""
+    return Actor(policy_from(read_checkpoint(path)), seed=seed, greedy=greedy)
+
+
+def require_same_environment(contents: dict, path, env, env_name: str) -> None:
+    """Raise CheckpointError unless the checkpoint was made on this environment; env=None compares the names only."""
+    given, expected = contents["env_name"], env_name
+    if given == expected and env is not None:
+        given = f"{unpack_space(contents['observation_space'])} and {unpack_space(contents['action_space'])}"
+        expected = f"{env.single_observation_space} and {env.single_action_space}"
+    if given != expected:
+        raise CheckpointError(f"{path} is a checkpoint of {given}, expected one of {expected}: give the checkpoint of this environment")
+
+
+def pack_state(env) -> torch.Tensor | None:
+    """The environment's whole state as bytes, or None if it cannot give one."""
+    return torch.frombuffer(bytearray(pickle.dumps(env.get_state())), dtype=torch.uint8) if hasattr(env, "get_state") else None
+
+
+def unpack_state(packed: torch.Tensor):
+    """What `get_state` gave. Unpickles: only for files of your own."""
+    return pickle.loads(packed.numpy().tobytes())

@@ -1,0 +1,257 @@
+"""Proximal policy optimisation (Schulman et al. 2017), top to bottom in the order in which things happen:
+
+    collect     the policy plays until the buffer has its rows; nothing is remembered but what the buffer holds
+    estimate    advantages and returns over those rows, in the compiled kernel
+    update      minibatches of whole rows: the loss, its gradient, one step of Adam each
+
+    learner = PPO(envs.make("squared", 1024), Config(), seed=0)
+    while learner.steps < 10_000_000:
+        print(learner.iterate())
+
+`commands/train.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's `ppo.py`; what differs is said where
+it does: truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
+"""
+
+import dataclasses
+import math
+
+import torch
+
+from puffer_min.learner.adam import Adam
+from puffer_min.learner.buffer import RolloutBuffer
+from puffer_min.learner.config import Config
+from puffer_min.learner.distributed import ALONE
+from puffer_min.learner.episodes import EpisodeStatistics
+from puffer_min.learner.policy import Policy
+from puffer_min.clock import StageClock
+
+LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
+
+
+def ppo_loss(config, outputs, values, distribution, batch, std_mean=torch.std_mean):
+    """The loss of one minibatch, and the parts that are logged: policy_loss, value_loss, entropy, approx_kl, clip_fraction.
+
+    outputs (num_outputs, N) and values (N,) are the policy's on batch.observations; batch is a `Minibatch`; std_mean(advantages) gives
+    what they are normalised by, with several processes that of all.
+    Returns (loss, five numbers as a detached tensor, the probability ratios (N,) detached).
+    """
+    log_probs, entropy = distribution.evaluate(outputs, batch.actions)
+    log_ratio = log_probs - batch.log_probs
+    ratio = log_ratio.exp()
+    advantages = batch.advantages
+    if config.norm_adv:
+        deviation, mean = std_mean(advantages)
+        advantages = (advantages - mean) / (deviation + 1e-8)
+    clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
+    policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
+
+    error = (values - batch.returns).square()
+    if config.vf_clip_coef is not None:
+        near = batch.values + (values - batch.values).clamp(-config.vf_clip_coef, config.vf_clip_coef)
+        error = torch.max(error, (near - batch.returns).square())
+    value_loss = 0.5 * error.mean()
+
+    entropy = entropy.mean()
+    loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
+    with torch.no_grad():
+        approx_kl = (ratio - 1 - log_ratio).mean()              # Schulman's estimate, http://joschu.net/blog/kl-approx.html
+        clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
+        parts = torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
+    return loss, parts, ratio.detach()
+
+
+class PPO:
+    """A policy that learns on `env`, a native environment or a vectorizer. The same env, config and seed give the same run.
+
+    Attributes: policy, buffer, clock, steps (agent-steps of all processes so far), updates. With a `World` (distributed.py) several
+    processes learn as one. Raises ValueError where the sizes do not divide.
+    """
+
+    def __init__(self, env, config: Config = Config(), *, seed: int = 0, world=ALONE):
+        self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={config.device!r} given, but torch finds no CUDA device here; use device=\"cpu\"")
+        segments, self.minibatch_rows = config.rows(env.num_agents)
+        with torch.random.fork_rng(devices=[]):                         # the same weights for a seed, and nobody else's stream disturbed
+            torch.manual_seed(seed)
+            self.policy = Policy(env.single_observation_space, env.single_action_space, hidden_size=config.hidden_size,
+                                 num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
+                                 observation_sets=getattr(env, "observation_sets", None)).to(self.device)
+        self.weights = flatten_parameters(self.policy)
+        self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
+        self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
+        self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
+        self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
+                                    state_size=self.policy.state_size, reuse_rows=config.reuse_rows)
+        self.episodes = EpisodeStatistics(env, world)
+        self.clock = StageClock()
+        self.steps = self.updates = 0
+        env.reset(seed)
+        self.observations, self.actions = torch.from_numpy(env.observations), torch.from_numpy(env.actions)
+        self.state = self.policy.initial_state(env.num_agents)
+
+    def iterate(self) -> dict:
+        """One round of collecting and learning; returns what there is to log about it."""
+        self.collect()
+        self.estimate()
+        losses = self.update()
+        self.steps += self.world.size * self.buffer.segments * self.config.horizon
+        self.updates += 1
+        if hasattr(self.policy.encoder, "observe"):             # between updates, so that learning sees what acting saw
+            self.policy.encoder.observe(self.to_device(self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)),
+                                        self.world.average_)
+        report = losses | {"density": self.buffer.density, "waiting": self.buffer.waiting} | self.episodes.report()
+        self.buffer.recycle()
+        return report
+
+    # ------------------------------------------------------------------ collect
+
+    @torch.inference_mode()
+    def collect(self):
+        """Play until the buffer has its rows. The clock is read between the stages."""
+        env, buffer, policy, lap = self.env, self.buffer, self.policy, self.clock.lap
+        recurrent = policy.state_size > 0
+        lap("misc")
+        while not buffer.is_full:
+            outputs, values, state = policy(self.to_device(self.observations), self.state)
+            actions, log_probs = policy.distribution.sample(outputs, self.generator, self.world)
+            if recurrent:                                               # the memory of a slot without an agent stands still
+                living = torch.from_numpy(env.masks).clone()
+                state = torch.where(self.to_device(living).unsqueeze(1), state, self.state)
+            lap("forward")
+            buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks,
+                                   self.state.cpu() if recurrent else None)
+            self.actions.copy_(actions)                                 # int64 or float32 into the environment's own memory
+            lap("copy")
+            self.episodes.add(env.step(env.actions)[4])
+            lap("environment")
+            buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations, state.cpu() if recurrent else None)
+            if recurrent:
+                self.state = state
+                self.state[self.to_device(living & torch.from_numpy(env.terminals | env.truncations))] = 0
+            lap("copy")
+        values = policy(self.to_device(self.observations), self.state)[1]       # of what comes after the last step
+        buffer.record_next_values(values.cpu())
+        buffer.record_final_values(lambda *seen: policy(*map(self.to_device, seen))[1].cpu())
+        lap("forward")
+
+    def to_device(self, tensor):
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()                                # a copy of its own, from which the device reads while we go on
+        return tensor.to(self.device, non_blocking=True)
+
+    # ------------------------------------------------------------------ estimate
+
+    def estimate(self):
+        """Advantages and returns, for all rows of the buffer."""
+        config = self.config
+        clips = (config.vtrace_rho_clip, config.vtrace_c_clip) if config.vtrace else None
+        self.buffer.estimate(config.gamma, config.gae_lambda, clips, config.until_reward)
+        self.clock.lap("advantage")
+
+    # ------------------------------------------------------------------ update
+
+    def update(self) -> dict:
+        """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
+        config, buffer, left = self.config, self.buffer, self.config.annealed(self.steps)
+        self.optimizer.learning_rate = config.learning_rate * left
+        if config.anneal_ent:
+            config = dataclasses.replace(config, ent_coef=config.ent_coef * left)
+        parts = []
+        for epoch in range(config.update_epochs):
+            if epoch and config.vtrace:
+                self.estimate()
+            order = torch.randperm(buffer.segments, generator=self.shuffle)
+            for rows in buffer.trained_rows[order].split(self.minibatch_rows):
+                parts.append(self.step_on(rows, config))
+            if config.target_kl is not None and self.world.average_(parts[-1].clone())[3] > config.target_kl:
+                break
+        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
+        returns = buffer.returns[buffer.trained_rows]
+        error = returns - buffer.values[buffer.trained_rows]
+        variance, unexplained = (self.world.std_mean(part)[0].item()**2 for part in (returns, error))
+        means["explained_variance"] = 1 - unexplained / variance if variance > 0 else 0.0
+        self.clock.lap("learn")
+        return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
+
+    def step_on(self, rows, config):
+        """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
+        self.clock.lap("learn")
+        batch = self.buffer.gather(rows)
+        if self.device.type != "cpu":
+            batch = type(batch)(*(None if tensor is None else self.to_device(tensor) for tensor in batch))
+        self.clock.lap("copy")
+        outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends, batch.seams)
+        loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch, self.world.std_mean)
+        if config.vtrace:
+            self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()
+        self.weights.grad.zero_()
+        loss.backward()
+        self.world.average_(self.weights.grad)
+        norm = self.weights.grad.norm()
+        if not math.isfinite(norm):
+            raise NotFinite(self.steps, culprit(batch, self.buffer.rewards[rows], outputs, values, self.policy))
+        if norm > config.max_grad_norm:
+            self.weights.grad.mul_(config.max_grad_norm / (norm + 1e-6))
+        self.optimizer.step()
+        return torch.cat([parts, norm.unsqueeze(0)])
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def get_state(self) -> dict:
+        """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
+        return {"weights": self.weights.detach().clone(), "statistics": {name: b.clone() for name, b in self.policy.named_buffers()},
+                "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
+                "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
+                "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
+
+    def set_state(self, state: dict) -> None:
+        """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
+        self.weights.data.copy_(state["weights"])
+        for name, tensor in self.policy.named_buffers():
+            tensor.copy_(state["statistics"][name])
+        self.optimizer.set_state(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.shuffle.set_state(state["shuffle"])
+        self.state = state["policy_state"].to(self.device)
+        self.buffer.set_state(state["buffer"])
+        self.episodes.recent.extend(map(tuple, state["recent"]))
+        self.episodes.ended = state["episodes"]
+
+
+def flatten_parameters(policy):
+    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
+
+    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes) the exchange of gradients
+    are then one operation on one vector and not one for each layer.
+    """
+    parameters = list(policy.parameters())
+    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    pieces = zip(flat.detach().split([p.numel() for p in parameters]), flat.grad.split([p.numel() for p in parameters]))
+    for p, (data, grad) in zip(parameters, pieces):
+        p.data, p.grad = data.view_as(p), grad.view_as(p)
+    return flat
+
+
+class NotFinite(FloatingPointError):
+    """A NaN or infinity in training; the message names the step and the tensor."""
+
+    def __init__(self, steps, name):
+        super().__init__(f"training stopped at step {steps:,}: {name} holds a NaN or an infinity")
+        self.steps, self.name = steps, name
+
+
+def culprit(batch, rewards, outputs, values, policy):
+    """The first tensor, in the order in which they depend on each other, that is not finite."""
+    tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}
+    tensors |= {"observations (from the environment)": batch.observations, "rewards (from the environment)": rewards,
+                "actions": batch.actions, "old log_probs": batch.log_probs, "old values": batch.values,
+                "advantages": batch.advantages, "returns": batch.returns, "the policy's values": values}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            return name
+    if torch.isnan(outputs).any() or (outputs == math.inf).any():       # -inf is an illegal action
+        return "the policy's outputs"
+    bad = [name for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()]
+    return f"the gradient of {bad[0]!r}" if bad else "the gradient's norm"
