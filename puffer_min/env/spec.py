@@ -1,0 +1,43 @@
+"""`EnvSpec`: what an environment says about itself, in one record that a batch, a vectorizer and a policy hand on as it is."""
+
+import dataclasses
+
+from gymnasium import spaces
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """The attributes of an environment that never change. `EnvSpec.of(env)` reads them from any environment or vectorizer.
+
+    single_observation_space   Box of one agent's observation
+    single_action_space        Discrete, MultiDiscrete or Box of one agent's action
+    agents_per_env             agents in each environment
+    metric_names               names of what is logged next to return and length
+    truncates                  whether episodes can be cut by time: then `final_observations` exists
+    masks_actions              whether `env.action_masks()` gives the legal actions: bool (num_agents, choices), where choices is the
+                               sum of the sizes of all components of the action
+    observation_sets           name -> (first, members, size) of sets in the observation, or None
+    keys, idle_action, action_names   for a person who plays
+    native                     whether one object steps the whole batch in compiled code
+    """
+
+    single_observation_space: spaces.Box
+    single_action_space: spaces.Space
+    agents_per_env: int = 1
+    metric_names: tuple = ()
+    truncates: bool = False
+    masks_actions: bool = False
+    observation_sets: dict | None = None
+    keys: dict = dataclasses.field(default_factory=dict)
+    idle_action: object = 0
+    action_names: tuple = ()
+    native: bool = False
+
+    @classmethod
+    def of(cls, env):
+        """The record of `env`. A missing optional attribute takes its default, so that simple test doubles have a spec too."""
+        spec = getattr(env, "env_spec", None)
+        if isinstance(spec, cls):
+            return spec
+        given = {field.name: getattr(env, field.name) for field in dataclasses.fields(cls) if hasattr(env, field.name)}
+        return cls(**{"masks_actions": callable(getattr(env, "action_masks", None))} | given)
