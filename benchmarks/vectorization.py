@@ -27,7 +27,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 import envs
-from puffer_min.vector.cores import cores
+from puffer_min.cores import cores
 from puffer_min.course.scheduler import Costs, scaling
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.measure import quantity

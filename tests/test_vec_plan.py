@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from vectorizer_environments import Counter, Walk
 
-from puffer_min.vector import cores
 from puffer_min.vector.plan import LEAST_STEPS, Profile, choose, profile
 from puffer_min.vector import make_vec
 
@@ -126,11 +125,3 @@ def test_auto_gives_batches_that_were_asked_for():
     with make_vec(Walk, 4, backend="auto", batch_envs=2) as vec:
         vec.async_reset(0)
         assert len(vec.recv().rewards) == 2 and vec.batch_envs == 2
-
-
-@pytest.mark.parametrize("text, expected", [("max 100000", 64), ("150000 100000", 2), ("1000 100000", 1), ("9900000 100000", 64), ("", 64)])
-def test_cores_are_those_that_a_container_is_given(text, expected, tmp_path, monkeypatch):
-    (tmp_path / "cpu.max").write_text(text)
-    monkeypatch.setattr(cores, "CGROUP_LIMIT", tmp_path / "cpu.max")
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: range(64), raising=False)
-    assert cores.cores() == expected

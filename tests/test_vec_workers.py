@@ -15,7 +15,7 @@ from vectorizer_environments import ISOLATED, Counter, Talking, Waiting, Walk
 import envs
 from envs.core.buffers import Buffers
 from puffer_min.env.contract import ATTRIBUTES
-from puffer_min.vector.cores import cores
+from puffer_min.cores import cores
 from puffer_min.vector.handoff import DONE, STEP, Handoff
 from puffer_min.vector import make_vec, seed_of
 from puffer_min.vector.turns import part_bounds

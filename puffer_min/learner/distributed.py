@@ -18,6 +18,8 @@ import signal
 import torch
 from torch import distributed
 
+from puffer_min.cores import cores
+
 
 class Alone:
     """One process; the face of `World`, at no cost."""
@@ -30,8 +32,8 @@ class Alone:
         return torch.device(name)
 
     def threads(self):
-        """Cores for this process."""
-        return os.cpu_count() or 1
+        """Number of processors for torch's threads in this process."""
+        return cores()
 
     def average_(self, tensor):
         """Replace `tensor` by its mean over the processes."""

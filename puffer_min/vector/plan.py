@@ -25,7 +25,7 @@ import time
 import numpy as np
 
 from puffer_min.vector.serial import make_batch
-from puffer_min.vector.cores import cores
+from puffer_min.cores import cores
 from puffer_min.measure import duration, quantity
 from puffer_min.env.random_play import random_actions
 

@@ -16,7 +16,7 @@ import weakref
 
 from envs.core.buffers import Buffers
 from puffer_min.vector.serial import make_batch
-from puffer_min.vector.cores import cores
+from puffer_min.cores import cores
 from puffer_min.vector.pool import ThreadPool
 from puffer_min.vector.turns import Vectorizer, merge_logs, part_bounds
 
