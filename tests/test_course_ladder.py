@@ -33,7 +33,8 @@ def test_a_rung_is_compared_with_the_one_before_and_with_the_first(ladder):
 
 @pytest.mark.parametrize("predicted, rate, verdict", [
     (2, 2e4, "as predicted"), (2, 2.4e4, "as predicted"), (2, 1.62e4, "as predicted"), (2, 8e4, "4 times the predicted gain"),
-    (10, 5e4, "2 times less than predicted"), (3, 1.05e4, "no gain"), (1, 1.05e4, "as predicted")])
+    (10, 5e4, "50% of the predicted gain"),
+    (100, 2e3, "1/500 of the predicted gain"), (0.5, 6.25e6, "1,200 times the predicted gain"), (3, 1.05e4, "no gain"), (1, 1.05e4, "as predicted")])
 def test_the_verdict_says_whether_the_prediction_held(predicted, rate, verdict):
     ladder = Ladder()
     ladder.measure("first", measured(1e4))
@@ -95,7 +96,7 @@ def test_the_table_holds_prediction_measurement_verdict_and_reason(ladder):
     lines = repr(ladder).splitlines()
     assert lines[0] == "skirmish (num_envs=1, num_agents=10, Python 3.11)"
     assert lines[3].split("  ")[0] == "types" and "30 x" in lines[3] and "200 k agent-steps/s" in lines[3]
-    assert "1.5 times less than predicted  no Python objects in the loop" in lines[3]
+    assert "67% of the predicted gain  no Python objects in the loop" in lines[3]
     assert lines[4].split() == ["next", "2", "x"]
     page = ladder._repr_html_()
     assert "no Python objects in the loop" in page and "<style" not in page

@@ -36,7 +36,7 @@ class Comparison:
         out = []
         for name, found in self.measurements.items():
             try:
-                times = f"{self.ratio(name, first):.3g} x"
+                times = f"{factor(self.ratio(name, first))} x"
             except ValueError:
                 times = "unlike"
             out.append((name, f"{quantity(found.best)} {found.unit}/s", duration(1 / found.calls), times))
@@ -72,6 +72,11 @@ def bench(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_c
         return measure(env, name=name or thing, **options)
     finally:
         env.close()
+
+
+def factor(value: float, digits: int = 3) -> str:
+    """A factor as people write it, with so many digits that count: 1,250, 20.5, 0.0028."""
+    return f"{float(f'{value:.{digits}g}'):,.12g}"
 
 
 def text_table(rows) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import log10
 
-from puffer_min.course.bench import bench, html_table, text_table
+from puffer_min.course.bench import bench, factor, html_table, text_table
 from puffer_min.measure import Conditions, Measurement, quantity, require_alike
 
 AS_PREDICTED = 1.25             # a factor this close, up or down, counts as predicted
@@ -48,13 +48,15 @@ class Rung:
             return "as predicted"
         if 1 / NO_GAIN < self.times < NO_GAIN:
             return "no gain"
-        return f"{off:.2g} times the predicted gain" if off > 1 else f"{1 / off:.2g} times less than predicted"
+        if off > 1:
+            return f"{factor(off, 2)} times the predicted gain"
+        return f"{off:.0%} of the predicted gain" if off > 0.1 else f"1/{factor(1 / off, 2)} of the predicted gain"
 
     def __str__(self):
         if self.measurement is None:
-            return f"{self.name}: {'nothing yet' if self.predicted is None else f'predicted {self.predicted:.3g} times the rung before'}"
-        times = "" if self.times is None else f", {self.times:.3g} times the rung before"
-        predicted = "" if self.predicted is None or self.times is None else f" (predicted {self.predicted:.3g}): {self.verdict}"
+            return f"{self.name}: {'nothing yet' if self.predicted is None else f'predicted {factor(self.predicted)} times the rung before'}"
+        times = "" if self.times is None else f", {factor(self.times)} times the rung before"
+        predicted = "" if self.predicted is None or self.times is None else f" (predicted {factor(self.predicted)}): {self.verdict}"
         return f"{self.name}: {quantity(self.measurement.best)} {self.measurement.unit}/s{times}{predicted}"
 
     __repr__ = __str__
@@ -159,11 +161,11 @@ class Ladder:
         first = next((rung.measurement for rung in self if rung.measurement), None)
         out = []
         for rung in self:
-            predicted = "" if rung.predicted is None else f"{rung.predicted:.3g} x" + (" (default)" if rung.default else "")
+            predicted = "" if rung.predicted is None else f"{factor(rung.predicted)} x" + (" (default)" if rung.default else "")
             rate = "" if rung.measurement is None else f"{quantity(rung.measurement.best)} {rung.measurement.unit}/s"
-            total = "" if rung.times is None else f"{rung.measurement.best / first.best:.3g} x"
+            total = "" if rung.times is None else f"{factor(rung.measurement.best / first.best)} x"
             verdict = rung.verdict + (f" (changes {rung.changing[0]})" if rung.changing else "")
-            out.append((rung.name, predicted, rate, "" if rung.times is None else f"{rung.times:.3g} x", total, verdict.strip(), rung.why))
+            out.append((rung.name, predicted, rate, "" if rung.times is None else f"{factor(rung.times)} x", total, verdict.strip(), rung.why))
         return out
 
     HEAD = ("rung", "predicted", "measured", "rung before", "first", "verdict", "why")
