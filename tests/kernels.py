@@ -9,7 +9,6 @@ import numpy as np
 
 from puffer_min.learner import advantage
 from puffer_min.learner.kernels import categorical as categorical_kernel
-from puffer_min.env.puffer_env import episode_sums
 from puffer_min.learner.kernels import lstm_cell
 from puffer_min.learner.kernels import sparse_layer
 
@@ -66,12 +65,6 @@ def categorical(columns, actions, threads):
     assert np.isfinite(grad).all()
 
 
-def sums(agents):
-    """A step added to running episodes."""
-    returns, lengths = floats(agents), np.zeros(agents, np.int32)
-    episode_sums.add_step(floats(agents), flags(agents), flags(agents), flags(agents), returns, lengths)
-
-
 def main():
     sizes = 0
     for rows in (0, 1, 2, 7, 8, 9, 31, 257):
@@ -83,7 +76,6 @@ def main():
                 categorical(rows, width, threads)
                 for cells in (1, 8, 11, 70):
                     sparse(rows, cells, width, threads)
-            sums(rows * width)
             sizes += 1
     print(f"{sizes} sizes")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from puffer_min.__main__ import COMMANDS, main
 from puffer_min.learner.config import Config
 from puffer_min.commands.dashboard import NotebookDashboard, Panels, TerminalDashboard, make_dashboard, sparkline
-from puffer_min.learner.episodes import EpisodeStatistics
+from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.commands.log import TrainingLog, read_log
 
 QUICK = ["--set", "num_envs=16", "--set", "horizon=8", "--set", "minibatch_size=64", "--set", "torch_threads=1", "--total-steps", "1280"]
@@ -218,7 +218,7 @@ def test_episodes_are_weighted_by_their_number_wherever_they_are_reported():
     statistics = EpisodeStatistics(SimpleNamespace(num_agents=2, log=lambda: logs.pop() if logs else {}))
     statistics.add([{"n": 1, "episode_return": 5.0, "episode_length": 2.0, "score": 0.0}, {"other": 1}])
     report = statistics.report()
-    assert report == {"episodes": 4, "episode_return": 2.0, "episode_length": 8.0, "score": 0.75, "bricks": 1.5}
+    assert report == {"episodes": 4, "episode_return": 2.0, "episode_length": 8.0, "score": 0.75, "bricks": 2.0}       # bricks are known of three episodes
     assert statistics.report() == {"episodes": 0, "episode_return": None, "episode_length": None, "score": None}
 
 

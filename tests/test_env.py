@@ -11,8 +11,9 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 import envs
 import puffer_min.env.puffer_env
 from envs.core.buffers import Buffers
-from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.env.episodes import mean_of
+from puffer_min.env.puffer_env import PufferEnv
 
 
 class Corridor(PufferEnv):
@@ -132,6 +133,13 @@ def test_log_is_the_mean_over_the_episodes_that_ended():
     assert log["n"] == len(ended) > 100 and env.log() == {}
     assert np.allclose([log["episode_return"], log["episode_length"], log["score"]], expected)
     assert 0 < log["steps_right"] <= log["episode_length"]
+
+
+def test_a_mean_of_logs_is_weighted_by_episodes_and_each_name_by_the_logs_that_have_it():
+    logs = [{"n": 1, "score": 4.0, "wins": 1.0}, {}, {"n": 3, "score": 0.0}, {"n": 0, "score": 99.0}]
+    assert mean_of(logs) == {"n": 4, "score": 1.0, "wins": 1.0}
+    assert mean_of([]) == mean_of([{}, {"n": 0, "score": 1.0}]) == {}
+    assert mean_of([{"n": 3, "score": 0.1}]) == {"n": 3, "score": 0.1}          # to the bit: 3 * 0.1 / 3 is another number
 
 
 def test_absent_agents_do_not_live():

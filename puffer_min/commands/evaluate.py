@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from puffer_min.commands.check import load_environment, setting
+from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.checkpoint import read_checkpoint, policy_from, require_same_environment
-from puffer_min.learner.episodes import EpisodeStatistics
 from puffer_min.learner.policy import Actor
 from puffer_min.commands.train import name_of
 from puffer_min.vector import make_vec

@@ -25,6 +25,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from puffer_min.commands.check import load_environment, setting
+from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting, settings_for
 from puffer_min.learner.ppo import NotFinite
 from puffer_min.commands.train import name_of, split_settings, train
@@ -169,7 +170,7 @@ def last_score(history) -> float | None:
     if not ended:
         return None
     last = [update for update in ended if update["step"] > (1 - LAST_SHARE) * history[-1]["step"]] or ended[-1:]
-    return sum(u["episodes"] * u["score"] for u in last) / sum(u["episodes"] for u in last)
+    return mean_of({"n": update["episodes"], "score": update["score"]} for update in last)["score"]
 
 
 def finished(study) -> int:

@@ -1,14 +1,32 @@
-"""`EpisodeLog`: returns, lengths and metrics of running episodes, and their mean over the episodes that ended.
+"""What episodes come to: their returns, lengths and metrics, from the running episode to the line of a training log.
 
-The native base does this in C (`account` in envs/core/native.pyx); this is the same for Python environments. One log serves
-any number of rows, so a vectorizer of many small environments keeps one for all of them and pays NumPy's overhead once.
+    EpisodeLog          adds up the running episodes of a Python environment; `account` in envs/core/native.pyx does it for native ones
+    log                 the mean over the episodes that ended: {"n": 3, "episode_return": 1.5, "episode_length": 20.0, "score": 1.5}
+    mean_of(logs)       one log of several, each weighted by its number of episodes
+    EpisodeStatistics   collects the logs of an environment between two reports of a learner
 """
 
 import copy
+from collections import deque
 
 import numpy as np
 
-from puffer_min.env.episode_sums import add_step
+MEANS = ("episode_return", "episode_length", "score")
+
+
+def mean_of(logs) -> dict:
+    """One log of several, each name weighted by the number of episodes "n" behind it; {} if no episode ended.
+
+    A log may lack a name that others have: the mean of that name is taken over the logs that have it.
+    """
+    logs = [log for log in logs if log and log["n"]]
+    if len(logs) < 2:
+        return dict(logs[0]) if logs else {}
+    means = {"n": sum(log["n"] for log in logs)}
+    for name in dict.fromkeys(name for log in logs for name in log if name != "n"):
+        having = [log for log in logs if name in log]
+        means[name] = sum(log["n"] * log[name] for log in having) / sum(log["n"] for log in having)
+    return means
 
 
 class EpisodeLog:
@@ -33,9 +51,15 @@ class EpisodeLog:
         self.calls, self.episodes, self.sums = 0, 0, np.zeros(2 + len(self.metric_names))
 
     def add(self, buffers, report_interval=0):
-        """Add the step in `buffers`; where a flag is up the episode is over. Returns [report] at each report_interval-th call, else []."""
-        if add_step(buffers.rewards, buffers.terminals, buffers.truncations, buffers.masks, self.returns, self.lengths):
-            ended = np.flatnonzero(buffers.terminals | buffers.truncations)
+        """Add the step in `buffers`; where a flag is up the episode is over.
+
+        Returns [report] at every report_interval-th call in which there is something to report, else [].
+        """
+        self.returns += buffers.rewards
+        ends = buffers.terminals | buffers.truncations
+        self.lengths += buffers.masks | ends                # a slot may empty on the step on which its episode ends
+        if ends.any():
+            ended = np.flatnonzero(ends)
             self.episodes += len(ended)
             self.sums[0] += self.returns[ended].sum(dtype=float)
             self.sums[1] += self.lengths[ended].sum()
@@ -49,7 +73,10 @@ class EpisodeLog:
         return []
 
     def report(self):
-        """Mean over the episodes that ended since the last report, or {}: n, episode_return, episode_length, score and the metrics."""
+        """Mean over the episodes that ended since the last report: n, episode_return, episode_length, score and the metrics.
+
+        {} if none ended.
+        """
         episodes, sums = self.episodes, self.sums
         self.episodes, self.sums = 0, np.zeros_like(sums)
         if episodes == 0:
@@ -66,17 +93,58 @@ class EpisodeLog:
         restore(self, copy.deepcopy(state))
 
 
+class EpisodeStatistics:
+    """Collects the episode logs of `env`, from its `log()` and from the `infos` of its steps.
+
+    gather   joins the lists of all processes that learn together; with one process a list stays as it is
+    window   `recent_score` is the mean score of at least this many episodes. It is None before, and also until as many episodes have
+             ended as there are agents: the first to end may all be the lucky ones
+    """
+
+    def __init__(self, env, gather=list, window: int = 100):
+        self.log = getattr(env, "log", dict)
+        self.gather, self.window, self.recent = gather, window, deque()
+        self.collected = []
+        self.ended, self.num_agents = 0, sum(gather([env.num_agents]))
+
+    def add(self, infos) -> None:
+        """Keep the episode logs among the infos of one step."""
+        self.collected.extend(info for info in infos if "n" in info and "episode_return" in info)
+
+    def report(self) -> dict:
+        """Means over the episodes of all processes since the last report: episode_return, episode_length, score and the metrics.
+
+        `episodes` is their number; the means are None where no episode ended.
+        """
+        mean = mean_of(self.gather([log for log in (*self.collected, self.log()) if log]))
+        self.collected = []
+        episodes = mean.pop("n", 0)
+        if episodes:
+            self.ended += episodes
+            self.recent.append((episodes, mean["score"]))
+            while sum(n for n, _ in self.recent) - self.recent[0][0] >= self.window:
+                self.recent.popleft()
+        return {"episodes": episodes, **dict.fromkeys(MEANS), **mean}
+
+    @property
+    def recent_score(self):
+        """Mean score of the last `window` or a few more episodes; None if there have not been so many."""
+        mean = mean_of([{"n": n, "score": score} for n, score in self.recent])
+        return mean["score"] if mean.get("n", 0) >= self.window and self.ended >= self.num_agents else None
+
+
 def metric_names_of(info_keys):
     """`info_keys` as names of metrics; ValueError unless they are distinct names of the environment's own."""
     names = None if isinstance(info_keys, str) else tuple(info_keys)
     own = {"n", "episode_return", "episode_length"}
     if names is None or len({*names}) < len(names) or own & {*names} or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"info_keys={info_keys!r} given, expected a list of distinct names, such as [\"is_success\"], other than {sorted(own)}")
+        raise ValueError(f"info_keys={info_keys!r} given, expected a list of distinct names, such as [\"is_success\"], "
+                         f"other than {sorted(own)}")
     return names
 
 
 def restore(thing, attributes):
-    """Set the attributes of `thing`; an array of fitting shape and dtype is written in place, so that views of it stay views."""
+    """Set the attributes of `thing`. Arrays of the same shape and dtype are written in place, so that views of them stay views."""
     for name, saved in attributes.items():
         present = getattr(thing, name, None)
         arrays = isinstance(saved, np.ndarray) and isinstance(present, np.ndarray)

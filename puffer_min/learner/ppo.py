@@ -17,11 +17,11 @@ import math
 
 import torch
 
+from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.adam import Adam
 from puffer_min.learner.buffer import RolloutBuffer
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE
-from puffer_min.learner.episodes import EpisodeStatistics
 from puffer_min.learner.policy import Policy
 from puffer_min.clock import StageClock
 
@@ -83,7 +83,7 @@ class PPO:
         self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
                                     state_size=self.policy.state_size, reuse_rows=config.reuse_rows)
-        self.episodes = EpisodeStatistics(env, world)
+        self.episodes = EpisodeStatistics(env, world.gather)
         self.clock = StageClock()
         self.steps = self.updates = 0
         env.reset(seed)

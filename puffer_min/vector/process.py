@@ -31,9 +31,10 @@ import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from envs.core.buffers import Buffers
+from puffer_min.env.episodes import mean_of
 from puffer_min.vector import handoff
 from puffer_min.vector.shared_memory import Layout, buffers_of, create_block, map_block
-from puffer_min.vector.turns import Vectorizer, merge_logs, part_bounds
+from puffer_min.vector.turns import Vectorizer, part_bounds
 from puffer_min.vector.worker import Job, log_fields, work
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
@@ -131,7 +132,7 @@ class ProcessVectorizer(Vectorizer):
         """The logs that `workers` have written, as one."""
         logs = [dict(zip(self._fields, self._logs[worker].tolist())) for worker in workers if worker in self._logging]
         self._logging.difference_update(workers)
-        log = merge_logs([log | {"n": int(log["n"])} for log in logs if log["n"]])
+        log = mean_of([log | {"n": int(log["n"])} for log in logs])
         return [log] if log else []
 
     def _await(self, wanted):

@@ -15,10 +15,11 @@ import time
 import weakref
 
 from envs.core.buffers import Buffers
+from puffer_min.env.episodes import mean_of
 from puffer_min.vector.serial import make_batch
 from puffer_min.cores import cores
 from puffer_min.vector.pool import ThreadPool
-from puffer_min.vector.turns import Vectorizer, merge_logs, part_bounds
+from puffer_min.vector.turns import Vectorizer, part_bounds
 
 
 class ThreadVectorizer(Vectorizer):
@@ -135,7 +136,7 @@ class ThreadVectorizer(Vectorizer):
         return infos
 
     def _reports(self, workers):
-        log = merge_logs([self._parts[worker].log() for worker in workers])
+        log = mean_of([self._parts[worker].log() for worker in workers])
         return [log] if log else []
 
     def _start_threads(self, number):

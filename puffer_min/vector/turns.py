@@ -21,6 +21,7 @@ import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from puffer_min.env.action_check import ActionCheck
+from puffer_min.env.episodes import mean_of
 from puffer_min.env.puffer_env import whole_seed
 
 # What a vectorizer says about its environments, in their own words; the same in each of its parts.
@@ -209,7 +210,7 @@ class Vectorizer:
     def log(self):
         """Mean over the episodes that ended since the last call, or {}."""
         self._require_idle("log()")
-        return merge_logs([self._call(worker, "log") for worker in self._everyone])
+        return mean_of([self._call(worker, "log") for worker in self._everyone])
 
     def get_state(self):
         """Everything that decides the future of the environments, as a picklable dict, for a vectorizer with as many workers."""
@@ -275,15 +276,6 @@ class Vectorizer:
 
     def __repr__(self):
         return f"{type(self).__name__}(num_envs={self.num_envs}, num_workers={self.num_workers}, batch_envs={self.batch_envs})"
-
-
-def merge_logs(logs):
-    """One log of several: means weighted with the number of episodes."""
-    logs = [log for log in logs if log]
-    episodes = sum(log["n"] for log in logs)
-    if len(logs) < 2:
-        return logs[0] if logs else {}
-    return {"n": episodes, **{name: sum(log["n"] * log[name] for log in logs) / episodes for name in logs[0] if name != "n"}}
 
 
 def part_bounds(num_envs, num_workers):
