@@ -29,6 +29,7 @@ import gymnasium
 import numpy as np
 
 from envs.core import compile_settings
+from puffer_min.env.actions import random_actions
 
 RING_BYTES = 16 * 2**20         # at most this much of actions drawn beforehand
 MAX_REPEATED_CALLS = 10_000_000
@@ -266,14 +267,9 @@ def _runner(thing, seed: int, per_call: int) -> _Runner:
 
 def draw_actions(env, seed: int = 0) -> list[np.ndarray]:
     """Up to 64 batches of random actions of an environment's dtype and shape, of RING_BYTES at most."""
-    rng, space = np.random.default_rng(seed), env.single_action_space
-    shape, dtype = env.actions.shape, env.actions.dtype
+    random = np.random.default_rng(seed)
     count = max(2, min(64, RING_BYTES // max(1, env.actions.nbytes)))
-    if isinstance(space, gymnasium.spaces.Box):
-        low, high = np.clip(space.low, -1, None), np.clip(space.high, None, 1)
-        return [rng.uniform(low, np.maximum(low, high), shape).astype(dtype) for _ in range(count)]
-    choices = space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
-    return [rng.integers(0, choices, shape).astype(dtype) for _ in range(count)]
+    return [random_actions(env.single_action_space, env.num_agents, random) for _ in range(count)]
 
 
 def _name_of(thing) -> str:

@@ -12,6 +12,7 @@ import envs
 import puffer_min.env.puffer_env
 from envs.core.buffers import Buffers
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.env.actions import random_actions
 from puffer_min.env.episodes import mean_of
 from puffer_min.env.puffer_env import PufferEnv
 
@@ -241,6 +242,24 @@ def test_actions_of_every_space_are_checked_for_range(space, bad):
     env.step(np.zeros_like(bad))
     with pytest.raises(ValueError, match="actions: agent 1 has"):
         env.step(bad)
+
+
+@pytest.mark.parametrize("space, low, high", [
+    (Box(-3, 5, (2,), np.float32), -3, 5), (Box(-np.inf, np.inf, (2,), np.float32), -2, 2),
+    (Box(5, np.inf, (2,), np.float32), 5, 7), (Box(-np.inf, -10, (2,), np.float32), -12, -10),
+    (Box(np.float32(-3.4e38), np.float32(3.4e38)), -3.4e38, 3.4e38)])
+def test_random_actions_fill_a_box_and_go_two_beyond_a_missing_bound(space, low, high):
+    drawn = random_actions(space, 4000, np.random.default_rng(0))
+    assert drawn.dtype == np.float32 and drawn.shape == (4000, *space.shape)
+    assert all(space.contains(action) for action in drawn[:20])
+    width = float(high) - low
+    assert low <= drawn.min() < low + 0.01 * width and high - 0.01 * width < drawn.max() <= high
+
+
+def test_random_actions_use_every_choice():
+    for space, choices in ((Discrete(3), [3]), (MultiDiscrete([2, 5]), [2, 5])):
+        drawn = random_actions(space, 400, np.random.default_rng(0)).reshape(400, -1)
+        assert drawn.dtype == np.int32 and [set(column) for column in drawn.T] == [set(range(n)) for n in choices]
 
 
 def test_what_a_subclass_forgot_is_named():

@@ -435,11 +435,13 @@ def test_a_random_policy_plays_any_environment_and_repeats_itself(name):
 
 def test_a_random_policy_uses_every_action_of_multidiscrete_and_the_range_of_a_box():
     class Face:
-        def __init__(self, space, dtype, shape):
-            self.single_action_space, self.actions = space, np.zeros((400, *shape), dtype)
-    drawn = RandomPolicy(Face(spaces.MultiDiscrete([2, 5]), np.int32, (2,))).act()
+        num_agents = 400
+
+        def __init__(self, space):
+            self.single_action_space = space
+    drawn = RandomPolicy(Face(spaces.MultiDiscrete([2, 5]))).act()
     assert [set(column) for column in drawn.T] == [{0, 1}, {0, 1, 2, 3, 4}] and drawn.dtype == np.int32
-    drawn = RandomPolicy(Face(spaces.Box(np.float32([-3]), np.float32([5])), np.float32, (1,))).act()
+    drawn = RandomPolicy(Face(spaces.Box(np.float32([-3]), np.float32([5])))).act()
     assert drawn.min() < -2.5 and drawn.max() > 4.5 and drawn.dtype == np.float32
 
 

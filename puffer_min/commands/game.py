@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium import spaces
 
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
-from puffer_min.env.random_play import random_actions
+from puffer_min.env.actions import random_actions
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
@@ -94,7 +94,7 @@ class Game:
         if self.policy is not None:                      # asked even while a person drives: its memory stays with the game
             proposed = getattr(self.policy, "act", self.policy)(self.observations)
         if self.policy is None or self.controller == "random":
-            proposed = random_actions(env, self.random)
+            proposed = random_actions(env.single_action_space, env.num_agents, self.random)
         actions = np.array(proposed, env.actions.dtype)
         if actions.shape != env.actions.shape:
             raise ValueError(f"the policy gave actions of shape {actions.shape}, expected {env.actions.shape}, one row for each agent")

@@ -1,6 +1,6 @@
 """`ActionCheck`: the border where actions enter a vectorizer: dtype, shape and range in one compiled pass, then one copy.
 
-It is `take_actions` of puffer_env.py for many calls a second. What it cannot take at once (another dtype, a strided array, an action out of
+It is `take_actions` of actions.py for many calls a second. What it cannot take at once (another dtype, a strided array, an action out of
 range) it leaves to `take_actions`, which copies it or raises the sentence.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.core.buffers import action_layout
 from envs.core.freshness import require_fresh
-from puffer_min.env.puffer_env import take_actions
+from puffer_min.env.actions import take_actions
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t, uint32_t

@@ -1,7 +1,7 @@
 """The contract of an environment as a list of checks, each a function with a name, run by `puffer_min.commands.check`.
 
 A check takes a `Subject`, returns a sentence when all is well, and raises `Problem` or `Doubt` with a sentence otherwise.
-Most of them look at one random play (random_play.py), recorded once. `CHECKS` says which check makes no sense when which other
+Most of them look at one random play (recording.py). `CHECKS` says which check makes no sense when which other
 failed: so one mistake shows as one line and not as ten.
 """
 
@@ -10,7 +10,8 @@ import functools
 import numpy as np
 
 from envs.core.buffers import Buffers
-from puffer_min.env.random_play import RESULTS, Play, random_actions
+from puffer_min.env.actions import random_actions
+from puffer_min.env.recording import RESULTS, Recording
 
 ATTRIBUTES = ("num_envs", "num_agents", "agents_per_env", "single_observation_space", "single_action_space", "observation_space",
               "action_space", *Buffers._fields, "buffers", "native", "keys", "idle_action", "action_names", "metric_names", "truncates",
@@ -43,7 +44,7 @@ class Subject:
     @functools.cached_property
     def play(self):
         """The recorded play."""
-        return Play(self.env, self.seed, self.steps)
+        return Recording(self.env, self.seed, self.steps)
 
     def trajectory(self, before_step=None, from_reset=True):
         """Copies of what COMPARED random steps give, after a reset with the seed; `before_step(env)` may meddle."""
@@ -54,7 +55,7 @@ class Subject:
         for _ in range(min(COMPARED, self.steps)):
             if before_step:
                 before_step(env)
-            trace.append(tuple(np.array(part) for part in env.step(random_actions(env, random))[:4]))
+            trace.append(tuple(np.array(part) for part in env.step(random_actions(env.single_action_space, env.num_agents, random))[:4]))
         return trace
 
     @functools.cached_property
@@ -222,7 +223,7 @@ def independence(subject):
     second = subject.make(subject.env.num_envs)
     second.reset(subject.seed + 1)
     random = np.random.default_rng(1)
-    disturbed = subject.trajectory(lambda env: second.step(random_actions(second, random)))
+    disturbed = subject.trajectory(lambda env: second.step(random_actions(second.single_action_space, second.num_agents, random)))
     if not same(subject.reference, disturbed):
         raise Problem("stepping a second environment changes the first one's trajectory; keep state and random stream in the object")
     return "a second environment changes nothing"
@@ -246,7 +247,7 @@ def saved_state(subject):
 def actions(subject):
     """Actions of another dtype, shape or range are refused."""
     env = subject.env
-    good = random_actions(env, np.random.default_rng(0))
+    good = random_actions(env.single_action_space, env.num_agents, np.random.default_rng(0))
     wide = np.int64 if good.dtype == np.int32 else np.float64
     beyond = np.full_like(good, -1 if good.dtype == np.int32 else np.nan)
     for what, bad in ((f"dtype {np.dtype(wide)} where {good.dtype} is declared", good.astype(wide)),
@@ -275,7 +276,8 @@ def bind(subject):
 
 def close(subject):
     """Closing twice is harmless, stepping afterwards is an error."""
-    env, good = subject.env, random_actions(subject.env, np.random.default_rng(0))
+    env = subject.env
+    good = random_actions(env.single_action_space, env.num_agents, np.random.default_rng(0))
     env.close()
     env.close()
     try:

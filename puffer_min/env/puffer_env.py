@@ -36,6 +36,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
 from envs.core.buffers import Buffers
+from puffer_min.env.actions import take_actions
 from puffer_min.env.episodes import EpisodeLog, restore
 
 
@@ -210,27 +211,3 @@ def whole_seed(seed):
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed={seed!r} given, expected a whole number >= 0")
     return int(seed)
-
-
-def take_actions(given, actions, space):
-    """Copy `given` into the buffer `actions`, one row an agent, after checking dtype, shape and range.
-
-    Raises TypeError or ValueError, naming what was given and what `space`, the action space of one agent, expects.
-    """
-    if not isinstance(given, np.ndarray):
-        raise TypeError(f"actions: given {type(given).__name__}, expected a NumPy array {actions.dtype} {actions.shape}; "
-                        f"write np.asarray(actions, dtype=np.{actions.dtype})")
-    if given.dtype != actions.dtype:
-        raise TypeError(f"actions: given {given.dtype}, expected {actions.dtype}; write actions.astype(np.{actions.dtype})")
-    if given.shape != actions.shape:
-        raise ValueError(f"actions: given shape {given.shape}, expected {actions.shape}, one row for each agent")
-    if isinstance(space, spaces.Discrete):
-        bad = given.view(np.uint32) >= int(space.n)     # a negative number is a huge one without a sign
-    elif isinstance(space, spaces.MultiDiscrete):
-        bad = given.view(np.uint32) >= space.nvec
-    else:
-        bad = ~np.isfinite(given)                       # any finite number will do, environments clip
-    if np.count_nonzero(bad):
-        agent = np.argwhere(bad)[0, 0]
-        raise ValueError(f"actions: agent {agent} has {given[agent]}, expected an action of {space}")
-    actions[...] = given

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from puffer_min.env.actions import random_actions
 from puffer_min.learner.encoders import linear
 from puffer_min.learner.lstm import LSTM
 from puffer_min.learner.distributions import Gaussian, distribution_of
@@ -111,15 +112,10 @@ class Actor:
 
 
 class RandomPolicy:
-    """Uniformly random actions for every agent of `env`, drawn from the action space with `seed`."""
+    """Random actions for every agent of `env`, drawn from its action space (`random_actions`) with `seed`."""
 
     def __init__(self, env, seed=0):
-        space = env.single_action_space
-        self.shape, self.dtype, self.seed = env.actions.shape, env.actions.dtype, seed
-        if self.dtype == np.int32:
-            self.low, self.high = 0, getattr(space, "nvec", None) if hasattr(space, "nvec") else space.n
-        else:
-            self.low, self.high = np.maximum(space.low, -1e3), np.minimum(space.high, 1e3)
+        self.space, self.num_agents, self.seed = env.single_action_space, env.num_agents, seed
         self.reset()
 
     def reset(self):
@@ -128,6 +124,4 @@ class RandomPolicy:
 
     def act(self, observations=None):
         """One random action for each agent, whatever it sees."""
-        if self.dtype == np.int32:
-            return self.random.integers(self.low, self.high, self.shape, dtype=np.int32)
-        return self.random.uniform(self.low, self.high, self.shape).astype(np.float32)
+        return random_actions(self.space, self.num_agents, self.random)

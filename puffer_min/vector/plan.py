@@ -27,7 +27,7 @@ import numpy as np
 from puffer_min.vector.serial import make_batch
 from puffer_min.cores import cores
 from puffer_min.measure import duration, quantity
-from puffer_min.env.random_play import random_actions
+from puffer_min.env.actions import random_actions
 
 GAIN = 1.15                     # workers must be predicted to be this much faster than serial
 PER_CORE = 4                    # workers for each core in asynchronous use, so that a core always has one that is not late
@@ -118,7 +118,7 @@ def profile(make_env, num_envs, settings, seed=0, seconds=SECONDS):
 def time_steps(batch, seed, seconds):
     """Seconds of single steps, an array; and the share of them in which the processor works, 1 if the environment never waits."""
     random, walls, works = np.random.default_rng(seed), [], []
-    ring = [random_actions(batch, random) for _ in range(16)]
+    ring = [random_actions(batch.single_action_space, batch.num_agents, random) for _ in range(16)]
     for actions in ring[:2]:
         batch.step(actions)
     clock, processor, waits, began = time.perf_counter, time.thread_time, voluntary_switches(), time.perf_counter()

@@ -1,31 +1,29 @@
-"""One random play of an environment, recorded for the checks of contract.py: what was wrong, what ended, how large things were."""
+"""`Recording`: one random play of an environment, with all that the checks of contract.py want to know about it."""
 
 import numpy as np
-from gymnasium import spaces
+
+from puffer_min.env.actions import random_actions
 
 PATIENCE = 20           # a play without an end goes on for this many times its steps
 RESULTS = ("observations", "rewards", "terminals", "truncations")
 
 
-def random_actions(env, random):
-    """One action for each agent, uniform where the space is bounded."""
-    space, n = env.single_action_space, env.num_agents
-    if isinstance(space, spaces.Discrete):
-        return random.integers(0, int(space.n), n, dtype=np.int32)
-    if isinstance(space, spaces.MultiDiscrete):
-        return random.integers(0, space.nvec, (n, *space.nvec.shape), dtype=np.int32)
-    low, high = np.maximum(space.low, -2), np.minimum(space.high, 2)
-    return random.uniform(low, high, (n, *space.shape)).astype(np.float32)
+class Recording:
+    """One random play from a reset: `steps` steps, or more until an episode has ended.
 
-
-class Play:
-    """One random play from a reset: `steps` steps, or more until an episode has ended. Keeps the first thing found wrong of each kind."""
+    wrong                 name of a check -> the first problem found
+    steps, ends           steps taken, episodes that ended
+    reports               the episode logs of the play
+    restarts              observations that followed the end of an episode of a whole environment
+    running, finished     return and length of each agent's running episode, and their sums over the finished ones
+    lived, seen, largest  steps that each row lived, whether it ever held a number, the largest size of each element
+    """
 
     def __init__(self, env, seed, steps):
         random, n, size = np.random.default_rng(seed), env.num_agents, env.observations[0].size
-        self.wrong = {}                                 # name of a check -> its first problem
+        self.wrong = {}
         self.steps, self.ends, self.reports, self.restarts = 0, 0, [], []
-        self.running, self.finished = np.zeros((n, 2)), np.zeros(2)         # return and length
+        self.running, self.finished = np.zeros((n, 2)), np.zeros(2)
         self.lived, self.seen, self.largest = np.zeros(n), np.zeros(n, bool), np.zeros(size)
         arrays = {name: getattr(env, name) for name in RESULTS}
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
@@ -35,7 +33,7 @@ class Play:
             self.note("same arrays", "reset returned another array than env.observations; return self.observations itself")
         self.look(env, observations)
         while self.steps < steps or (self.ends == 0 and self.steps < PATIENCE * steps):
-            actions = random_actions(env, random)
+            actions = random_actions(env.single_action_space, n, random)
             results = env.step(actions)
             self.steps += 1
             for name, result in zip(RESULTS, results):
