@@ -6,7 +6,7 @@
     python benchmarks/solving.py --json out.json --pictures folder
 
 Solved means that the mean over the last 100 episodes or more has reached the goal (and that as many episodes have ended as there are
-agents). connect4 is trained on other games than are played (TRAINING in presets.py), so there the mean is that of EVALUATED games of the
+agents). connect4 is trained on other games than are played (its training_settings), so there the mean is that of EVALUATED games of the
 real kind, played by the policy as it is once a second, and of four times as many where these have reached the goal. Seconds are wall
 clock, from the first step to the update that reached the goal, without imports; a seed that is not there when the limit is over counts
 as unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of frames that the policy of
@@ -31,7 +31,6 @@ import envs
 import puffer_min
 from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
 from puffer_min.learner.config import settings_for
-from puffer_min.learner.presets import ENVIRONMENT, TRAINING
 from puffer_min.commands.evaluate import evaluate
 from puffer_min.learner.policy import Actor
 from puffer_min.learner.ppo import PPO
@@ -67,13 +66,13 @@ STRIDES = {"cartpole": 30, "squared": 1, "memory": 1, "pong": 12, "breakout": 60
 
 def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> dict:
     """Train until the goal or the limit; name, seed, seconds, steps, solved, reached (the last mean), curve: [[seconds, mean], ...]."""
-    goal, settings = GOALS[name], ENVIRONMENT.get(name, {})
+    goal, training = GOALS[name], envs.load(name).training_settings
     config = settings_for(name, torch_threads=threads)
     curve, solved = [], False
-    vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=seed, report_interval=0, **settings, **TRAINING.get(name, {}))
+    vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=seed, report_interval=0, **training)
     with contextlib.closing(vec), torch_settings(config):
         learner, start = PPO(vec, config, seed=seed), time.perf_counter()
-        judge = Played(name, learner) if name in TRAINING else Recent(goal.metric, max(WINDOW, vec.num_agents))
+        judge = Played(name, learner) if training else Recent(goal.metric, max(WINDOW, vec.num_agents))
         while not solved and time.perf_counter() - start < goal.seconds and learner.steps < config.total_steps:
             mean = judge.mean(learner.iterate(), goal.goal)
             seconds = time.perf_counter() - start
@@ -81,7 +80,7 @@ def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> d
                 curve.append((round(seconds, 2), round(mean, 4)))
                 solved = goal.goal is not None and mean >= goal.goal
         if policy_to:
-            save_checkpoint(policy_to, describe_policy(learner.policy, vec, name, settings, config, seed))
+            save_checkpoint(policy_to, describe_policy(learner.policy, vec, name, {}, config, seed))
     return {"name": name, "seed": seed, "seconds": seconds, "steps": learner.steps, "solved": solved,
             "reached": curve[-1][1] if curve else None, "curve": curve}
 
@@ -120,7 +119,7 @@ class Played:
 
     def play(self, games, seed):
         policy = Actor(self.learner.policy, seed=2 * self.learner.updates + seed)
-        return evaluate(self.name, policy, episodes=games, seed=policy.seed, env_settings=ENVIRONMENT.get(self.name, {}))["score"]
+        return evaluate(self.name, policy, episodes=games, seed=policy.seed)["score"]
 
 
 def median_seconds(runs) -> float:
@@ -153,7 +152,7 @@ def draw(name, runs, folder, policy) -> Path:
     if goal.goal is not None:
         axes.axhline(goal.goal, color="0.5", linestyle="--", linewidth=1)
     axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training",
-             ylabel=f"{goal.metric}, " + (f"{EVALUATED} games played apart" if name in TRAINING else f"last {WINDOW} episodes"))
+             ylabel=f"{goal.metric}, " + (f"{EVALUATED} games played apart" if envs.load(name).training_settings else f"last {WINDOW} episodes"))
     axes.spines[["top", "right"]].set_visible(False)
     for i, frame in enumerate(frames):
         small = figure.add_subplot(grid[1, i])
@@ -166,7 +165,7 @@ def draw(name, runs, folder, policy) -> Path:
 
 def strip(name, policy, count=6, seed=5):
     """`count` frames of one environment with the policy in it, STRIDES[name] steps apart."""
-    env = envs.make(name, num_envs=1, seed=seed, **ENVIRONMENT.get(name, {}))
+    env = envs.make(name, num_envs=1, seed=seed)
     observations, _ = env.reset(seed)
     frames, every = [], STRIDES[name]
     for step in range(count * every):

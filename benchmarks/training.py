@@ -20,7 +20,6 @@ import torch
 import puffer_min
 from puffer_min.learner.config import settings_for
 from puffer_min.course import peers
-from puffer_min.learner.presets import ENVIRONMENT
 from puffer_min.measure import quantity
 from puffer_min.learner.ppo import PPO
 from puffer_min.commands.train import torch_settings
@@ -40,7 +39,7 @@ PEERS = ("CleanRL style", "Stable-Baselines3", "puffer_min")
 def speed(name, settings, seconds, threads) -> dict:
     """Train for so many seconds; sps, best (a fifth of the time), parameters, stages (shares of the time)."""
     config = settings_for(name, torch_threads=threads, total_steps=10**9, **settings)
-    vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=0, report_interval=0, **ENVIRONMENT.get(name, {}))
+    vec = puffer_min.make_vec(name, num_envs=config.num_envs, seed=0, report_interval=0)
     with contextlib.closing(vec), torch_settings(config):
         learner = PPO(vec, config, seed=0)
         learner.iterate()

@@ -285,7 +285,7 @@ def matrix():
 def native():
     """Native batches: bare, threads, processes; EnvPool's cartpole."""
     tables = []
-    for name, num_envs in (("squared", 1024), ("squared", 8192), ("snake", 1024), ("breakout", 1024), ("cartpole", 4096)):
+    for name, num_envs in (("squared", 1024), ("squared", 8192), ("snake", 16), ("breakout", 1024), ("cartpole", 4096)):
         makers = {"bare": lambda: Bare(name, num_envs), "serial": lambda: Ours(name, num_envs, agents=True)}
         for backend in ("thread", "process"):
             for workers in (1, 2, 4):

@@ -1,19 +1,21 @@
-"""connect4: four in a row against a random, a greedy or a searching opponent, or against oneself.
+"""connect4: four in a row against a searching, a greedy or a random opponent, or against oneself.
 
 Rules         7 columns of 6 cells; stones fall to the lowest free cell of a column; four in a row, column or diagonal win. A coin
               decides who starts. A stone put on a full column loses the game at once.
-Opponents     `opponent="random"` any free column; `"greedy"` takes a win, else stops one, else plays at random; `"search"` looks
-              `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking further, so its
-              strength never depends on the clock) and breaks ties at random. All draw from the environment's own stream.
-Openings      `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where these
-              would make four). Whoever learns from the empty board alone may find one way to win most games and see nothing else.
-Weaker        `weaker=p`: in a share p of the games, by lot, the search looks fewer plies ahead: 1 to depth - 1. Against depth 4 nothing at
-              all is won for millions of steps; whoever may win now and then against less learns sooner, and more ways of playing. Other
-              opponents, and a search of depth 1, have no weaker games.
+Opponents     `opponent="search"` looks `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking
+              further, so its strength never depends on the clock) and breaks ties at random; `"greedy"` takes a win, else stops one,
+              else plays at random; `"random"` any free column. All draw from the environment's own stream.
+Training      While a policy learns, `train` adds openings=3 and weaker=0.5 (`training_settings`); evaluation and play do without them.
+              `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where
+              these would make four). A policy that learns from the empty board alone may find one way to win most games and see
+              nothing else. `weaker=p`: in a share p of the games, by lot, the search looks fewer plies ahead, 1 to depth - 1. Against
+              depth 4 nothing at all is won for millions of steps; a policy that wins now and then against less depth learns sooner,
+              and learns more ways of playing. Other opponents, and a search of depth 1, have no weaker games.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
-Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs. With two players one more: 1 if it is my move.
-Threats       `threats=True` tells the empty cells apart, too: 3 where a stone of mine would complete four, 4 where one of theirs would, 5 where
-              both would, as soon as the cells below are filled; 6, 7 and 8 the same where the next stone of the column falls.
+Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs, 3 to 8 empty with a threat. With two players one more: 1 if it
+              is my move.
+Threats       On an empty cell 3 shows that a stone of mine would complete four there, 4 that one of theirs would, 5 both, as soon as the cells
+              below are filled; 6, 7 and 8 show the same where the next stone of the column falls. With `threats=False` all of them are 0.
 Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
 Rewards       +1 won, -1 lost, 0 drawn.
 Log           episode_return, episode_length, score (1 won, 0.5 drawn, 0 lost).
@@ -62,7 +64,7 @@ cdef uint64_t BOARD = 0x0FDFBF7EFDFBF           # the 42 cells
 cdef uint64_t CENTRE = <uint64_t> 0x3F << (3 * STRIDE)
 cdef int[COLUMNS] CENTRE_FIRST = [3, 2, 4, 1, 5, 0, 6]
 
-OPPONENTS = {"random": RANDOM, "greedy": GREEDY, "search": SEARCH}
+OPPONENTS = {"search": SEARCH, "greedy": GREEDY, "random": RANDOM}
 
 cdef struct Game:
     uint64_t mine                   # stones of the agent (of the first agent, with two players)
@@ -72,7 +74,7 @@ cdef struct Game:
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="greedy", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=False): see above."""
+    """connect4(num_envs, seed=0, opponent="search", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=True): see above."""
 
     cdef Game* games
     cdef int opponent_kind
@@ -83,10 +85,11 @@ cdef class Connect4(Native):
 
     keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
     idle_action = None              # the game waits for a person
+    training_settings = {"openings": 3, "weaker": 0.5}
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int depth=4, int node_budget=20000, int players=1, int openings=0,
-                 double weaker=0.0, bint threats=False, **common):
+    def __init__(self, int num_envs=1, *, seed=0, opponent="search", int depth=4, int node_budget=20000, int players=1, int openings=0,
+                 double weaker=0.0, bint threats=True, **common):
         if opponent not in OPPONENTS:
             raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
         if players not in (1, 2) or depth < 1 or node_budget < 1:

@@ -6,7 +6,7 @@ Rules         One agent in a square of `size` x `size` cells with walls all roun
 Tasks         empty         agent in one corner, goal in the other; as in MiniGrid, walls do not block the view
               empty_random  the same from anywhere
               four_rooms    four rooms, four gaps, agent and goal anywhere
-              door_key      a wall, a locked door in it, its key on the agent's side, the goal behind it
+              door_key      a wall, a locked door in it, its key on the agent's side, the goal behind it; the default
               lava_gap      a strip of lava with one gap
               maze          a perfect maze (one path between any two cells), agent and goal in any two of its rooms
 Observation   (7, 7, 3) uint8, MiniGrid's `image`: [column, row] of the view, the agent in the middle of the last row looking up the
@@ -81,7 +81,7 @@ cdef inline double reward_after(int steps, int max_steps) noexcept nogil:
 
 
 cdef class Grid(Native):
-    """grid(num_envs, seed=0, task="empty", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0): see the
+    """grid(num_envs, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0): see the
     module's docstring. size, max_steps and see_through_walls are MiniGrid's for the task unless given; a maze is 15 x 15."""
 
     cdef Agent* agents
@@ -100,7 +100,7 @@ cdef class Grid(Native):
     idle_action = DONE
     action_names = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
-    def __init__(self, int num_envs=1, *, seed=0, task="empty", size=None, max_steps=None, see_through_walls=None,
+    def __init__(self, int num_envs=1, *, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None,
                  int num_levels=0, int64_t start_level=0, **common):
         cdef int i
         if task not in TASKS:

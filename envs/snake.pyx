@@ -12,8 +12,8 @@ Observation   (2 * vision + 1, 2 * vision + 1) int8: the 11 x 11 cells around th
 Actions       Discrete(4): 0 up, 1 down, 2 left, 3 right. A turn back into the own neck is ignored, the snake goes straight on.
 Rewards       `reward_food` 0.1, `reward_corpse` 0.1, `reward_death` -1.
 Settings      `num_snakes` on each of the num_envs boards. Unless `width`, `height` and `num_food` are given, there are 900 cells
-              and 16 food for each snake, at 16:9: 16 snakes have 160 x 90, and 4,096 have 2560 x 1440 with 65,536 food, the world
-              of the stream. For the classic game: num_snakes=1, width=20, height=15, num_food=1. A snake of `max_length` eats
+              and 16 food for each snake, at 16:9: 1,024 snakes have 1280 x 720, 16 have 160 x 90, and 4,096 have 2560 x 1440 with 65,536
+              food, the world of the stream. For the classic game: num_snakes=1, width=20, height=15, num_food=1. A snake of `max_length` eats
               without growing (the default, which is also the limit, keeps one cell of the board free).
 Log           episode_return, episode_length, score (length at death).
 Source        PufferLib's `snake` (stream 003). Bodies as a chain of directions, codes for heads, and starvation are ours.
@@ -62,7 +62,7 @@ cdef struct Snake:
 
 @cython.final
 cdef class Snakes(Native):
-    """snake(num_envs, seed=0, num_snakes=16, width=None, height=None, num_food=None, vision=5, max_length=None, starvation=256,
+    """snake(num_envs, seed=0, num_snakes=1024, width=None, height=None, num_food=None, vision=5, max_length=None, starvation=256,
     leave_corpse=True, reward_food=0.1, reward_corpse=0.1, reward_death=-1.0): see the module's docstring."""
 
     cdef int8_t* cells          # the boards, each with a border of `vision` wall cells, so that a window needs no test for the edge
@@ -76,7 +76,7 @@ cdef class Snakes(Native):
     keys = {"ArrowUp": UP, "ArrowDown": DOWN, "ArrowLeft": LEFT, "ArrowRight": RIGHT, "w": UP, "s": DOWN, "a": LEFT, "d": RIGHT}
     action_names = ("up", "down", "left", "right")
 
-    def __init__(self, int num_envs=1, *, seed=0, int num_snakes=16, width=None, height=None, num_food=None, int vision=5,
+    def __init__(self, int num_envs=1, *, seed=0, int num_snakes=1024, width=None, height=None, num_food=None, int vision=5,
                  max_length=None, int starvation=256, bint leave_corpse=True, float reward_food=0.1, float reward_corpse=0.1,
                  float reward_death=-1.0, **common):
         width = round(math.sqrt(1600 * max(1, num_snakes))) if width is None else width

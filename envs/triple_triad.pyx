@@ -9,15 +9,15 @@ Wasted steps  A no-op, a card already played or already selected, a cell that is
               stalling is never better than playing on and losing.
 Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over most, ties at random.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
-Observation   151 uint8: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
+Observation   165 uint8, of which the last 14 are foresight: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
               cells they own, 54-73 my hand and 74-93 theirs (0 once played), 94-98 the card I have selected, 99-113 which of the
               15 actions does something now. 114-149 are what one sees at a glance. Nothing in it is new, but networks are slow to
               look up and to compare numbers, and win 0.65 of the games with it where they win 0.5 without: the selected card's
               numbers (114-117), how many cards it would turn over on each cell (118-126), how many cards of their hand beat it on
               each side (127-130); the most that each card of mine (131-135) and of theirs (136-140) could turn over, and the most
-              that any of theirs could on each cell (141-149). 150 is how many steps I have taken (255 at most). With two players
-              one more, the last: 1 if it is my move.
-Foresight     `foresight=True`: 14 numbers more, after the 150th, of the side to move (0 for the other). 151-159: on each cell where the selected
+              that any of theirs could on each cell (141-149). 150 is how many steps I have taken (255 at most), 151-164
+              foresight. With two players one more, the last: 1 if it is my move.
+Foresight     14 numbers about the side to move (0 for the other), left out with `foresight=False`. 151-159: on each cell where the selected
               card may go, 1 + the most cards that they could turn over in answer; 160-164: for each card of mine 5 + the best
               difference, over all cells, of what it turns over and what they could turn over then. Whoever plays by these
               differences alone wins 0.55 of the games against greedy (benchmarks/LEARNER.md).
@@ -95,7 +95,7 @@ cdef struct Ahead:                  # with foresight, of the side to move
 
 
 cdef class TripleTriad(Native):
-    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40, foresight=False): see the module's docstring."""
+    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40, foresight=True): see the module's docstring."""
 
     cdef Table* tables
     cdef Ahead* ahead
@@ -109,7 +109,7 @@ cdef class TripleTriad(Native):
     action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top", "top right", "left", "centre", "right",
                     "bottom left", "bottom", "bottom right")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, bint foresight=False, **common):
+    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, bint foresight=True, **common):
         if opponent not in ("random", "greedy"):
             raise ValueError(f"opponent={opponent!r} given, expected 'random' or 'greedy'")
         if players not in (1, 2) or patience < 2 * CARDS:

@@ -33,8 +33,8 @@ ODD = {
     "bandit": [{"arms": 2, "best": 0, "length": 1}, {"arms": 300, "best": 299, "length": 3}],
     "breakout": [{"frame_skip": 1, "patience": 1}, {"frame_skip": 1000}],
     "cartpole": [{"max_episode_steps": 1}, {"continuous": True}, {"continuous": True, "max_episode_steps": 3}],
-    "connect4": [{"opponent": "random"}, {"players": 2}, {"openings": 3}, {"players": 2, "openings": 10}, {"opponent": "search", "threats": True},
-                 {"players": 2, "threats": True, "openings": 3},
+    "connect4": [{"opponent": "random"}, {"players": 2}, {"opponent": "greedy", "openings": 3}, {"players": 2, "threats": False, "openings": 10},
+                 {"opponent": "greedy", "threats": False}, {"players": 2, "openings": 3},
                  {"players": 2, "opponent": "search"}, {"opponent": "search", "weaker": 0.5, "openings": 3}, {"opponent": "search", "depth": 1},
                  {"opponent": "search", "depth": 4, "node_budget": 200}, {"opponent": "search", "depth": 42, "node_budget": 1},
                  {"opponent": "search", "depth": 1000, "node_budget": 300}],
@@ -55,7 +55,7 @@ ODD = {
               {"num_snakes": 3, "width": 2, "height": 30, "num_food": 20, "vision": 2, "starvation": 3, "leave_corpse": False}],
     "squared": [{"size": 3}, {"size": 45}],
     "stochastic": [{"share": 0.5, "length": 2}, {"share": 0.999, "length": 3}],
-    "triple_triad": [{"opponent": "random"}, {"players": 2}, {"foresight": True}, {"players": 2, "foresight": True}, {"patience": 10},
+    "triple_triad": [{"opponent": "random"}, {"players": 2}, {"foresight": False}, {"players": 2, "foresight": False}, {"patience": 10},
                      {"players": 2, "patience": 10}],
 }
 """Settings at the edge of what each environment allows."""

@@ -18,12 +18,16 @@ SMALL = {
 """Settings that make a large environment small, or its episodes short."""
 
 VARIANTS = {
+    "connect4": [{"opponent": "greedy", "threats": False}],
     "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
-             {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}],
+             {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}, {"max_steps": 200}],
+    "pong": [{"points_to_win": 2, "frame_skip": 4}],
+    "triple_triad": [{"foresight": False}],
     "skirmish": [{"scan_every": 1, "limit": 350}],
     "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200},
              {"rivals": "strong", "autopilot": True, "max_ticks": 390}],
-    "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30}],
+    "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30},
+              {}],
     "squared": [{"size": 5}],
 }
 """Further settings whose trajectories are kept in tests/golden."""

@@ -90,7 +90,7 @@ def quiet_position(rng, stones):
 # ---------------------------------------------------------------------- rules
 
 def test_a_game_agrees_with_a_plain_python_board():
-    env = envs.make("connect4", 1, seed=3, opponent="random")
+    env = envs.make("connect4", 1, seed=3, opponent="random", threats=False)
     observations, _ = env.reset(seed=3)
     rng, games, before = np.random.default_rng(0), 0, observations[0].copy()
     for _ in range(3000):
@@ -142,7 +142,7 @@ def test_four_stones_in_column_0_do_not_beat_every_opponent():
 
 
 def test_both_sides_start_about_equally_often():
-    env = envs.make("connect4", 4000, seed=5)
+    env = envs.make("connect4", 4000, seed=5, threats=False)
     observations, _ = env.reset()
     assert 0.45 < (observations == 2).any(1).mean() < 0.55
 
@@ -258,7 +258,7 @@ def test_the_node_budget_ends_a_search_that_would_not_end():
 # ---------------------------------------------------------------------- self-play
 
 def test_two_players_take_turns_and_see_each_other():
-    env = envs.make("connect4", 1, players=2)
+    env = envs.make("connect4", 1, players=2, threats=False)
     observations, _ = env.reset()
     assert observations.shape == (2, 43) and observations[:, 42].tolist() == [1, 0]
     env.step(np.array([3, 6], np.int32))
@@ -280,7 +280,7 @@ def test_two_players_rewards_are_opposite():
 
 @pytest.mark.parametrize("players", [1, 2])
 def test_half_of_the_games_begin_after_random_stones_of_both_sides(players):
-    env = envs.make("connect4", 4000, opponent="random", openings=3, players=players, seed=1)
+    env = envs.make("connect4", 4000, opponent="random", openings=3, players=players, threats=False, seed=1)
     boards = np.asarray(env.reset()[0])[::players, :42]
     mine, theirs = (boards == 1).sum(1), (boards == 2).sum(1)
     opponent_began = theirs - mine                      # with two players the first agent begins, always
@@ -374,9 +374,9 @@ def test_an_opponent_that_does_not_look_ahead_has_no_weaker_games(settings):
 def test_no_game_begins_won_and_without_openings_all_begin_empty():
     env = envs.make("connect4", 5000, opponent="greedy", openings=10, players=2)
     for board in np.asarray(env.reset()[0])[::2, :42].reshape(-1, 6, 7):
-        columns = tuple("".join("?xo"[cell] for cell in board[::-1, column]).rstrip("?") for column in range(7))
+        columns = tuple("".join("?xo??????"[cell] for cell in board[::-1, column]).rstrip("?") for column in range(7))
         assert not won(columns, "x") and not won(columns, "o")
-    assert not np.asarray(envs.make("connect4", 1000, players=2).reset()[0])[:, :42].any()
+    assert not np.asarray(envs.make("connect4", 1000, players=2, threats=False).reset()[0])[:, :42].any()
 
 
 @pytest.mark.parametrize("wrong", [{"opponent": "seach"}, {"players": 3}, {"depth": 0}, {"openings": -1}, {"openings": 11},

@@ -92,7 +92,7 @@ def random_layout(random, size, colours=6):
 
 def test_levels_full_of_all_objects_behave_as_in_minigrid():
     size, random, happened = 9, np.random.default_rng(1), Counter()
-    peer, env = EmptyEnv(size=size, max_steps=300), envs.make("grid", size=size, see_through_walls=False)
+    peer, env = EmptyEnv(size=size, max_steps=300), envs.make("grid", task="empty", size=size, see_through_walls=False)
     peer.see_through_walls = False
     for level in range(100):
         peer.reset(seed=level)
@@ -126,7 +126,7 @@ def test_levels_full_of_all_objects_behave_as_in_minigrid():
 
 def test_what_the_agent_sees_is_what_minigrid_lights():
     random = np.random.default_rng(2)
-    peer, env = EmptyEnv(size=11), envs.make("grid", size=11, see_through_walls=False)
+    peer, env = EmptyEnv(size=11), envs.make("grid", task="empty", size=11, see_through_walls=False)
     peer.see_through_walls = False
     for level in range(100):
         peer.reset(seed=level)
@@ -201,7 +201,7 @@ def test_a_layout_that_is_read_and_given_back_goes_on_in_the_same_way():
 
 
 def test_a_smaller_layout_is_filled_up_with_walls():
-    peer, env = EmptyEnv(size=5), envs.make("grid", size=9)
+    peer, env = EmptyEnv(size=5), envs.make("grid", task="empty", size=9)
     peer.reset()
     env.reset()
     take_over(env, peer)
@@ -239,7 +239,7 @@ def with_cell(x, y, cell):
     ((room(), (1, 1), 0, (DOOR, 1, 0)), r"carrying=\(4, 1, 0\) given, expected None or \(type, colour, 0\) of a key, ball or box"),
 ])
 def test_a_wrong_layout_is_one_sentence_and_nothing_changes(layout, sentence):
-    env = envs.make("grid", 1)
+    env = envs.make("grid", 1, task="empty")
     env.reset()
     before = env.get_state()
     with pytest.raises(ValueError, match=sentence):
@@ -251,7 +251,7 @@ def test_a_wrong_layout_is_one_sentence_and_nothing_changes(layout, sentence):
     ({"task": "labyrinth"}, "task='labyrinth' given, expected one of empty, empty_random, four_rooms"),
     ({"task": "maze", "size": 8}, "size=8 given, expected an odd number from 5 to 47 for maze"),
     ({"task": "maze", "size": 49}, "size=49 given, expected an odd number from 5 to 47"),
-    ({"size": 4}, "size=4 given, expected a number from 5 to 47 for empty"),
+    ({"size": 4}, "size=4 given, expected a number from 5 to 47 for door_key"),
     ({"max_steps": 0}, "max_steps=0, num_levels=0, start_level=0 given"),
     ({"num_levels": -1}, "num_levels=-1"),
 ])
@@ -273,7 +273,7 @@ def test_an_environment_or_level_that_does_not_exist_is_refused():
 # ------------------------------------------------------------------ observation, ends, picture
 
 def test_every_observation_lies_in_the_space_and_its_bounds_are_reached():
-    env = envs.make("grid", 32, size=9, see_through_walls=False)
+    env = envs.make("grid", 32, task="empty", size=9, see_through_walls=False)
     random, largest = np.random.default_rng(0), np.zeros(3, int)
     env.reset()
     for i in range(32):
@@ -286,7 +286,7 @@ def test_every_observation_lies_in_the_space_and_its_bounds_are_reached():
 
 
 def test_the_goal_on_the_last_step_raises_both_flags():
-    env = envs.make("grid", size=5, max_steps=1)
+    env = envs.make("grid", task="empty", size=5, max_steps=1)
     env.reset()
     grid = room()
     grid[2, 1] = (GOAL, 1, 0)

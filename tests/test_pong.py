@@ -77,14 +77,14 @@ def test_the_ball_keeps_its_height_between_the_walls_and_never_passes_through_a_
 
 
 def test_every_rally_ends_even_between_two_careful_players():
-    _, rewards, _ = play(envs.make("pong", 64, seed=6), follow, 4000)
+    _, rewards, _ = play(envs.make("pong", 64, seed=6, frame_skip=4), follow, 4000)
     points = (rewards != 0).sum(0)
     assert points.min() >= 8
 
 
 def test_a_still_paddle_loses_every_game_and_a_following_one_wins_some():
     for policy, low, high in ((lambda o: np.zeros(len(o), np.int32), -21, -15), (follow, 5, 12)):
-        env = envs.make("pong", 128, seed=7, report_interval=0)
+        env = envs.make("pong", 128, seed=7, frame_skip=4, report_interval=0)
         play(env, policy, 8000)
         assert low <= env.log()["score"] <= high
 
@@ -107,5 +107,5 @@ def foresee(observations):
 
 def test_who_foresees_where_the_ball_arrives_loses_no_point():
     """So 21 to 0 is there to be learned: no serve and no return is out of the paddle's reach."""
-    _, rewards, _ = play(envs.make("pong", 256, seed=5), foresee, 2000)
+    _, rewards, _ = play(envs.make("pong", 256, seed=5, frame_skip=4), foresee, 2000)
     assert (rewards == 1).sum() > 3000 and (rewards == -1).sum() == 0

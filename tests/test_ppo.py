@@ -12,11 +12,12 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
+from puffer_min.commands import evaluate as evaluation
 from puffer_min.commands import train as training
 from puffer_min.learner.adam import Adam
 from puffer_min.learner.buffer import Minibatch
 from puffer_min.learner.config import Config, settings_for
-from puffer_min.learner.presets import DEFAULTS, ENVIRONMENT, TRAINING
+from puffer_min.learner.presets import DEFAULTS
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.learner.distributions import distribution_of
@@ -408,7 +409,6 @@ def test_defaults_hold_only_what_differs():
         assert name in envs.names() and settings_for(name)
         same = [key for key, value in settings.items() if getattr(Config(), key) == value]
         assert not same, f"{name}: {same} are the defaults anyway"
-    assert set(ENVIRONMENT) | set(TRAINING) <= set(envs.names())
 
 
 def test_what_an_environment_is_given_for_training_alone_is_not_in_the_checkpoint_and_yields_to_what_is_asked_for(tmp_path, monkeypatch):
@@ -416,12 +416,41 @@ def test_what_an_environment_is_given_for_training_alone_is_not_in_the_checkpoin
     monkeypatch.setattr(training, "make_vec", lambda *arguments, **settings: made.append(settings) or make_vec(*arguments, **settings))
     sizes = {"num_envs": 8, "horizon": 8, "minibatch_size": 64, "hidden_size": 8}
     result = run(tmp_path, "connect4", total_steps=64, **sizes)
-    assert made[0]["openings"] == TRAINING["connect4"]["openings"] > 0 and made[0]["opponent"] == "search" and made[0]["weaker"] > 0
-    assert result.description["env_settings"] == ENVIRONMENT["connect4"]
+    assert made[0]["openings"] == envs.load("connect4").training_settings["openings"] > 0 and made[0]["weaker"] > 0
+    assert result.description["env_settings"] == {}
     run(tmp_path, "connect4", total_steps=128, resume=result.checkpoint, **sizes)
     assert made[1]["openings"] == made[0]["openings"]
     asked = run(tmp_path, "connect4", total_steps=64, env_settings={"openings": 0}, **sizes)
     assert made[2]["openings"] == 0 and made[2]["weaker"] == made[0]["weaker"] and asked.description["env_settings"]["openings"] == 0
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_the_game_that_is_trained_is_the_game_that_is_evaluated_but_for_its_training_settings(tmp_path, monkeypatch, name):
+    class Made(Exception):
+        pass
+
+    def note(make_env, num_envs=1, *arguments, seed=0, **settings):
+        ways = ("num_workers", "backend", "batch_envs", "isolate", "report_interval")
+        raise Made(make_env, {key: value for key, value in settings.items() if key not in ways})
+
+    made = []
+    monkeypatch.setattr(training, "make_vec", note)
+    monkeypatch.setattr(evaluation, "make_vec", note)
+    for way in (lambda: train(name, run_dir=tmp_path), lambda: evaluation.evaluate(name, None)):
+        with pytest.raises(Made) as error:
+            way()
+        made.append(error.value.args)
+    assert made == [(name, envs.load(name).training_settings), (name, {})]
+    assert envs.load(name).training_settings.keys() == ({"openings", "weaker"} if name == "connect4" else set())
+
+
+def test_an_environment_in_python_names_its_own_training_settings(tmp_path):
+    class Practice(Drift):
+        training_settings = {"death": 0.5}
+
+    assert training.training_settings(Practice) == {"death": 0.5} and training.training_settings(lambda: Practice()) == {}
+    result = run(tmp_path, Practice, total_steps=512, num_envs=2)
+    assert result.description["env_settings"] == {}
 
 
 def test_a_python_environment_and_a_gymnasium_one_train(tmp_path):

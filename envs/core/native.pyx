@@ -47,6 +47,7 @@ cdef class Native:
     keys = {}               # browser key name -> action, for a person who plays
     idle_action = 0         # what a person who presses nothing does
     action_names = ()
+    training_settings = {}  # settings that `train` adds while a policy learns; evaluation and play do without them
     observation_sets = None # name -> (first, members, size) of sets in the observation, for a network that reads them as such
 
     cdef object prepare(self, int num_envs, int agents_per_env, object observation_space, object action_space,

@@ -27,7 +27,7 @@ class Grid(gym.Env):
     `max_steps` truncates.
     """
 
-    def __init__(self, task="empty", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0, index=0):
+    def __init__(self, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0, index=0):
         self.task, self.size = task, size or SIZES[task]
         factor = 10 if task == "door_key" else 4
         self.max_steps = max_steps or (100 if task == "four_rooms" else factor * self.size**2)

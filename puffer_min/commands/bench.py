@@ -23,7 +23,7 @@ import envs
 from puffer_min.measure import Measurement, measure, quantity
 
 BATCHES = (1, 64, 1024, 4096)
-MAX_BYTES = 2**30               # a batch whose buffers are larger is left out
+MAX_AGENTS = 2**18              # a batch of more agents is left out
 
 
 # ---------------------------------------------------------------------- the machine
@@ -102,7 +102,7 @@ def speeds(name: str, batches, seconds: float) -> list[Speed]:
     """Measure environment `name` with each number of environments behind a call; too large batches are left out."""
     found = []
     for num_envs in batches:
-        if found and found[0].bytes_per_step * found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_BYTES:
+        if found and found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_AGENTS:
             break
         env = envs.make(name, num_envs=num_envs, seed=0)
         try:

@@ -24,13 +24,13 @@ from typing import Callable
 
 import torch
 
+import envs
 from puffer_min.learner.asynchronous import AsynchronousPPO
 from puffer_min.commands.check import load_environment, setting
 from puffer_min.learner.checkpoint import (CheckpointError, describe_policy, pack_state, read_checkpoint, require_same_environment, save_checkpoint,
                                    unpack_state)
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.commands.dashboard import make_dashboard
-from puffer_min.learner.presets import ENVIRONMENT, TRAINING
 from puffer_min.learner.distributed import ALONE, PeerLost, join
 from puffer_min.learner.overlap import OverlappedPPO
 from puffer_min.learner.policy import Actor
@@ -75,7 +75,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     tensorboard   the same numbers for TensorBoard too, in run_dir/tensorboard
     run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
     resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold, unless overridden
-    env_settings  passed on to the environment; more may be by its own TRAINING (presets.py), so `score` is then of other games than `eval` plays
+    env_settings  passed on to the environment, beside what its class adds while a policy learns (`training_settings`): `score` is then
+                  of other games than `evaluate` plays
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C ends the run after the current update with a checkpoint; a second one at once.
@@ -93,7 +94,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         config, seed = config or Config(**saved["config"]), saved["seed"]
         env_settings = saved["env_settings"] if env_settings is None else env_settings
     config = settings_for(name_of(env), config, **overrides)
-    env_settings = ENVIRONMENT.get(name_of(env), {}) | (env_settings or {})
+    env_settings = env_settings or {}
     made = isinstance(env, str | type) or not hasattr(env, "step")
     with contextlib.ExitStack() as stack:
         world = join(config.device)
@@ -104,7 +105,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
                            batch_envs=config.batch_envs, isolate=config.isolate, report_interval=0, **share,
-                           **TRAINING.get(name_of(env), {}) | env_settings)
+                           **training_settings(env) | env_settings)
             stack.callback(env.close)
         env_name = name_of(env)
         run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -114,6 +115,11 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
             require_same_environment(saved, resume, env, env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
         return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name, config), tensorboard)
+
+
+def training_settings(env) -> dict:
+    """What the environment's class adds to its settings while a policy learns from it."""
+    return getattr(envs.load(env) if isinstance(env, str) else env, "training_settings", {})
 
 
 def learner_for(env, config):

@@ -1,5 +1,4 @@
-"""Settings by environment: of the learner, only what differs from `Config`; of the environments themselves; and what these are given only
-while something learns from them.
+"""Settings of the learner by environment: only what differs from `Config`. The environment's own settings are the defaults of its `.pyx`.
 
 The remarks say what the setting was measured to do; agent-steps are in millions, one seed unless said otherwise.
 """
@@ -46,18 +45,4 @@ DEFAULTS = {
     # With gae_lambda 0.8, or gamma 0.97, it learns to stall until it has lost: a defeat far away is a smaller one, or out of sight.
     "triple_triad": {"total_steps": 32_000_000, "encoder": "standard", "hidden_size": 128, "learning_rate": 0.01, "gamma": 1.0, "gae_lambda": 0.9,
                      "ent_coef": 0.03, "anneal_ent": True, "vf_coef": 0.2},
-}
-
-ENVIRONMENT = {
-    "connect4": {"opponent": "search", "threats": True},        # of depth 4
-    "grid": {"task": "door_key"},               # 8 x 8
-    "pong": {"frame_skip": 2},                  # of 4 frames some returns cannot be aimed
-    "snake": {"num_snakes": 1024},      # on one board
-    "triple_triad": {"foresight": True},        # one move and its answer are seen
-}
-
-TRAINING = {                                    # `eval` and `play` have nothing of it
-    # Half of the games after random stones, half against a search that looks less far: more ways of playing than the one that wins most games
-    # and never the rest.
-    "connect4": {"openings": 3, "weaker": 0.5},
 }

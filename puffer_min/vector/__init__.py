@@ -1,7 +1,7 @@
 """`make_vec`: any number of environments behind one object that has the face of one environment.
 
     vec = make_vec("snake", num_envs=4)                                                 # native: one object steps them all
-    vec = make_vec("snake", num_envs=4096, num_workers=2, backend="thread")             # two threads
+    vec = make_vec("snake", num_envs=4, num_workers=2, backend="thread")                # two threads
     vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8, num_workers=2, backend="process")     # where they pay
     vec = make_vec(MyEnv, num_envs=64, backend="auto"); print(vec.plan)                 # measured, chosen, explained
 
