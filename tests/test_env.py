@@ -15,6 +15,7 @@ from puffer_min.emulation.gymnasium_env import GymnasiumEnv
 from puffer_min.env.actions import random_actions
 from puffer_min.env.episodes import mean_of
 from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.env.spec import EnvSpec
 
 
 class Corridor(PufferEnv):
@@ -380,3 +381,17 @@ def test_gymnasium_state_can_be_saved_and_set():
 def test_gymnasium_picture_is_the_environments_own():
     with pytest.raises(ValueError, match="make the environment with render_mode=\"rgb_array\""):
         GymnasiumEnv(gymnasium.make("CartPole-v1")).render()
+
+
+# ---------------------------------------------------------------------------------------------------------------- EnvSpec
+
+def test_an_environment_and_what_holds_it_have_one_record():
+    env = Corridor()
+    spec = EnvSpec.of(env)
+    assert spec == env.env_spec and (spec.truncates, spec.metric_names, spec.masks_actions) == (True, ("score", "steps_right"), False)
+
+    class Masking(Corridor):
+        def action_masks(self):
+            return np.ones((self.num_agents, 2), bool)
+
+    assert EnvSpec.of(Masking()).masks_actions and EnvSpec.of(Masking()).single_observation_space == env.single_observation_space

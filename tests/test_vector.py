@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 
 import envs
 from envs.core.buffers import Buffers
-from puffer_min.env.contract import ATTRIBUTES
+from puffer_min.env.checks import ATTRIBUTES
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.vector import make_batch, make_vec, seed_of
 

@@ -11,49 +11,11 @@ import ast
 import importlib
 import importlib.util
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import envs
-from puffer_min.env.contract import CHECKS, Doubt, Problem, Subject
+from puffer_min.env.contract import Report, check, not_made
 from puffer_min.vector import adapt
-
-
-@dataclass(frozen=True)
-class Line:
-    """One check: its name, its verdict ("ok", "doubt", "problem" or "skipped") and a sentence."""
-
-    name: str
-    verdict: str
-    sentence: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the checks of `subject` gave; `ok` unless there is a problem, `print(report)` for a table."""
-
-    subject: str
-    lines: tuple[Line, ...]
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """The names of the checks that failed."""
-        return tuple(line.name for line in self.lines if line.verdict == "problem")
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """The names of the checks that passed but promise trouble in training."""
-        return tuple(line.name for line in self.lines if line.verdict == "doubt")
-
-    def __str__(self) -> str:
-        problems = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}"
-        doubts = f"{len(self.doubts)} doubt{'s' * (len(self.doubts) != 1)}"
-        table = [f"{line.verdict:8} {line.name:22} {line.sentence}" for line in self.lines]
-        return "\n".join([*table, f"{self.subject}: {problems}, {doubts} in {len(self.lines)} checks."])
 
 
 def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
@@ -80,26 +42,8 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
         else:
             env = adapt(environment)
     except Exception as error:
-        return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))
-    lines = [Line("construction", "ok", repr(env))]
-    subject, unsound = Subject(env, make, steps=steps, seed=seed), set()
-    for check_name, (check, needs) in CHECKS.items():
-        because = [needed for needed in needs if needed in unsound]
-        if because:
-            verdict, sentence = "skipped", f"see {because[0]}"
-        else:
-            try:
-                verdict, sentence = "ok", check(subject)
-            except Doubt as doubt:
-                verdict, sentence = "doubt", str(doubt)
-            except Problem as problem:
-                verdict, sentence = "problem", str(problem)
-            except Exception as error:
-                verdict, sentence = "problem", f"raised {type(error).__name__}: {error}"
-        if verdict in ("problem", "skipped"):
-            unsound.add(check_name)
-        lines.append(Line(check_name, verdict, sentence))
-    return Report(name, tuple(lines))
+        return not_made(name, error)
+    return check(env, make, name=name, steps=steps, seed=seed)
 
 
 def load_environment(name):

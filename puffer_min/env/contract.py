@@ -1,313 +1,110 @@
-"""The contract of an environment as a list of checks, each a function with a name, run by `puffer_min.commands.check`.
+"""The contract of an environment: every check of checks.py in order, and the report of what they found.
 
-A check takes a `Subject`, returns a sentence when all is well, and raises `Problem` or `Doubt` with a sentence otherwise.
-Most of them look at one random play (recording.py). `CHECKS` says which check makes no sense when which other
-failed: so one mistake shows as one line and not as ten.
+    report = check(env)                 # a PufferEnv, or a native environment
+    assert report.ok, report
+
+`puffer_min.check_environment` (commands/check.py) takes names, classes and environments of Gymnasium and PettingZoo too.
 """
 
-import functools
+from dataclasses import dataclass
 
-import numpy as np
-
-from envs.core.buffers import Buffers
-from puffer_min.env.actions import random_actions
-from puffer_min.env.recording import RESULTS, Recording
-
-ATTRIBUTES = ("num_envs", "num_agents", "agents_per_env", "single_observation_space", "single_action_space", "observation_space",
-              "action_space", *Buffers._fields, "buffers", "native", "keys", "idle_action", "action_names", "metric_names", "truncates",
-              "report_interval")
-COMPARED = 200          # steps of a trajectory that is compared with its repetition
-LARGE = 10.0            # observations beyond this make a network's first layer saturate
-
-
-class Problem(Exception):
-    """The contract is broken; the sentence says how, and what to do."""
-
-
-class Doubt(Exception):
-    """The contract holds, but training will probably suffer."""
-
-
-def same(part, other):
-    """Whether two arrays, or two trajectories, are equal to the bit (NaN equals itself)."""
-    if isinstance(part, np.ndarray):
-        return np.array_equal(part, other, equal_nan=True)
-    return all(same(a, b) for a, b in zip(part, other, strict=True))
-
-
-class Subject:
-    """The environment to be checked: `env`, and `make(num_envs)` for another one like it (None if only one object was given)."""
-
-    def __init__(self, env, make=None, *, steps=1000, seed=0):
-        self.env, self.make, self.steps, self.seed = env, make, steps, seed
-
-    @functools.cached_property
-    def play(self):
-        """The recorded play."""
-        return Recording(self.env, self.seed, self.steps)
-
-    def trajectory(self, before_step=None, from_reset=True):
-        """Copies of what COMPARED random steps give, after a reset with the seed; `before_step(env)` may meddle."""
-        env, random, trace = self.env, np.random.default_rng(self.seed), []
-        if from_reset:
-            env.observations[...] = 0
-            trace.append((env.reset(self.seed)[0].copy(),))
-        for _ in range(min(COMPARED, self.steps)):
-            if before_step:
-                before_step(env)
-            trace.append(tuple(np.array(part) for part in env.step(random_actions(env.single_action_space, env.num_agents, random))[:4]))
-        return trace
-
-    @functools.cached_property
-    def reference(self):
-        """The trajectory that all others are compared with."""
-        return self.trajectory()
-
-    def first_observations(self):
-        """Rows of first observations under many seeds."""
-        env = self.make(64) if self.make and self.env.native else self.env
-        resets = 1 + 1024 // env.num_agents if env.native else 64
-        return np.concatenate([env.reset(self.seed + k)[0].reshape(env.num_agents, -1).copy() for k in range(resets)])[:4096]
-
-
-# ---------------------------------------------------------------------------------------------------------------- the checks
-
-def attributes(subject):
-    """The names of the contract are there and agree with each other."""
-    env = subject.env
-    missing = [name for name in ATTRIBUTES if not hasattr(env, name)]
-    if missing:
-        raise Problem(f"{type(env).__name__} has no {', '.join(missing)}; derive it from PufferEnv or Native")
-    if env.num_agents != env.num_envs * env.agents_per_env:
-        raise Problem(f"num_agents={env.num_agents}, expected num_envs * agents_per_env = {env.num_envs * env.agents_per_env}")
-    return f"{env.num_envs} environments of {env.agents_per_env} agent{'s' * (env.agents_per_env != 1)}"
-
-
-def shapes_and_dtypes(subject):
-    """Every buffer has the shape and dtype that the spaces declare."""
-    env = subject.env
-    try:
-        buffers = Buffers(*(getattr(env, name) for name in Buffers._fields))
-        buffers.check(env.num_agents, env.single_observation_space, env.single_action_space, env.truncates)
-    except ValueError as error:
-        raise Problem(str(error)) from error
-    kind = type(env.single_action_space).__name__
-    return f"observations {env.observations.dtype} {env.observations.shape}, actions {kind} {env.actions.dtype} {env.actions.shape}"
-
-
-def first_observation(subject):
-    """A reset writes every element of the first observation; only zeros are suspect."""
-    env = subject.env
-    kept = []
-    for mark in (85, 42):                               # what stays was never written; the same seed never writes both
-        env.observations[...] = mark
-        kept.append(env.reset(subject.seed)[0].copy() == mark)
-    unwritten = (kept[0] & kept[1]).reshape(env.num_agents, -1)[env.masks]
-    if unwritten.any():
-        element = np.argwhere(unwritten)[0, 1]
-        raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element {element} first); "
-                      "fill self.observations before reset returns")
-    if not env.observations[env.masks].any():
-        raise Doubt("the first observation after reset is all zeros; if it is no empty board, fill self.observations before reset returns")
-    return "reset writes all of it"
-
-
-def play(subject):
-    """Random play raises nothing."""
-    return f"{subject.play.steps} random steps, {subject.play.ends} episodes ended"
-
-
-def noted(name, sentence):
-    """A check whose problem the recorded play has noted."""
-    def check(subject):
-        if name in subject.play.wrong:
-            raise Problem(subject.play.wrong[name])
-        return sentence
-    return check
-
-
-def fresh_results(subject):
-    """Rewards and flags are written anew at every step."""
-    def spoil(env):
-        env.rewards[:], env.terminals[:], env.truncations[:] = 77, True, True
-
-    for clean, spoiled in zip(subject.reference[1:], subject.trajectory(spoil)[1:]):
-        for name, a, b in zip(RESULTS[1:], clean[1:], spoiled[1:]):
-            if not same(a, b):
-                raise Problem(f"{name} of the step before are still there where nothing happened; "
-                              "zero them at the start of step (self.begin_step does)")
-    return "rewards and flags of the step before are gone"
-
-
-def flags(subject):
-    """The end of an episode is visible to the caller."""
-    seen = subject.play
-    if seen.ends == 0:
-        logged = sum(report.get("n", 0) for report in seen.reports)
-        raise Problem(f"the log counts {logged} episodes but no flag was ever up: it is cleared before the caller sees it" if logged else
-                      f"no episode ended in {seen.steps} steps of random play; if that is right, check with more steps, "
-                      "else the flag is cleared before the caller sees it")
-    return f"{seen.ends} ends seen, every {seen.steps * subject.env.num_agents / seen.ends:.0f} agent-steps"
-
-
-def log(subject):
-    """The log holds every episode once, with the rewards that the caller saw."""
-    seen = subject.play
-    reports = seen.reports
-    missing = [key for key in ("n", "episode_return", "episode_length", "score") if any(key not in report for report in reports)]
-    if missing:
-        raise Problem(f"the log has no {', '.join(missing)}")
-    episodes = sum(report["n"] for report in reports)
-    if episodes != seen.ends:
-        raise Problem(f"the log counts {episodes} episodes where {seen.ends} flags were up")
-    for j, key in enumerate(("episode_return", "episode_length")):
-        logged, counted = sum(report["n"] * report[key] for report in reports) / episodes, seen.finished[j] / seen.ends
-        if not np.isclose(logged, counted, rtol=1e-3, atol=1e-3):
-            raise Problem(f"the log says {key} {logged:g}, the rewards and flags of the same play say {counted:g}")
-    return f"{episodes} episodes, mean return {seen.finished[0] / seen.ends:.3g}, mean length {seen.finished[1] / seen.ends:.3g}"
-
-
-def autoreset(subject):
-    """What follows an end looks like a first observation.
-
-    The share of rows that fall outside the range of known first observations, for other first observations and for the rows
-    that followed an end: the two must not differ much.
-    """
-    restarts = np.array(subject.play.restarts)
-    if len(restarts) == 0:
-        return "agents of an environment end one by one: not comparable with a reset"
-    first = subject.first_observations().astype(np.float64)
-    known, others = first[::2], first[1::2]
-    expected, found = (((rows < known.min(0)) | (rows > known.max(0))).any(1).mean() for rows in (others, restarts))
-    if found > expected + 0.5:
-        raise Problem(f"{found:.0%} of the observations beside a flag look like no first observation "
-                      f"(of first observations {expected:.0%} do); start the next episode inside step and write its first observation")
-    return f"{len(restarts)} observations beside a flag look like first ones"
-
-
-def scale(subject):
-    """Observations are of a size that suits a network."""
-    largest = subject.play.largest
-    if subject.env.observations.dtype != np.uint8 and largest.max() > LARGE:
-        raise Doubt(f"element {largest.argmax()} reaches {largest.max():.4g}; scale observations to about [-1, 1]")
-    return f"largest value {largest.max():.3g}"
-
-
-def dead_rows(subject):
-    """Rows that hold no agent, or never an observation, are few."""
-    seen = subject.play
-    blank = np.flatnonzero((seen.lived > 0) & ~seen.seen)
-    if len(blank):
-        raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of {len(seen.seen)} rows); "
-                      "write every row")
-    dead = 1 - seen.lived.mean() / (seen.steps + 1)
-    if dead > 0.5:
-        raise Doubt(f"{dead:.0%} of the rows are masked out: the learner pays for them; make fewer slots")
-    return f"{dead:.1%} masked out"
-
-
-def determinism(subject):
-    """The same seed gives the same trajectory."""
-    for t, (once, again) in enumerate(zip(subject.reference, subject.trajectory())):
-        for name, a, b in zip(RESULTS, once, again):
-            if not same(a, b):
-                raise Problem(f"two plays with seed {subject.seed} and the same actions differ in {name} at step {t}; "
-                              "draw from self.random or the stream only")
-    return f"{len(subject.reference) - 1} steps repeat exactly"
-
-
-def independence(subject):
-    """A second environment in the process does not change the first."""
-    if subject.make is None:
-        return "only one object was given, so there is no second one to disturb it"
-    second = subject.make(subject.env.num_envs)
-    second.reset(subject.seed + 1)
-    random = np.random.default_rng(1)
-    disturbed = subject.trajectory(lambda env: second.step(random_actions(second.single_action_space, second.num_agents, random)))
-    if not same(subject.reference, disturbed):
-        raise Problem("stepping a second environment changes the first one's trajectory; keep state and random stream in the object")
-    return "a second environment changes nothing"
-
-
-def saved_state(subject):
-    """get_state and set_state bring the environment back."""
-    env = subject.env
-    try:
-        env.reset(subject.seed)
-        state = env.get_state()
-    except Exception as error:
-        raise Doubt(f"the state cannot be saved ({type(error).__name__}: {error}): training cannot be resumed exactly") from error
-    expected = subject.trajectory(from_reset=False)
-    env.set_state(state)
-    if not same(expected, subject.trajectory(from_reset=False)):
-        raise Problem("after set_state(get_state()) the same actions give another trajectory; keep everything that matters in attributes")
-    return "goes on exactly where it was saved"
-
-
-def actions(subject):
-    """Actions of another dtype, shape or range are refused."""
-    env = subject.env
-    good = random_actions(env.single_action_space, env.num_agents, np.random.default_rng(0))
-    wide = np.int64 if good.dtype == np.int32 else np.float64
-    beyond = np.full_like(good, -1 if good.dtype == np.int32 else np.nan)
-    for what, bad in ((f"dtype {np.dtype(wide)} where {good.dtype} is declared", good.astype(wide)),
-                      (f"shape {(len(good) + 1, *good.shape[1:])} where {good.shape} is declared", np.concatenate([good, good[:1]])),
-                      (f"value {beyond.flat[0]} outside {env.single_action_space}", beyond)):
-        env.reset(subject.seed)
-        try:
-            env.step(bad)
-        except (TypeError, ValueError):
-            continue
-        raise Problem(f"step took actions of {what}; refuse them (self.begin_step(actions) does)")
-    return "another dtype, shape or range is refused"
-
-
-def bind(subject):
-    """After bind the environment writes into the caller's memory."""
-    env = subject.env
-    given = Buffers.allocate(env.num_agents, env.single_observation_space, env.single_action_space, env.truncates)
-    env.bind(given)
-    trace = subject.trajectory()
-    if env.observations is not given.observations or not same(subject.reference, trace) or not same(given.observations, trace[-1][0]):
-        raise Problem("after bind(buffers) results do not arrive in those buffers; "
-                      "write into self.observations and so on, keep no view of the old ones")
-    return "writes into the buffers it is given"
-
-
-def close(subject):
-    """Closing twice is harmless, stepping afterwards is an error."""
-    env = subject.env
-    good = random_actions(env.single_action_space, env.num_agents, np.random.default_rng(0))
-    env.close()
-    env.close()
-    try:
-        env.step(good)
-    except Exception:
-        return "closes twice, refuses to step afterwards"
-    raise Problem("step works after close; call super().close()")
-
+from puffer_min.env import checks
+from puffer_min.env.checks import Doubt, Problem, Subject, noted
 
 CHECKS = {
-    "attributes": (attributes, ()),
-    "shapes and dtypes": (shapes_and_dtypes, ("attributes",)),
-    "first observation": (first_observation, ("shapes and dtypes",)),
-    "play": (play, ("shapes and dtypes",)),
+    "attributes": (checks.attributes, ()),
+    "shapes and dtypes": (checks.shapes_and_dtypes, ("attributes",)),
+    "first observation": (checks.first_observation, ("shapes and dtypes",)),
+    "play": (checks.play, ("shapes and dtypes",)),
     "same arrays": (noted("same arrays", "reset and step return the environment's own arrays"), ("play",)),
     "addresses": (noted("addresses", "no array moves"), ("play",)),
     "observations in space": (noted("observations in space", "finite and within the declared bounds"), ("play",)),
     "rewards": (noted("rewards", "finite"), ("play",)),
     "infos": (noted("infos", "a list of dicts"), ("play",)),
-    "determinism": (determinism, ("play",)),
-    "fresh results": (fresh_results, ("determinism",)),
-    "flags": (flags, ("fresh results",)),
-    "log": (log, ("infos", "rewards", "flags")),
-    "autoreset": (autoreset, ("first observation", "flags")),
-    "scale": (scale, ("play",)),
-    "dead rows": (dead_rows, ("play",)),
-    "independence": (independence, ("determinism",)),
-    "saved state": (saved_state, ("independence",)),
-    "actions": (actions, ("play",)),
-    "bind": (bind, ("determinism", "addresses")),
-    "close": (close, ("shapes and dtypes",)),
+    "determinism": (checks.determinism, ("play",)),
+    "fresh results": (checks.fresh_results, ("determinism",)),
+    "flags": (checks.flags, ("fresh results",)),
+    "log": (checks.log, ("infos", "rewards", "flags")),
+    "autoreset": (checks.autoreset, ("first observation", "flags")),
+    "scale": (checks.scale, ("play",)),
+    "dead rows": (checks.dead_rows, ("play",)),
+    "independence": (checks.independence, ("determinism",)),
+    "saved state": (checks.saved_state, ("independence",)),
+    "actions": (checks.actions, ("play",)),
+    "bind": (checks.bind, ("determinism", "addresses")),
+    "close": (checks.close, ("shapes and dtypes",)),
 }
-"""Name -> (check, the checks without which it says nothing), in the order in which they run. Who needs a skipped check is skipped."""
+"""Name -> (check, the checks that must have passed), in the order in which they run.
+
+A check whose need failed or was skipped is skipped: so one mistake shows as one line and not as ten.
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check: its name, its verdict ("ok", "doubt", "problem" or "skipped") and a sentence."""
+
+    name: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """The lines of all checks of `subject`; `ok` unless there is a problem, `print(report)` for a table."""
+
+    subject: str
+    lines: tuple[Line, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The names of the checks that failed."""
+        return tuple(line.name for line in self.lines if line.verdict == "problem")
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The names of the checks that passed but promise trouble in training."""
+        return tuple(line.name for line in self.lines if line.verdict == "doubt")
+
+    def __str__(self) -> str:
+        problems = f"{len(self.problems)} problem{'s' * (len(self.problems) != 1)}"
+        doubts = f"{len(self.doubts)} doubt{'s' * (len(self.doubts) != 1)}"
+        table = [f"{line.verdict:8} {line.name:22} {line.sentence}" for line in self.lines]
+        return "\n".join([*table, f"{self.subject}: {problems}, {doubts} in {len(self.lines)} checks."])
+
+
+def check(env, make=None, *, name=None, steps=1000, seed=0) -> Report:
+    """Run every check on `env`, which is closed by the last one; everything it does wrong is in the report.
+
+    make     function of num_envs that makes another environment like it; None skips the comparison of two
+    name     how the report calls it
+    steps    random steps of the play that most checks look at
+    """
+    lines = [Line("construction", "ok", repr(env))]
+    subject, unsound = Subject(env, make, steps=steps, seed=seed), set()
+    for check_name, (run, needs) in CHECKS.items():
+        because = [needed for needed in needs if needed in unsound]
+        if because:
+            verdict, sentence = "skipped", f"see {because[0]}"
+        else:
+            try:
+                verdict, sentence = "ok", run(subject)
+            except Doubt as doubt:
+                verdict, sentence = "doubt", str(doubt)
+            except Problem as problem:
+                verdict, sentence = "problem", str(problem)
+            except Exception as error:
+                verdict, sentence = "problem", f"raised {type(error).__name__}: {error}"
+        if verdict in ("problem", "skipped"):
+            unsound.add(check_name)
+        lines.append(Line(check_name, verdict, sentence))
+    return Report(name or type(env).__name__, tuple(lines))
+
+
+def not_made(name, error) -> Report:
+    """The report of an environment whose construction raised `error`."""
+    return Report(name, (Line("construction", "problem", f"{type(error).__name__}: {error}"),))

@@ -38,6 +38,7 @@ from gymnasium.vector.utils import batch_space
 from envs.core.buffers import Buffers
 from puffer_min.env.actions import take_actions
 from puffer_min.env.episodes import EpisodeLog, restore
+from puffer_min.env.spec import EnvSpec
 
 
 class PufferEnv:
@@ -134,6 +135,11 @@ class PufferEnv:
         return self.observations, self.rewards, self.terminals, self.truncations, [*infos, *report]
 
     # ------------------------------------------------------------------ the face shared with native environments
+
+    @property
+    def env_spec(self):
+        """What the environment says about itself, an `EnvSpec`."""
+        return EnvSpec.read(self)
 
     def bind(self, buffers):
         """Write into `buffers` (a `Buffers` of num_agents rows) from now on; their contents are taken over from the old ones."""

@@ -35,9 +35,12 @@ class EnvSpec:
 
     @classmethod
     def of(cls, env):
-        """The record of `env`. A missing optional attribute takes its default, so that simple test doubles have a spec too."""
+        """The record that `env` carries as `env_spec`, or else the one of its attributes."""
         spec = getattr(env, "env_spec", None)
-        if isinstance(spec, cls):
-            return spec
+        return spec if isinstance(spec, cls) else cls.read(env)
+
+    @classmethod
+    def read(cls, env):
+        """The record of the attributes of `env`. A missing optional attribute takes its default, so that simple test doubles do."""
         given = {field.name: getattr(env, field.name) for field in dataclasses.fields(cls) if hasattr(env, field.name)}
         return cls(**{"masks_actions": callable(getattr(env, "action_masks", None))} | given)
