@@ -1,7 +1,7 @@
-"""nbgrader's settings for this course; nbgrader reads this file when it is run from the root of the repository.
+"""nbgrader's settings for this course; nbgrader reads this file when it runs in the root of the repository.
 
     make release LEVEL=5                        generate: classroom/source and classroom/release
-    nbgrader release_assignment level05         hand out through the exchange (or send classroom/release/level05 to the students)
+    nbgrader release_assignment level05         hand out by the exchange (or send classroom/release/level05)
     nbgrader collect level05                    collect (or put files at classroom/submitted/STUDENT/level05)
     nbgrader autograde level05                  run them; points go to classroom/gradebook.db
     nbgrader generate_feedback level05          HTML at classroom/feedback
@@ -17,13 +17,14 @@ from puffer_min.course.nbgrader_release import ClearExercises
 
 c = get_config()  # noqa: F821  (traitlets puts it there)
 
-# nbgrader starts its `alembic` by name: it is found beside this Python even when the environment is not activated.
+# nbgrader starts `alembic` by name, which must be found even where the environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 c.CourseDirectory.course_id = "ten-levels-of-rl"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent / "classroom")
 
-# As nbgrader's own list, with our answer-clearing, and without header files, test templates and marking schemes, which the course has not.
+# nbgrader's own list with the course's way of clearing answers, and without header files, test templates and
+# marking schemes, which the course does not use.
 # The gradebook keeps the tests with their hidden part: ClearHiddenTests comes after SaveCells.
 c.GenerateAssignment.preprocessors = [
     preprocessors.LockCells,
@@ -39,5 +40,5 @@ c.GenerateAssignment.preprocessors = [
 
 c.OverwriteCells.add_missing_cells = True       # a deleted test cell comes back instead of being skipped
 c.Execute.timeout = 120                         # seconds a cell; training takes longer than nbgrader's 30
-c.IgnorePattern.enabled = True                  # nbgrader gives 0 to a test cell with any text on stderr: a warning or a progress bar
+c.IgnorePattern.enabled = True                  # else a warning on stderr costs a test cell its points
 c.IgnorePattern.pattern = r"(?s).*"

@@ -9,6 +9,7 @@ A new environment needs no line here: the folder is the list.
 """
 
 import json
+import multiprocessing
 import os
 import runpy
 from pathlib import Path
@@ -22,12 +23,14 @@ ROOT = Path(__file__).resolve().parent
 settings = runpy.run_path(str(ROOT / "envs/core/compile_settings.py"))
 BUILD = settings["build_name"]()
 SOURCES = settings["sources"]()
-if "PUFFER_ONLY" in os.environ:                                 # empty: none, as when only the Python is installed
+if "PUFFER_ONLY" in os.environ:                                 # empty: none, to install the Python alone
     SOURCES = [Path(name) for name in os.environ["PUFFER_ONLY"].split(",") if name]
+# A translator that is not forked would run this file again, so elsewhere there is one and it is this process.
+TRANSLATORS = os.cpu_count() if multiprocessing.get_start_method() == "fork" and len(SOURCES) > 1 else 0
 
 
 class BuildExtensions(build_ext):
-    """build_ext that keeps the debug build apart and writes the manifest from which a stale build is recognised."""
+    """build_ext that keeps the debug build apart and writes the manifest that tells a stale build."""
 
     def finalize_options(self):
         if BUILD != "release":
@@ -56,6 +59,7 @@ extensions = [
     for source in SOURCES
 ]
 setup(
-    ext_modules=cythonize(extensions, compiler_directives=settings["directives"](), build_dir=f"build/cython-{BUILD}"),
+    ext_modules=cythonize(extensions, compiler_directives=settings["directives"](),
+                          build_dir=f"build/cython-{BUILD}", nthreads=TRANSLATORS),
     cmdclass={"build_ext": BuildExtensions},
 )

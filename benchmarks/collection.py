@@ -97,7 +97,7 @@ def main():
             if args.solve:
                 for way, how in WAYS.items():
                     runs = [solve(kind, settings | how, seed, args.folder) for seed in range(args.solve)]
-                    seconds, steps = (statistics.median(column) for column in list(zip(*runs))[:2])
+                    seconds, steps = (statistics.median(column) for column in list(zip(*runs, strict=True))[:2])
                     print(f"  {way:9} {sum(run[2] for run in runs)} of {len(runs)}, median {seconds:.1f} s, {steps / 1e3:.0f} k steps", flush=True)
                 continue
             best = dict.fromkeys(WAYS, 0.0)

@@ -29,12 +29,12 @@ from matplotlib.figure import Figure
 
 import envs
 import puffer_min
+from puffer_min.commands.evaluate import evaluate
+from puffer_min.commands.train import torch_settings
 from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
 from puffer_min.learner.config import settings_for
-from puffer_min.commands.evaluate import evaluate
 from puffer_min.learner.policy import Actor
 from puffer_min.learner.ppo import PPO
-from puffer_min.commands.train import torch_settings
 
 
 class Goal(NamedTuple):
@@ -148,7 +148,7 @@ def draw(name, runs, folder, policy) -> Path:
     grid = figure.add_gridspec(2, len(frames), height_ratios=(3, 2))
     axes = figure.add_subplot(grid[0, :])
     for run in runs:
-        axes.plot(*zip(*run["curve"]), color="C0", alpha=0.5, linewidth=1)
+        axes.plot(*zip(*run["curve"], strict=True), color="C0", alpha=0.5, linewidth=1)
     if goal.goal is not None:
         axes.axhline(goal.goal, color="0.5", linestyle="--", linewidth=1)
     axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training",

@@ -18,11 +18,11 @@ import time
 import torch
 
 import puffer_min
-from puffer_min.learner.config import settings_for
-from puffer_min.course import peers
-from puffer_min.measure import quantity
-from puffer_min.learner.ppo import PPO
 from puffer_min.commands.train import torch_settings
+from puffer_min.course import peers
+from puffer_min.learner.config import settings_for
+from puffer_min.learner.ppo import PPO
+from puffer_min.measure import quantity
 
 WIDE = {"num_layers": 1, "hidden_size": 128, "horizon": 64, "minibatch_size": 32_768}       # PufferLib's network and batch
 ROWS = {

@@ -364,7 +364,7 @@ def plot(results, path):
 
     drawn = [part for part in ("trivial", "scaling") if part in results]
     figure = Figure(figsize=(6.5 * max(1, len(drawn)), 5.5), layout="constrained")
-    panels = dict(zip(drawn, np.ravel(figure.subplots(1, max(1, len(drawn))))))
+    panels = dict(zip(drawn, np.ravel(figure.subplots(1, max(1, len(drawn)))), strict=True))
     if "trivial" in drawn:
         left = panels["trivial"]
         rates = results["trivial"][-1]["rates"]
@@ -374,7 +374,7 @@ def plot(results, path):
         left.set(xscale="log", xlabel="env-steps/s", title=f"{results['trivial'][-1]['title']}, {cores()} cores")
     if "scaling" in drawn:
         right = panels["scaling"]
-        for table, colour in zip(results["scaling"], ("tab:blue", "tab:green", "tab:orange", "tab:red")):
+        for table, colour in zip(results["scaling"], ("tab:blue", "tab:green", "tab:orange", "tab:red"), strict=False):
             for use, style in (("synchronous", "--"), ("asynchronous", "-")):
                 right.plot([row["cores"] for row in table["rows"]], [row[use] / row["ideal"] for row in table["rows"]], style, color=colour,
                            marker="o", markersize=4, label=f"{table['title']}: {use}")

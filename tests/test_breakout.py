@@ -79,7 +79,7 @@ def test_score_is_the_value_of_the_bricks_and_return_their_number():
     assert 2 * VALUES.sum() == 864
     env = envs.make("breakout", 1, seed=3, report_interval=0)
     observations, rewards, terminals = play(env, Tracker(1, 1), 1)
-    bricks, value, episode, player = observations[0, 0, BRICKS], 0, 0, Tracker(1, 1)
+    value, episode, player = 0, 0, Tracker(1, 1)
     current = env.reset(seed=3)[0]
     for _ in range(12000):
         before = current[0].copy()
