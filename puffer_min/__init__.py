@@ -10,15 +10,8 @@ Importing this package imports neither NumPy nor torch; a name is looked up in i
 """
 
 import importlib
-import os
 
-import envs.core.compile_settings                               # finds the debug build, where PUFFER_DEBUG=1 asks for it
-
-# torch's threads wait for each other by spinning, for milliseconds, in which a busy machine of few cores lets nobody work: with
-# seven other programs on two cores a run took 20 times as long as with a short spin before sleep, and alone it is no faster.
-# libgomp reads this when torch is first imported; whoever has set it, or OMP_WAIT_POLICY, knows better.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+import envs.core.compile_settings  # noqa: F401                  finds the debug build, where PUFFER_DEBUG=1 asks for it
 
 _HOME = {
     "PufferEnv": "env.puffer_env", "make_vec": "vector", "check_environment": "commands.check",
@@ -29,7 +22,7 @@ _HOME = {
     "Policy": "learner.policy", "Actor": "learner.policy", "RandomPolicy": "learner.policy",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
-    "train": "commands.train", "Result": "commands.train", "evaluate": "commands.evaluate", "run_sweep": "commands.sweep",
+    "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate", "run_sweep": "commands.sweep",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }
 

@@ -1,19 +1,26 @@
 """The command line: each command ends with a sentence, and what it cannot do it says in one."""
 
+import argparse
+import dataclasses
 import io
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from puffer_min.__main__ import COMMANDS, main
-from puffer_min.learner.config import Config
-from puffer_min.commands.dashboard import NotebookDashboard, Panels, TerminalDashboard, make_dashboard, sparkline
+from puffer_min.commands.dashboard import Panels, TerminalDashboard, make_dashboard, sparkline
 from puffer_min.env.episodes import EpisodeStatistics
+from puffer_min.commands.locate import load_file, load_object, name_of, parse_setting
 from puffer_min.commands.log import TrainingLog, read_log
+from puffer_min.commands.train import add_arguments, given_settings
+from puffer_min.learner.config import Config
 
 QUICK = ["--set", "num_envs=16", "--set", "horizon=8", "--set", "minibatch_size=64", "--set", "torch_threads=1", "--total-steps", "1280"]
 
@@ -90,6 +97,53 @@ def test_what_cannot_be_done_is_said_in_one_sentence(capsys, arguments, sentence
     assert (status, out, error.strip()) == (2, "", sentence)
 
 
+def parsed(*words):
+    """What `train` makes of a command line: settings of the learner, settings of the environment."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return given_settings(parser.parse_args(["squared", *words]))
+
+
+@pytest.mark.parametrize("words, settings", [
+    (["--learning-rate", "1e-3"], {"learning_rate": 1e-3}), (["--device", "cuda"], {"device": "cuda"}),
+    (["--total-steps", "5e6"], {"total_steps": 5_000_000}), (["--num-envs", "1_024"], {"num_envs": 1024}),
+    (["--recurrent"], {"recurrent": True}), (["--no-norm-adv"], {"norm_adv": False}),
+    (["--target-kl", "0.02"], {"target_kl": 0.02}), (["--target-kl", "none"], {"target_kl": None}),
+    (["--set", "horizon=16", "--horizon", "64"], {"horizon": 64}),
+])
+def test_every_setting_of_the_learner_is_a_flag(words, settings):
+    assert parsed(*words) == (settings, None)
+    assert type(next(iter(parsed(*words)[0].values()))) is type(next(iter(settings.values())))
+
+
+def test_the_help_names_every_setting_with_its_meaning_and_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in text and f"({field.default})" in text
+    assert "discount (0.99)" in text
+
+
+def test_flags_that_the_documentation_shows_exist():
+    """`python -m puffer_min train ...` in a docstring, a README or a chapter is a command line that can be parsed."""
+    root, shown = Path(__file__).resolve().parents[1], []
+    for path in (*root.glob("*.md"), *root.glob("envs/*.md"), *root.glob("puffer_min/**/*.py"), *root.glob("puffer_min/**/*.md")):
+        shown += re.findall(r"-m puffer_min train ([a-z_]+(?: +--?[^ `\n]+(?: [^-`\n ][^ `\n]*)?)*)", path.read_text())
+    assert len(shown) > 4 and any("--device cuda" in line for line in shown)
+    for line in shown:
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        add_arguments(parser)
+        parser.parse_args(line.split())
+
+
+@pytest.mark.parametrize("text", ["ten", "1.5", "1e400"])
+def test_a_flag_with_the_wrong_kind_of_value_says_what_is_expected(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "squared", "--horizon", text])
+    assert f"argument --horizon: '{text}' given, expected a whole number" in capsys.readouterr().err
+
+
 def test_a_traceback_is_shown_when_asked_for():
     with pytest.raises(ValueError, match="unknown environment"):
         main(["train", "sqared", "--traceback"])
@@ -109,6 +163,106 @@ def test_every_command_has_a_module_and_is_listed(capsys):
 def test_the_module_runs_as_a_program():
     given = subprocess.run([sys.executable, "-m", "puffer_min", "train", "sqared"], capture_output=True, text=True)
     assert given.returncode == 2 and given.stderr == "unknown environment 'sqared': did you mean 'squared'?\n" and given.stdout == ""
+
+
+def test_importing_the_package_changes_nothing_in_the_process():
+    script = "import os; before = dict(os.environ); import puffer_min; assert dict(os.environ) == before"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+def test_training_tunes_torch_before_it_is_imported_unless_told_otherwise():
+    """libgomp reads GOMP_SPINCOUNT when torch is first imported."""
+    script = "import os, puffer_min; puffer_min.train; print(os.environ.get('GOMP_SPINCOUNT'))"
+    for given, expected in (({}, "5000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")):
+        environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+        done = subprocess.run([sys.executable, "-c", script], env=environment | given, capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
+
+
+# ---------------------------------------------------------------------- files and names
+
+WITH_A_DATACLASS = """
+from __future__ import annotations
+from dataclasses import dataclass
+import beside
+
+@dataclass
+class Thing:
+    size: int = beside.SIZE
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with thing.py, which imports beside.py; sys.path and the modules are put back."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    before = set(sys.modules)
+    (tmp_path / "thing.py").write_text(WITH_A_DATACLASS)
+    (tmp_path / "beside.py").write_text("SIZE = 3")
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_a_file_is_a_module_like_any_other(folder):
+    """Its dataclasses work, modules beside it are found, and its objects pickle by the name of the module."""
+    import pickle
+    Thing = load_object(f"{folder / 'thing.py'}:Thing")
+    assert Thing.__module__ == "thing" and Thing().size == 3
+    assert pickle.loads(pickle.dumps(Thing(5))) == Thing(5)
+    assert load_object(f"{folder / 'thing.py'}:Thing") is Thing, "loaded once"
+
+
+def test_a_file_that_has_changed_is_loaded_again(folder):
+    path = folder / "changing.py"
+    path.write_text("number = 1")
+    assert load_file(path).number == 1
+    path.write_text("number = 2")
+    os.utime(path, ns=(1, 1))
+    assert load_file(path).number == 2
+
+
+def test_two_files_of_one_name_are_two_modules(folder):
+    """The second cannot be imported by its name in a worker process, so its classes travel by value."""
+    import cloudpickle
+    (folder / "other").mkdir()
+    (folder / "other" / "thing.py").write_text("class Thing: pass")
+    first, second = (load_object(f"{folder / name}:Thing") for name in ("thing.py", "other/thing.py"))
+    assert first is not second and sys.modules[second.__module__].Thing is second and second.__module__ != "thing"
+    script = f"import pickle; print(type(pickle.loads({cloudpickle.dumps(second())!r})).__name__)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "Thing\n"
+
+
+def test_a_file_that_fails_leaves_no_module_behind(folder):
+    (folder / "broken.py").write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        load_file(folder / "broken.py")
+    assert "broken" not in sys.modules
+
+
+@pytest.mark.parametrize("name, sentence", [
+    ("nowhere.py:Thing", "there is no file nowhere.py; expected file.py:Name"),
+    ("thing.py:", "'thing.py:' given, expected file.py:Name or module:Name"),
+    ("puffer_min.env.puffer_env:Nothing", "puffer_min.env.puffer_env has no Nothing; it has PufferEnv"),
+])
+def test_what_is_not_found_is_said_in_a_sentence(name, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        load_object(name)
+
+
+@pytest.mark.parametrize("text, pair", [
+    ("size=7", ("size", 7)), ("rate=1e-3", ("rate", 1e-3)), ("name=door_key", ("name", "door_key")), ("on=True", ("on", True)),
+    ("path=a=b", ("path", "a=b")), ("sizes=[1, 2]", ("sizes", [1, 2])), ("empty=", ("empty", "")),
+])
+def test_a_setting_is_a_python_literal_or_text(text, pair):
+    assert parse_setting(text) == pair
+
+
+def test_whatever_makes_environments_has_a_name():
+    class Factory:
+        def __call__(self):
+            pass
+    assert name_of(Factory()) == "Factory" and name_of(lambda: None) == "lambda"
 
 
 # ---------------------------------------------------------------------- what is shown
@@ -175,16 +329,6 @@ def test_without_a_terminal_there_are_plain_lines_and_the_last_is_not_lost():
                                                     "2 s: 10,000 of 10,000 steps, 2,048 steps/s, score -, return 3.5, length 20"]
 
 
-def test_in_a_notebook_one_output_is_replaced(monkeypatch):
-    IPython = pytest.importorskip("IPython.display")
-    shown = []
-    monkeypatch.setattr(IPython, "display", lambda *args, **kwargs: SimpleNamespace(update=lambda data, raw: shown.append(data)))
-    dashboard = NotebookDashboard("squared", frames_per_second=1e9)
-    dashboard(UPDATE)
-    dashboard.close()
-    assert len(shown) == 1 and "2,048 steps/s" in shown[0]["text/plain"] and shown[0]["text/html"].startswith("<pre")
-
-
 @pytest.mark.parametrize("values, expected", [
     ([], ""), ([None], ""), ([1, 1], "▁▁"), ([0, 1, 2, 3, 4, 5, 6, 7], "▁▂▃▄▅▆▇█"), ([0, None, 7], "▁█"), ([0, 0, 7, 7], "▁█"),
 ])
@@ -194,7 +338,7 @@ def test_a_sparkline_is_the_curve_in_blocks(values, expected):
 
 def test_an_unknown_dashboard_is_refused():
     with pytest.raises(ValueError, match="dashboard='web' given"):
-        make_dashboard("web", "squared", Config())
+        make_dashboard("web", "squared")
 
 
 # ---------------------------------------------------------------------- what is kept

@@ -7,13 +7,9 @@
     assert report.ok, report
 """
 
-import ast
-import importlib
-import importlib.util
 import sys
-from pathlib import Path
 
-import envs
+from puffer_min.commands.locate import load_environment, parse_setting
 from puffer_min.env.contract import Report, check, not_made
 from puffer_min.vector import adapt
 
@@ -46,25 +42,6 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
     return check(env, make, name=name, steps=steps, seed=seed)
 
 
-def load_environment(name):
-    """The class or function that `name` stands for: a native environment, "file.py:Name" or "package.module:Name"."""
-    where, _, thing = name.rpartition(":")
-    if not where:
-        return envs.load(name)
-    if where.endswith(".py"):
-        if not Path(where).is_file():
-            raise ValueError(f"there is no file {where}; expected file.py:Name")
-        spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        module = importlib.import_module(where)
-    if not hasattr(module, thing):
-        offered = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
-        raise ValueError(f"{where} has no {thing}; it has {', '.join(offered) or 'nothing to make an environment with'}")
-    return getattr(module, thing)
-
-
 def _maker(environment, seed, settings):
     """A function of num_envs that makes the environment."""
     if getattr(environment, "native", False):
@@ -84,7 +61,7 @@ def add_arguments(parser):
 def run(args) -> int:
     """Print the report; returns 0, 1 if there is a problem, 2 if there is no such environment."""
     try:
-        settings = dict(setting(text) for text in args.set)
+        settings = dict(parse_setting(text) for text in args.set)
         report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed, **settings)
     except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
@@ -92,14 +69,3 @@ def run(args) -> int:
     print(report)
     print("Nothing was written to disk.")
     return 0 if report.ok else 1
-
-
-def setting(text):
-    """(name, value) of "name=value"; the value is a Python literal, or else the text itself."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text} given, expected NAME=VALUE")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value

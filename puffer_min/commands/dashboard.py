@@ -1,11 +1,10 @@
-"""The dashboard: what a run is doing, drawn again after an update but at most three times a second:
-a picture costs some 10 ms.
+"""The dashboard in the terminal: what a run is doing, drawn again after an update, at most three times a second.
 
-`make_dashboard("terminal" | "notebook" | None | function)` gives an object that is called with the dict of each update and closed
-at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead.
+`make_dashboard("terminal" | None | function)` gives an object that is called with the dict of each update and closed at the end.
+Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead. In a notebook
+`puffer_min.course.training_dashboard()` is such a function.
 """
 
-import io
 import sys
 import time
 from collections import deque
@@ -20,24 +19,24 @@ from rich.text import Text
 from puffer_min.clock import STAGES
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "grad_norm", "learning_rate")
+LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "grad_norm",
+          "learning_rate")
 EPISODE = ("score", "episode_return", "episode_length")
 NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "waiting", "epochs", *LOSSES}
 
 
-def make_dashboard(kind, env_name, config):
+def make_dashboard(kind, env_name):
     """A dashboard of the given kind. Raises ValueError if there is no such kind."""
     if kind is None or callable(kind):
         return Plain(kind)
     if kind == "terminal":
         return TerminalDashboard(env_name)
-    if kind == "notebook":
-        return NotebookDashboard(env_name)
-    raise ValueError(f"dashboard={kind!r} given, expected \"terminal\", \"notebook\", a function of one dict, or None")
+    notebook = "; in a notebook give puffer_min.course.training_dashboard()" if kind == "notebook" else ""
+    raise ValueError(f"dashboard={kind!r} given, expected \"terminal\", a function of one dict, or None{notebook}")
 
 
 class Plain:
-    """A function, or nothing, in the place of a dashboard."""
+    """The dashboard of a run that is given a function, or None: calls the function, if there is one."""
 
     def __init__(self, function):
         self.function = function
@@ -52,7 +51,7 @@ class Plain:
 
 
 def sparkline(values, width: int = 40) -> str:
-    """The last values as a row of blocks, each character the mean of its share of them; "" without any."""
+    """A curve as at most `width` blocks: each block shows the mean of an equal share of `values`, None left out; "" without any."""
     values = [value for value in values if value is not None]
     if not values:
         return ""
@@ -64,7 +63,7 @@ def sparkline(values, width: int = 40) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """4 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds as 4 s, 3 min 20 s or 2 h 5 min."""
     seconds = int(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -79,7 +78,7 @@ def number(value) -> str:
 
 
 class Panels:
-    """The picture of a run, from the updates it has been given."""
+    """The picture of a run, drawn from its updates."""
 
     def __init__(self, env_name: str, curve: int = 600):
         self.env_name = env_name
@@ -87,6 +86,7 @@ class Panels:
         self.last = None
 
     def add(self, update: dict) -> None:
+        """Take the update of a run."""
         self.last = update
         for name, curve in self.curves.items():
             curve.append(update.get(name))
@@ -146,6 +146,7 @@ class TerminalDashboard:
             self.show()
 
     def show(self):
+        """Draw the last update now."""
         self.shown = True
         if self.console.is_terminal:
             if self.live is None:
@@ -161,38 +162,8 @@ class TerminalDashboard:
         self.due = time.monotonic() + self.pause
 
     def close(self):
-        """The last state stays on the screen."""
+        """Leave the last update on the screen."""
         if not self.shown:
             self.show()
         if self.live is not None:
             self.live.stop()
-
-
-class NotebookDashboard:
-    """The same picture in a notebook's output, as text in a fixed-width font, replaced in place."""
-
-    def __init__(self, env_name: str, frames_per_second: float = 3.0):
-        from IPython.display import display         # only in a notebook; the library does not need IPython
-
-        self.panels, self.pause = Panels(env_name), 1 / frames_per_second
-        self.due, self.shown, self.handle = 0.0, True, display({"text/plain": "training begins"}, raw=True, display_id=True)
-
-    def __call__(self, update):
-        self.panels.add(update)
-        self.shown = False
-        if time.monotonic() >= self.due:
-            self.show()
-
-    def show(self):
-        self.shown = True
-        console = Console(width=100, record=True, file=io.StringIO(), force_jupyter=False)
-        console.print(self.panels.draw())
-        text = console.export_text(clear=False)
-        page = console.export_html(inline_styles=True, code_format="<pre style=\"line-height:1.2;font-family:monospace\">{code}</pre>")
-        self.handle.update({"text/html": page, "text/plain": text}, raw=True)
-        self.due = time.monotonic() + self.pause
-
-    def close(self):
-        """The last state stays in the output."""
-        if not self.shown:
-            self.show()

@@ -8,11 +8,10 @@ import math
 
 import numpy as np
 
-from puffer_min.commands.check import load_environment, setting
+from puffer_min.commands.locate import load_environment, name_of, parse_setting
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.checkpoint import read_checkpoint, policy_from, require_same_environment
 from puffer_min.learner.policy import Actor
-from puffer_min.commands.train import name_of
 from puffer_min.vector import make_vec
 
 MAX_AGENTS = 128
@@ -95,7 +94,7 @@ def run(args) -> int:
     make_env = load_environment(args.environment) if ":" in args.environment else args.environment
     if isinstance(make_env, str):
         require_same_environment(contents, args.checkpoint, None, make_env)     # before the checkpoint's settings go to another environment
-    settings = contents["env_settings"] | dict(setting(text) for text in args.set)
+    settings = contents["env_settings"] | dict(parse_setting(text) for text in args.set)
     env = _sized(make_env, args.episodes, args.seed, settings)
     with env:
         require_same_environment(contents, args.checkpoint, env, name_of(env))

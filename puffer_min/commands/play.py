@@ -18,7 +18,7 @@ import sys
 import time
 
 import envs
-from puffer_min.commands.check import load_environment, setting
+from puffer_min.commands.locate import load_environment, name_of, parse_setting
 from puffer_min.commands.game import Game
 
 try:
@@ -218,11 +218,10 @@ def make_game(args) -> Game:
     """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError with a sentence for the user."""
     if not SPEEDS[0] <= args.fps <= SPEEDS[-1]:
         raise ValueError(f"--fps {args.fps} given, expected a number from {SPEEDS[0]} to {SPEEDS[-1]}")
-    settings, policy = dict(setting(text) for text in args.set), None
+    settings, policy = dict(parse_setting(text) for text in args.set), None
     if args.checkpoint:
         import puffer_min.learner.checkpoint as checkpoint      # brings torch, two seconds that a person who plays by hand is spared
         from puffer_min.learner.policy import Actor
-        from puffer_min.commands.train import name_of
 
         contents = checkpoint.read_checkpoint(args.checkpoint)
         if contents["env_name"] == args.environment.rpartition(":")[2]:

@@ -24,11 +24,11 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from puffer_min.commands.check import load_environment, setting
+from puffer_min.commands.locate import load_environment, name_of, parse_setting
 from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting, settings_for
 from puffer_min.learner.ppo import NotFinite
-from puffer_min.commands.train import name_of, split_settings, train
+from puffer_min.commands.train import add_config_flags, given_settings, train
 
 SEARCH = {
     "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log", "ent_coef": "1e-4:0.1:log",
@@ -143,7 +143,7 @@ def parse(name: str, text: str) -> Space:
     kind = type(getattr(Config(), require_setting(name).name))
     whole = kind is int
     if ":" not in text:
-        choices = [setting(f"{name}={choice}")[1] for choice in text.split(",")]
+        choices = [parse_setting(f"{name}={choice}")[1] for choice in text.split(",")]
         return Space(name, lambda trial: trial.suggest_categorical(name, choices), lambda value: value in choices)
     low, high, *log = text.split(":")
     try:
@@ -273,14 +273,15 @@ def add_arguments(parser) -> None:
     parser.add_argument("--max-seconds", type=float, default=300, help="a trial that takes longer is given up (300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the learner (num_envs=2048), or of the environment (env.size=7), that all trials have")
+                        help="a setting of the environment (env.size=7), or of the learner (horizon=64), that all trials have")
+    add_config_flags(parser)
 
 
 def run(args) -> int:
     """Search, draw, and say where everything is."""
     make_env = load_environment(args.environment) if ":" in args.environment else args.environment
     search = dict(pair(text) for text in args.search) or None
-    settings, env_settings = split_settings(args.set)
+    settings, env_settings = given_settings(args)
     out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
     study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study, storage=args.storage, out=out, seed=args.seed,
                       max_seconds=args.max_seconds, env_settings=env_settings, report=lambda text: print(text, flush=True), **settings)
