@@ -1,11 +1,10 @@
-"""Four ways to collect from environments in Python that are slow, and slow by turns: what they bring in steps/s, and what in learning.
+"""Three ways to collect from environments in Python that are slow, and slow by turns: what they bring in steps/s, and what in learning.
 
     python benchmarks/collection.py                     three kinds of environment, steps/s with a light and a heavy learner: four minutes
     python benchmarks/collection.py --solve 3           CartPole made slow: seconds and steps to a mean return of 195, three seeds each
 
     serial          in this process, one after the other
     together        two processes; every step awaits the slowest of 16 environments
-    overlap         the same, and a thread collects while the learner learns (overlap.py)
     as ready        eight processes, recv gives the half of the environments that has finished first (asynchronous.py)
 
 The work of a step is a core's time, not time on the wall. Ways take turns, `--rounds` times; the best of each counts.
@@ -33,7 +32,6 @@ KINDS = {
 WAYS = {
     "serial": {},
     "together": {"backend": "process", "num_workers": 2},
-    "overlap": {"backend": "process", "num_workers": 2, "overlap": True},
     "as ready": {"backend": "process", "num_workers": 8, "batch_envs": 8},
 }
 

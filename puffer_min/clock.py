@@ -24,13 +24,6 @@ class StageClock:
         self.seconds[stage] += now - self.last
         self.last = now
 
-    def lap_like(self, other) -> None:
-        """The time since the last lap was spent waiting for a thread whose clock is `other`: it goes to the stages as that one's did."""
-        now = time.perf_counter()
-        for stage, share in other.shares().items():
-            self.seconds[stage] += share * (now - self.last)
-        self.last = now
-
     @property
     def total(self) -> float:
         """Seconds from `restart` to the last lap: the sum of the stages."""

@@ -168,8 +168,7 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     assert [update["step"] for update in rest.history] == list(range(1408, 4097, 128)) and rest.config.batch_envs == 4
 
 
-@pytest.mark.parametrize("settings, says", [({"reuse_rows": True}, "reuse_rows=True given with batch_envs < num_envs"),
-                                            ({"overlap": True}, "overlap=True given with batch_envs < num_envs")])
+@pytest.mark.parametrize("settings, says", [({"reuse_rows": True}, "reuse_rows=True given with batch_envs < num_envs")])
 def test_what_does_not_go_together_is_refused_in_a_sentence(settings, says):
     with pytest.raises(ValueError, match=says):
         learner("thread", **settings)

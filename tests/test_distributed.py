@@ -64,8 +64,7 @@ def test_a_checkpoint_of_two_processes_is_not_resumed_by_one(tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("env, settings", [
     ("squared", {}), ("cartpole", {"recurrent": True}), ("drive", {"encoder": "set", "norm_adv": False}), ("squared", {"vtrace": True}),
-    ("squared", {"overlap": True}),
-], ids=["squared", "lstm", "dying agents", "vtrace", "overlap"])
+], ids=["squared", "lstm", "dying agents", "vtrace"])
 def test_two_processes_learn_what_one_does_of_twice_the_batch(tmp_path, env, settings):
     """One minibatch an epoch, because each process orders its own rows: then losses, episodes and weights are the same but for rounding."""
     settings, envs_each = SETTINGS | settings, 16 if env != "drive" else 2

@@ -23,7 +23,6 @@ from puffer_min.learner.checkpoint import (
 )
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, PeerLost
-from puffer_min.learner.overlap import OverlappedPPO
 from puffer_min.learner.policy import Actor
 from puffer_min.learner.ppo import PPO
 
@@ -51,11 +50,9 @@ class Result:
                 f"log and checkpoint are in {self.run_dir}")
 
 
-def learner_for(env, config):
-    """The class of the learner: how it collects. See overlap.py and asynchronous.py."""
-    if getattr(env, "batch_envs", None) not in (None, getattr(env, "num_envs", None)):
-        return AsynchronousPPO
-    return OverlappedPPO if config.overlap else PPO
+def learner_for(env):
+    """The class of the learner: how it collects. See asynchronous.py."""
+    return PPO if getattr(env, "batch_envs", None) in (None, getattr(env, "num_envs", None)) else AsynchronousPPO
 
 
 class Run:
@@ -64,7 +61,7 @@ class Run:
     def __init__(self, env, env_name, env_settings, config, seed, run_dir, world=ALONE):
         self.env, self.env_name, self.env_settings = env, env_name, env_settings
         self.config, self.seed, self.run_dir, self.world = config, seed, run_dir, world
-        self.learner = learner_for(env, config)(env, config, seed=seed, world=world)
+        self.learner = learner_for(env)(env, config, seed=seed, world=world)
         self.checkpoint = of_rank(run_dir / "checkpoint.pt", world.rank)
         self.seconds_before, self.resumed_at = 0.0, None
         self.history = []

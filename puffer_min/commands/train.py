@@ -106,7 +106,7 @@ def torch_settings(config: Config, world=ALONE):
     """torch as the run wants it: threads, precision of products, determinism. All is put back at the end, save `tune_process`."""
     tune_process()
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(config.torch_threads or (max(1, world.threads() // 2) if config.overlap else world.threads()))
+    torch.set_num_threads(config.torch_threads or world.threads())
     torch.set_float32_matmul_precision(config.matmul_precision)
     torch.use_deterministic_algorithms(config.deterministic)
     try:

@@ -26,8 +26,6 @@ class AsynchronousPPO(PPO):
     def __init__(self, env, config: Config = Config(), **keywords):
         if config.reuse_rows:
             raise ValueError("reuse_rows=True given with batch_envs < num_envs, expected one of them: whose step is still on its way is not dead")
-        if config.overlap:
-            raise ValueError("overlap=True given with batch_envs < num_envs, expected one of them: environments step while we learn already")
         super().__init__(env, config, **keywords)
         self.buffer.scatter()
         env.report_interval = env.report_interval or config.horizon     # logs come with the steps: while some are on their way none can be

@@ -26,7 +26,6 @@ class Config:
     minibatch_size: int = 8192              # agent-steps a gradient step; whole rows
     reuse_rows: bool = False                # another agent goes on in the row of one that died: nothing waits in rows of the dead
     update_epochs: int = 1                  # passes over each batch
-    overlap: bool = False                   # collect the next batch while learning from this one, with the policy before it (overlap.py)
 
     learning_rate: float = 5e-3             # small networks and large minibatches want a large one
     anneal_lr: str = "linear"               # to zero over total_steps: "linear", "cosine"; "none" keeps it
@@ -56,7 +55,7 @@ class Config:
     recurrent: bool = False                 # an LSTM between encoder and heads
 
     device: str = "cpu"                     # or "cuda"
-    torch_threads: int | None = None        # None: as many as there are cores; with overlap half of them for each side
+    torch_threads: int | None = None        # None: as many as there are cores
     matmul_precision: str = "medium"        # torch.set_float32_matmul_precision: "highest", "high", "medium"
     deterministic: bool = False             # torch.use_deterministic_algorithms
     checkpoint_interval: int = 200          # updates between checkpoints; 0: only at the end
