@@ -166,9 +166,3 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
     assert half.ended == "interrupted" and half.history[-1]["step"] == 1280
     rest = train(Told, resume=half.checkpoint)
     assert [update["step"] for update in rest.history] == list(range(1408, 4097, 128)) and rest.config.batch_envs == 4
-
-
-@pytest.mark.parametrize("settings, says", [({"reuse_rows": True}, "reuse_rows=True given with batch_envs < num_envs")])
-def test_what_does_not_go_together_is_refused_in_a_sentence(settings, says):
-    with pytest.raises(ValueError, match=says):
-        learner("thread", **settings)

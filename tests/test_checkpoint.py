@@ -20,9 +20,9 @@ from puffer_min.commands.train import train
     ("squared", {}), ("cartpole", {"recurrent": True}), ("cartpole", {"encoder": "standard"}),
     ("cartpole", {"vtrace": True, "update_epochs": 2}),
     ("snake", {"num_envs": 2, "env_settings": {"num_snakes": 8}}), (Drift, {"num_envs": 2, "minibatch_size": 32}),
-    ("drive", {"num_envs": 2, "encoder": "set", "reuse_rows": True, "recurrent": True}),
+    ("drive", {"num_envs": 2, "encoder": "set", "recurrent": True}),
     (lambda **kwargs: Drift(num_agents=8, death=0.4, actions=spaces.Box(-1, 1, (2,))), {"num_envs": 1, "recurrent": True}),
-], ids=["squared", "lstm", "standardised", "vtrace", "snake", "python", "sets and shared rows", "dying"])
+], ids=["squared", "lstm", "standardised", "vtrace", "snake", "python", "sets and dying", "dying"])
 def test_a_resumed_run_has_the_same_curve_as_one_that_never_stopped(tmp_path, env, settings):
     """Every logged number and every weight: what was learned, drawn, begun and logged goes on where it stood."""
     whole = run(tmp_path / "whole", env, seed=5, **settings)

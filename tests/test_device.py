@@ -37,9 +37,8 @@ def test_acting_and_learning_stay_on_the_device(observations, encoder, recurrent
     assert all(tensor.is_meta for tensor in (outputs, values, after, chosen, log_probs))
     numbers = torch.empty(rows * horizon, device=device)
     batch = Minibatch(seen, chosen, numbers, numbers, numbers, numbers, torch.zeros(rows, horizon, dtype=torch.bool, device=device),
-                      torch.zeros(rows, policy.state_size, device=device),
-                      torch.zeros(rows, horizon, policy.state_size, device=device) if recurrent else None)
-    outputs, values = policy.replay(batch.observations, batch.states, batch.ends, batch.seams)
+                      torch.zeros(rows, policy.state_size, device=device))
+    outputs, values = policy.replay(batch.observations, batch.states, batch.ends)
     loss, parts, ratio = ppo_loss(Config(vf_clip_coef=0.2), outputs, values, policy.distribution, batch)
     loss.backward()
     adam.step()
@@ -54,8 +53,8 @@ def test_the_meta_device_would_show_a_tensor_left_behind():
 
 
 @pytest.mark.parametrize("settings", [
-    {}, {"recurrent": True}, {"recurrent": True, "reuse_rows": True}, {"vtrace": True, "update_epochs": 2},
-], ids=["mlp", "lstm", "shared rows", "vtrace"])
+    {}, {"recurrent": True}, {"vtrace": True, "update_epochs": 2},
+], ids=["mlp", "lstm", "vtrace"])
 def test_transfers_change_nothing_of_what_is_learned(settings):
     """The branches for another device, taken with copies on the CPU: the same weights, and uint8 or float32 goes over as it is stored."""
     sent = []

@@ -324,32 +324,28 @@ def test_memory_and_its_gradients_equal_torchs_lstm():
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("handed_over", [False, True])
-def test_back_propagation_through_time_equals_differences_also_across_ends_and_seams(handed_over):
-    inputs, state, *weights, goes_on, seams = unroll_arguments(torch.float64, handed_over)
+def test_back_propagation_through_time_equals_differences_also_across_ends():
+    inputs, state, *weights, goes_on = unroll_arguments(torch.float64)
     given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
-    assert torch.autograd.gradcheck(lambda inputs, *weights: Unroll.apply(inputs, state, *weights, goes_on, seams), given)
+    assert torch.autograd.gradcheck(lambda inputs, *weights: Unroll.apply(inputs, state, *weights, goes_on), given)
 
 
-def unroll_arguments(dtype, handed_over, horizon=5, rows=3, size=2):
+def unroll_arguments(dtype, horizon=5, rows=3, size=2):
     random = torch.Generator().manual_seed(0)
     shapes = (rows, horizon, size), (rows, 2 * size), (4 * size, 2 * size), (4 * size,)
     numbers = [torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes]
     goes_on = (torch.rand(horizon, rows, 1, generator=random) > 0.4).double()
-    behind_ends = (1 - goes_on).roll(1, 0).transpose(0, 1)
-    seams = behind_ends * torch.randn(rows, horizon, 2 * size, generator=random) if handed_over else None
-    return [None if tensor is None else tensor.to(dtype) for tensor in (*numbers, goes_on, seams)]
+    return [tensor.to(dtype) for tensor in (*numbers, goes_on)]
 
 
-@pytest.mark.parametrize("handed_over", [False, True])
 @pytest.mark.parametrize("size", [1, 5, 16, 33])
-def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size, handed_over):
+def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size):
     """float32 on the CPU is compiled, float64 is not."""
     results = []
     for dtype in (torch.float32, torch.float64):
-        inputs, state, *weights, goes_on, seams = unroll_arguments(dtype, handed_over, 7, 4, size)
+        inputs, state, *weights, goes_on = unroll_arguments(dtype, 7, 4, size)
         given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
-        seen = Unroll.apply(inputs, state, *weights, goes_on, seams)
+        seen = Unroll.apply(inputs, state, *weights, goes_on)
         results.append([seen, *torch.autograd.grad((seen * torch.arange(seen.numel()).view_as(seen).sin()).sum(), given)])
     for compiled, plain in zip(*results):
         torch.testing.assert_close(compiled.double(), plain, rtol=2e-4, atol=2e-5)

@@ -24,8 +24,6 @@ class AsynchronousPPO(PPO):
     """`PPO` on a vectorizer with batch_envs < num_envs. `held` are the agents that wait for an action, (n,) int64."""
 
     def __init__(self, env, config: Config = Config(), **keywords):
-        if config.reuse_rows:
-            raise ValueError("reuse_rows=True given with batch_envs < num_envs, expected one of them: whose step is still on its way is not dead")
         super().__init__(env, config, **keywords)
         self.buffer.scatter()
         env.report_interval = env.report_interval or config.horizon     # logs come with the steps: while some are on their way none can be

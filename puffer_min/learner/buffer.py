@@ -21,12 +21,6 @@ that is kept, with the log-probabilities of the policy that acted, and goes into
 
 As long as no agent is dead, all are *aligned*, at the same column of neighbouring rows, and a step is written as one slice.
 The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
-
-With `reuse_rows` the rest of a row whose agent has died goes to another agent, the fullest such row first (stream 001 @6,616,
-"prepend"), so that a game of elimination leaves nothing waiting in rows of the dead. A row then holds several agents' steps. At every
-seam the step before has an end flag, which keeps advantages apart, and `seams` holds the memory of the agent that goes on:
-
-    row 1         [ a1  a1! a2  a2 ]    a1 died (!), a2 goes on
 """
 
 from typing import NamedTuple
@@ -39,8 +33,7 @@ from puffer_min.learner.advantage import gae, vtrace
 
 
 class Minibatch(NamedTuple):
-    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool, states (rows, state_size),
-    and seams (rows, horizon, state_size): added to the state before a step, where a row changes hands; None if rows do not."""
+    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool and states (rows, state_size)."""
 
     observations: torch.Tensor
     actions: torch.Tensor
@@ -50,7 +43,6 @@ class Minibatch(NamedTuple):
     returns: torch.Tensor
     ends: torch.Tensor
     states: torch.Tensor
-    seams: torch.Tensor | None = None
 
 
 class Cut(NamedTuple):
@@ -69,19 +61,16 @@ class RolloutBuffer:
     final_values, ratios, advantages, returns float32; terminals, truncations bool. next_values (rows,) float32 is the value of the
     observation after each row, states (rows, state_size) float32 a recurrent policy's state before it.
 
-    reuse_rows   another agent goes on in the row of one that died at the end of an episode
-
     Around each step of the environment: `record_decision`, then `record_outcome`. When full: `record_next_values`, `record_final_values`.
     """
 
     TABLES = ("observations", "actions", "log_probs", "values", "rewards", "terminals", "truncations", "final_values", "ratios",
-              "advantages", "returns", "next_values", "states", "seams")
-    LISTS = ("row_of", "column_of", "order", "filled", "ended", "left_rows", "left_columns")
+              "advantages", "returns", "next_values", "states")
+    LISTS = ("row_of", "column_of", "order", "filled")
 
-    def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0, reuse_rows=False):
-        self.num_agents, self.segments, self.horizon, self.reuse_rows = num_agents, segments, horizon, reuse_rows
-        # Everyone may be within a row, and everyone may fill one on the last step; with reuse, as many may be left by the dead.
-        self.num_rows = segments + (3 if reuse_rows else 2) * num_agents
+    def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0):
+        self.num_agents, self.segments, self.horizon = num_agents, segments, horizon
+        self.num_rows = segments + 2 * num_agents       # each agent may be within a row, and may fill one on the last step
         action_shape, action_dtype = action_layout(action_space)
         self.observations = self._table(horizon, *observation_space.shape, dtype=observation_space.dtype)
         self.actions = self._table(horizon, *action_shape, dtype=np.int64 if action_dtype.kind == "i" else np.float32)
@@ -90,7 +79,6 @@ class RolloutBuffer:
         self.final_values, self.ratios = self._table(horizon), self._table(horizon)
         self.advantages, self.returns = self._table(horizon), self._table(horizon)
         self.next_values, self.states = self._table(), self._table(state_size)
-        self.seams = self._table(horizon, state_size) if reuse_rows and state_size else None
         self.reset()
 
     def _table(self, *shape, dtype=np.float32):
@@ -109,13 +97,8 @@ class RolloutBuffer:
         self.next_free, self.full_rows = self.num_agents, 0
         self.awaiting = None                                    # (agents, their rows that were filled by the last step)
         self.cuts = []
-        self.ended = torch.zeros(self.num_agents, dtype=torch.bool)     # whose last step ended an episode
-        self.left_rows = torch.zeros(0, dtype=torch.int64)      # rows that the dead have left, and how far they are filled
-        self.left_columns = torch.zeros(0, dtype=torch.int64)
         self.agent_steps, self.slots = 0, 0
         self.ratios.fill_(1)
-        if self.seams is not None:
-            self.seams.zero_()
 
     @property
     def is_full(self):
@@ -130,7 +113,7 @@ class RolloutBuffer:
     @property
     def waiting(self):
         """Agent-steps in rows that are begun and not full."""
-        return self.column * self.num_agents if self.aligned else int(self.column_of.sum() + self.left_columns.sum())
+        return self.column * self.num_agents if self.aligned else int(self.column_of.sum())
 
     # ------------------------------------------------------------------ writing
 
@@ -148,8 +131,6 @@ class RolloutBuffer:
             self.at = slice(self.row, self.row + self.num_agents), self.column
         else:
             self.agents = torch.from_numpy(np.flatnonzero(masks))
-            if self.reuse_rows:
-                self._hand_over(torch.from_numpy(masks), states)
             self.at = self.row_of[self.agents], self.column_of[self.agents]
             self.deciding[self.agents] = True
         self.observations[self.at] = observations[self.agents]
@@ -167,23 +148,6 @@ class RolloutBuffer:
         elif self.column == 0:
             self.states[self.at[0]] = states
 
-    def _hand_over(self, living, states):
-        """Take the begun rows of agents that died at an end; give every living agent without a row the fullest of them, or a free one."""
-        leave = ~living & self.ended & (self.column_of > 0)
-        self.left_rows = torch.cat([self.left_rows, self.row_of[leave]])
-        self.left_columns, order = torch.cat([self.left_columns, self.column_of[leave]]).sort(descending=True)
-        self.left_rows = self.left_rows[order]
-        self.row_of[leave], self.column_of[leave] = -1, 0
-        homeless = self.agents[self.row_of[self.agents] < 0]
-        given = min(len(homeless), len(self.left_rows))
-        heirs, others = homeless[:given], homeless[given:]
-        self.row_of[heirs], self.column_of[heirs] = self.left_rows[:given], self.left_columns[:given]
-        self.left_rows, self.left_columns = self.left_rows[given:], self.left_columns[given:]
-        self.row_of[others] = self.order[self.next_free:self.next_free + len(others)]
-        self.next_free += len(others)
-        if self.seams is not None:
-            self.seams[self.row_of[heirs], self.column_of[heirs]] = states[heirs]
-
     def turn_to(self, agents):
         """Before `record_outcome` of some agents, (n,) int64, where the steps of others are still on their way (asynchronous.py)."""
         self.agents = agents[self.deciding[agents]]
@@ -198,8 +162,6 @@ class RolloutBuffer:
             self.truncations[self.at] = torch.from_numpy(truncations)[self.agents]
             if truncations.any():
                 self._record_cut(truncations & ~terminals, final_observations, states)
-        if self.reuse_rows:
-            self.ended[self.agents] = torch.from_numpy(terminals | truncations)[self.agents]
         self.agent_steps += self.living
         self.slots += self.asked
         if self.aligned:
@@ -237,11 +199,8 @@ class RolloutBuffer:
             self.filled[self.full_rows:self.full_rows + len(done)] = rows
             self.column_of[done] = 0
             self.full_rows += len(done)
-            if self.reuse_rows:
-                self.row_of[done] = -1                          # until the next decision, when it is known who lives
-            else:
-                self.row_of[done] = self.order[self.next_free:self.next_free + len(done)]
-                self.next_free += len(done)
+            self.row_of[done] = self.order[self.next_free:self.next_free + len(done)]
+            self.next_free += len(done)
 
     def scatter(self):
         """From now on, until `reset`, each agent has a row and a column of its own."""
@@ -287,8 +246,7 @@ class RolloutBuffer:
         """Copies of whole rows, flattened. index_select copies rows; brackets copy number by number, 20 times slower."""
         flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:6])
         ends = self.terminals.index_select(0, rows).logical_or_(self.truncations.index_select(0, rows))
-        seams = None if self.seams is None else self.seams.index_select(0, rows)
-        return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows), seams=seams)
+        return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows))
 
     def recycle(self):
         """After the update: its rows are free again. Begun rows and full ones too many stay."""
@@ -300,14 +258,12 @@ class RolloutBuffer:
             return
         surplus = self.filled[self.segments:self.segments + self.full_rows].clone()
         begun = (self.column_of > 0) | self.deciding            # a decision whose outcome is still to come holds its row, too
-        kept = torch.cat([self.row_of[begun], self.left_rows, surplus])
+        kept = torch.cat([self.row_of[begun], surplus])
         taken = torch.zeros(self.num_rows, dtype=torch.bool)
         taken[kept] = True
         free = torch.nonzero(~taken)[:, 0]
-        if self.seams is not None:
-            self.seams[free] = 0
-        unbegun = 0 if self.reuse_rows else int((~begun).sum())
-        self.row_of[~begun] = -1 if self.reuse_rows else free[:unbegun]
+        unbegun = int((~begun).sum())
+        self.row_of[~begun] = free[:unbegun]
         self.filled[:self.full_rows] = surplus
         self.order = torch.cat([free[:unbegun], kept, free[unbegun:]])
         self.next_free = unbegun + len(kept)
@@ -318,10 +274,10 @@ class RolloutBuffer:
         """What the next update will see, between two updates: nothing if aligned, else counters, lists, and rows begun or left over."""
         if self.aligned:
             return {"aligned": True}
-        kept = torch.cat([self.row_of[self.column_of > 0], self.left_rows, self.filled[:self.full_rows]])
+        kept = torch.cat([self.row_of[self.column_of > 0], self.filled[:self.full_rows]])
         return {"aligned": False, "next_free": self.next_free, "full_rows": self.full_rows, "kept": kept,
                 **{name: getattr(self, name).clone() for name in self.LISTS},
-                "tables": {name: getattr(self, name)[kept] for name in self.TABLES if getattr(self, name) is not None}}
+                "tables": {name: getattr(self, name)[kept] for name in self.TABLES}}
 
     def set_state(self, state):
         """Go on from `get_state`."""

@@ -24,7 +24,6 @@ class Config:
     horizon: int = 32                       # steps in a row of the buffer; also how far back a recurrent policy learns
     batch_size: int | None = None           # agent-steps an update; None: one row for each agent
     minibatch_size: int = 8192              # agent-steps a gradient step; whole rows
-    reuse_rows: bool = False                # another agent goes on in the row of one that died: nothing waits in rows of the dead
     update_epochs: int = 1                  # passes over each batch
 
     learning_rate: float = 5e-3             # small networks and large minibatches want a large one

@@ -41,13 +41,10 @@ class LSTM(nn.Module):
         cell(gates, before, gates.new_ones(len(gates), 1), scratch, seen, *after.split(self.size, 1))
         return seen, after
 
-    def replay(self, inputs, state, ends, seams=None):
-        """Rows: inputs (rows, horizon, size), the state before them, ends (rows, horizon) bool -> hidden (rows, horizon, size).
-
-        seams (rows, horizon, 2 * size) is added to the state before each step, where another agent goes on in the row.
-        """
+    def replay(self, inputs, state, ends):
+        """Rows: inputs (rows, horizon, size), the state before them, ends (rows, horizon) bool -> hidden (rows, horizon, size)."""
         goes_on = (~ends).to(inputs.dtype).t().contiguous().unsqueeze(2)
-        return Unroll.apply(inputs, state, self.gates.weight, self.gates.bias, goes_on, seams)
+        return Unroll.apply(inputs, state, self.gates.weight, self.gates.bias, goes_on)
 
 
 def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):
@@ -84,11 +81,11 @@ def on_cpu(tensor):
 
 
 class Unroll(torch.autograd.Function):
-    """inputs (rows, horizon, size), state (rows, 2 * size), weight (4 * size, 2 * size) and bias of the gates, goes_on (horizon, rows, 1),
-    seams (rows, horizon, 2 * size) or None in; hidden (rows, horizon, size) out. Of the state there is no gradient."""
+    """inputs (rows, horizon, size), state (rows, 2 * size), weight (4 * size, 2 * size) and bias of the gates, goes_on (horizon, rows, 1)
+    in; hidden (rows, horizon, size) out. Of the state there is no gradient."""
 
     @staticmethod
-    def forward(ctx, inputs, state, weight, bias, goes_on, seams):
+    def forward(ctx, inputs, state, weight, bias, goes_on):
         rows, horizon, size = inputs.shape
         given = inputs.new_empty(horizon, rows, 2 * size)                                   # input and hidden before each step
         gates, squashed = inputs.new_empty(horizon, rows, 4 * size), inputs.new_empty(horizon, rows, size)      # squashed: tanh(cell)
@@ -96,9 +93,6 @@ class Unroll(torch.autograd.Function):
         hidden = state[:, :size].clone()
         cells[0] = state[:, size:]
         for t in range(horizon):
-            if t and seams is not None:
-                hidden += seams[:, t, :size]
-                cells[t] += seams[:, t, size:]
             torch.cat([inputs[:, t], hidden], 1, out=given[t])
             torch.addmm(bias, given[t], weight.t(), out=gates[t])
             cell(gates[t], cells[t], goes_on[t], squashed[t], seen[:, t], hidden, cells[t + 1])
@@ -117,4 +111,4 @@ class Unroll(torch.autograd.Function):
             torch.mm(grad[t], weight, out=grad_given)
             grad_inputs[:, t] = grad_given[:, :size]
         grad = grad.flatten(0, 1)
-        return grad_inputs, None, grad.t() @ given.flatten(0, 1), grad.sum(0), None, None
+        return grad_inputs, None, grad.t() @ given.flatten(0, 1), grad.sum(0), None

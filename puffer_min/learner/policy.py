@@ -49,14 +49,14 @@ class Policy(nn.Module):
             hidden, state = self.lstm(hidden, state)
         return *self.decode(hidden), state
 
-    def replay(self, observations, states, ends, seams=None):
+    def replay(self, observations, states, ends):
         """Rows of steps, for learning: observations (rows * horizon, ...), states (rows, state_size) before the rows, ends (rows, horizon).
 
-        `seams` is `Minibatch.seams`. Gives outputs (num_outputs, rows * horizon) and values (rows * horizon,), the same as step by step.
+        Gives outputs (num_outputs, rows * horizon) and values (rows * horizon,), the same as step by step.
         """
         hidden = self.encode(observations)
         if self.lstm is not None:
-            hidden = self.lstm.replay(hidden.view(*ends.shape, -1), states, ends, seams).flatten(0, 1)
+            hidden = self.lstm.replay(hidden.view(*ends.shape, -1), states, ends).flatten(0, 1)
         return self.decode(hidden)
 
     def encode(self, observations):

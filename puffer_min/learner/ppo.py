@@ -82,7 +82,7 @@ class PPO:
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
         self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
-                                    state_size=self.policy.state_size, reuse_rows=config.reuse_rows)
+                                    state_size=self.policy.state_size)
         self.episodes = EpisodeStatistics(env, world.gather)
         self.clock = StageClock()
         self.steps = self.updates = 0
@@ -179,9 +179,9 @@ class PPO:
         self.clock.lap("learn")
         batch = self.buffer.gather(rows)
         if self.device.type != "cpu":
-            batch = type(batch)(*(None if tensor is None else self.to_device(tensor) for tensor in batch))
+            batch = type(batch)(*map(self.to_device, batch))
         self.clock.lap("copy")
-        outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends, batch.seams)
+        outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends)
         loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch, self.world.std_mean)
         if config.vtrace:
             self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()

@@ -18,7 +18,7 @@ class TwoNetworks(Policy):
     def forward(self, observations, state=None):
         return self.actor(observations).t(), self.critic(observations).squeeze(1), state
 
-    def replay(self, observations, states, ends, seams=None):
+    def replay(self, observations, states, ends):
         return self.actor(observations).t(), self.critic(observations).squeeze(1)
 
 
