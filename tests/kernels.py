@@ -9,7 +9,6 @@ import numpy as np
 
 from puffer_min.learner import advantage
 from puffer_min.learner.kernels import categorical as categorical_kernel
-from puffer_min.learner.kernels import lstm_cell
 from puffer_min.learner.kernels import sparse_layer
 
 random = np.random.default_rng(0)
@@ -32,15 +31,6 @@ def advantages(rows, horizon):
     assert np.isfinite(results).all()
     advantage.vtrace(*tables, np.exp(floats(rows, horizon)), *results, 0.99, 0.95, 1.0, 1.0)
     assert np.isfinite(results).all()
-
-
-def lstm(rows, size, threads):
-    """A cell forward and back."""
-    gates, grad, goes_on = floats(rows, 4 * size), np.zeros((rows, 4 * size), np.float32), 1 - flags(rows).astype(np.float32)
-    cells, squashed, seen, hidden, after, grad_seen, grad_hidden, grad_cell = (floats(rows, size) for _ in range(8))
-    lstm_cell.cell(gates, cells, goes_on, squashed, seen, hidden, after, threads)
-    lstm_cell.cell_gradient(gates, cells, goes_on, squashed, grad_seen, grad_hidden, grad_cell, grad, threads)
-    assert np.isfinite(grad).all()
 
 
 def sparse(rows, cells, size, threads):
@@ -72,7 +62,6 @@ def main():
             if rows:
                 advantages(rows, width)
             for threads in (1, 2, 3):
-                lstm(rows, width, threads)
                 categorical(rows, width, threads)
                 for cells in (1, 8, 11, 70):
                     sparse(rows, cells, width, threads)

@@ -8,10 +8,9 @@ from gymnasium import spaces
 import envs
 import puffer_min
 from puffer_min.learner import encoders
-from puffer_min.learner.kernels import lstm_cell
 from puffer_min.learner.kernels import sparse_layer
 from puffer_min.learner.encoders import make_encoder, scale_of
-from puffer_min.learner.lstm import LSTM, Unroll, cell
+from puffer_min.learner.lstm import LSTM, Unroll
 from puffer_min.learner.policy import Actor, Policy, RandomPolicy
 
 
@@ -336,47 +335,6 @@ def unroll_arguments(dtype, horizon=5, rows=3, size=2):
     numbers = [torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes]
     goes_on = (torch.rand(horizon, rows, 1, generator=random) > 0.4).double()
     return [tensor.to(dtype) for tensor in (*numbers, goes_on)]
-
-
-@pytest.mark.parametrize("size", [1, 5, 16, 33])
-def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size):
-    """float32 on the CPU is compiled, float64 is not."""
-    results = []
-    for dtype in (torch.float32, torch.float64):
-        inputs, state, *weights, goes_on = unroll_arguments(dtype, 7, 4, size)
-        given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
-        seen = Unroll.apply(inputs, state, *weights, goes_on)
-        results.append([seen, *torch.autograd.grad((seen * torch.arange(seen.numel()).view_as(seen).sin()).sum(), given)])
-    for compiled, plain in zip(*results):
-        torch.testing.assert_close(compiled.double(), plain, rtol=2e-4, atol=2e-5)
-
-
-def test_the_compiled_cell_is_the_same_on_any_number_of_threads():
-    random, results = np.random.default_rng(0), []
-    gates, before, grads = (random.normal(size=shape).astype(np.float32) for shape in ((37, 20), (37, 5), (3, 37, 5)))
-    for threads in (1, 2, 5):
-        active, grad, grad_cell = gates.copy(), np.zeros_like(gates), grads[2].copy()
-        squashed, seen, hidden, after = (np.zeros((37, 5), np.float32) for _ in range(4))
-        lstm_cell.cell(active, before, np.ones(37, np.float32), squashed, seen, hidden, after, threads)
-        lstm_cell.cell_gradient(active, before, np.ones(37, np.float32), squashed, *grads[:2], grad_cell, grad, threads)
-        results.append(np.concatenate([active, squashed, seen, hidden, after, grad, grad_cell], 1))
-    assert all(np.array_equal(result, results[0]) for result in results)
-
-
-def test_the_compiled_cell_saturates_and_passes_a_nan_on():
-    gates = torch.tensor([[200.0, -200.0, 200.0, -200.0], [float("nan"), 0, 0, 0]])
-    before, on, *rest = torch.ones(2, 1), torch.ones(2, 1), *(torch.empty(2, 1) for _ in range(4))
-    cell(gates, before, on, *rest)
-    assert gates[0].tolist() == [1.0, pytest.approx(0, abs=1e-30), 1.0, -1.0] and rest[3][0] == -1 and torch.isnan(rest[1][1]).all()
-
-
-def test_the_compiled_cell_refuses_arrays_that_do_not_fit():
-    good = [torch.zeros(3, 8), torch.zeros(3, 2), torch.zeros(3), *(torch.zeros(3, 2) for _ in range(4))]
-    for place in (1, 3, 6):
-        bad = [tensor.numpy() for tensor in good]
-        bad[place] = np.zeros((3, 3), np.float32)
-        with pytest.raises(ValueError, match="given, expected 3 contiguous rows of"):
-            lstm_cell.cell(*bad)
 
 
 # ---------------------------------------------------------------------- those who play

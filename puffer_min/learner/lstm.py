@@ -10,14 +10,12 @@ One step, from the input and the state (hidden, cell):
 For learning, `LSTM.replay` runs a row from the state recorded before it and sets the state to zero after every end, as acting did.
 Its gradient, back-propagation through time, is written out in `Unroll`: the gradient of the weights is one product over all steps where
 autograd makes one a step. Left to autograd, an update took three times as long. The gates of one step of a minibatch fit in the
-processor's cache, so everything that can be done with them is done before the next step's. What lies between the products is `cell` and
-`cell_gradient`; on the CPU kernels/lstm_cell.pyx does the same in one pass.
+processor's cache, so everything that can be done with them is done before the next step's. `cell` and `cell_gradient` are the operations
+between the products.
 """
 
 import torch
 from torch import nn
-
-from puffer_min.learner.kernels import lstm_cell
 
 
 class LSTM(nn.Module):
@@ -49,9 +47,6 @@ class LSTM(nn.Module):
 
 def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):
     """Activate raw gates (N, 4 * size) in place, and fill tanh(cell), hidden, and the state after, which is zero where goes_on is."""
-    if on_cpu(gates):
-        given = gates, before, goes_on[:, 0], squashed, seen, next_hidden, next_cell
-        return lstm_cell.cell(*(tensor.numpy() for tensor in given), torch.get_num_threads())
     size = before.shape[1]
     gates[:, :3 * size].sigmoid_()
     gates[:, 3 * size:].tanh_()
@@ -64,9 +59,6 @@ def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):
 
 def cell_gradient(gates, before, goes_on, squashed, grad_seen, grad_hidden, grad_cell, grad):
     """Fill `grad`, of the raw gates, from those of `seen` and of the state after; grad_cell becomes that of the cell before the step."""
-    if on_cpu(gates):
-        given = gates, before, goes_on[:, 0], squashed, grad_seen, grad_hidden, grad_cell, grad
-        return lstm_cell.cell_gradient(*(tensor.numpy() for tensor in given), torch.get_num_threads())
     size = before.shape[1]
     i, f, o, g = gates.split(size, 1)
     of_hidden = torch.addcmul(grad_seen, grad_hidden, goes_on)
@@ -74,10 +66,6 @@ def cell_gradient(gates, before, goes_on, squashed, grad_seen, grad_hidden, grad
     parts = of_cell * g * i * (1 - i), of_cell * before * f * (1 - f), of_hidden * squashed * o * (1 - o), of_cell * i * (1 - g * g)
     torch.cat(parts, 1, out=grad)
     torch.mul(of_cell, f, out=grad_cell)
-
-
-def on_cpu(tensor):
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 class Unroll(torch.autograd.Function):
