@@ -5,16 +5,20 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-The way of the data is the way of the reading: env/ -> emulation/ -> vector/ -> learner/ -> commands/.
-Importing this package imports neither NumPy nor torch; a name is looked up in its module when it is first used.
+The way of the data is the way of the reading: env/ -> emulation/ -> vector/ -> learner/ -> commands/;
+README.md beside this file says which question is answered where. Importing this package changes nothing in
+the process and imports neither NumPy nor torch; a name is looked up in its module when it is first used.
 """
 
 import importlib
+import importlib.machinery
+import sys
+import warnings
 
-import envs.core.compile_settings  # noqa: F401                  finds the debug build, where PUFFER_DEBUG=1 asks for it
+import envs.core.compile_settings  # noqa: F401                 finds the debug build if PUFFER_DEBUG=1
 
 _HOME = {
-    "PufferEnv": "env.puffer_env", "make_vec": "vector", "check_environment": "commands.check",
+    "PufferEnv": "env.puffer_env", "EnvSpec": "env.spec", "make_vec": "vector",
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
     "as_gymnasium_vector": "emulation.gymnasium_vector", "as_sb3": "emulation.sb3",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "emulation.arrays",
@@ -22,7 +26,8 @@ _HOME = {
     "Policy": "learner.policy", "Actor": "learner.policy", "RandomPolicy": "learner.policy",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
-    "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate", "run_sweep": "commands.sweep",
+    "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
+    "run_sweep": "commands.sweep", "check_environment": "commands.check",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }
 
@@ -38,3 +43,62 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *_HOME])
+
+
+# ---------------------------------------------------------------------- where modules were in version 0.1
+
+_MOVED = {                          # room -> names of its modules, "name=path" where the name has changed too
+    "env": "contract recording=random_play episodes=episode_log",
+    "emulation": "actions=emulation_actions packing=emulation_kernel arrays gymnasium_env pettingzoo_env "
+                 "gymnasium_vector=adapters.gymnasium_vector presented=adapters.presented sb3=adapters.sb3",
+    "vector": "handoff pool=thread_pool process=process_vector serial=batch shared_memory "
+              "thread=thread_vector turns=vectorizer worker",
+    "learner": "ppo config buffer advantage distributions=sampling policy encoders structured_encoder lstm "
+               "asynchronous distributed checkpoint",
+    "commands": "train=training evaluate=evaluation sweep bench=benchmark check play game log=training_log "
+                "dashboard",
+    "course": "statistics",
+}
+_NOW = {f"{__name__}.{old or new}": f"{__name__}.{room}.{new}" for room, names in _MOVED.items()
+        for new, _, old in (name.partition("=") for name in names.split())}
+_NOW |= {f"{__name__}.stages": f"{__name__}.clock", f"{__name__}.episodes": f"{__name__}.env.episodes"}
+
+
+class _OldPaths:
+    """Finds a module by its path in version 0.1, with a DeprecationWarning that names the new path."""
+
+    @staticmethod
+    def find_spec(path, *_):
+        if path in _NOW or path == f"{__name__}.adapters":
+            return importlib.machinery.ModuleSpec(path, _OldPaths, is_package=path not in _NOW)
+        return None
+
+    @staticmethod
+    def create_module(spec):
+        if spec.name not in _NOW:
+            return None                                 # an empty package
+        _warn(spec.name, _NOW[spec.name], 3)
+        spec.module = importlib.import_module(_NOW[spec.name])
+        spec.its_own = spec.module.__spec__             # the import system is about to replace it
+        return spec.module
+
+    @staticmethod
+    def exec_module(module):
+        module.__spec__ = getattr(module.__spec__, "its_own", module.__spec__)
+
+
+def _warn(old, new, level):
+    text = f"{old} is now {new}; the old path ends with the next version"
+    warnings.warn(text, DeprecationWarning, stacklevel=level)
+
+
+def _old_attribute(package, module, name):
+    """The attribute `name` of a package that was a module in version 0.1; it is in `module` now."""
+    found = None if name.startswith("__") else vars(importlib.import_module(f"{package}.{module}")).get(name)
+    if found is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    _warn(f"{package}.{name}", f"{package}.{module}.{name}", 4)
+    return found
+
+
+sys.meta_path.append(_OldPaths)

@@ -1,6 +1,11 @@
 """The command line: `python -m puffer_min train|eval|sweep|bench|check|play ...`.
 
-This file only wires: each command is a module with `add_arguments(parser)` and `run(args)`, imported when it is asked for.
+Each command is a module with `add_arguments(parser)` and `run(args)`, which is imported when the command is
+called. Exit status:
+
+    0       the command did what was asked
+    1       it found a fault, such as a problem in an environment (check)
+    2       it could not do what was asked; one sentence says why
 """
 
 import argparse
@@ -19,21 +24,24 @@ COMMANDS = {
 
 
 def main(arguments=None) -> int:
-    """Run a command; returns the exit status: 0, 1 where the command found a fault, 2 for what it could not do."""
+    """Run the command that `arguments` (by default those of this process) name; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: python -m puffer_min COMMAND ...\n\n" + "\n".join(f"  {name:6} {text}" for name, (_, text) in COMMANDS.items())
-              + "\n\npython -m puffer_min COMMAND --help says more.")
+        print("usage: python -m puffer_min COMMAND ...\n")
+        print("\n".join(f"  {name:6} {text}" for name, (_, text) in COMMANDS.items()))
+        print("\npython -m puffer_min COMMAND --help says more.")
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
-        print(f"unknown command {name!r}: {f'did you mean {near[0]!r}?' if near else 'there are ' + ', '.join(COMMANDS)}", file=sys.stderr)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        print(f"unknown command {name!r}: {hint}", file=sys.stderr)
         return 2
     module_name, text = COMMANDS[name]
     module = importlib.import_module(f"puffer_min.commands.{module_name}")
-    parser = argparse.ArgumentParser(prog=f"python -m puffer_min {name}", description=f"{text[0].upper()}{text[1:]}.")
-    parser.add_argument("--traceback", action="store_true", help="show where an error comes from, not only what it is")
+    parser = argparse.ArgumentParser(prog=f"python -m puffer_min {name}",
+                                     description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
     module.add_arguments(parser)
     args = parser.parse_args(rest)
     try:
@@ -41,7 +49,7 @@ def main(arguments=None) -> int:
     except (ValueError, TypeError, ImportError, OSError, FloatingPointError) as error:
         if args.traceback:
             raise
-        print(f"{error}", file=sys.stderr)
+        print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 2
 
 

@@ -1,29 +1,28 @@
 """`measure`: how fast something is, with the conditions under which that was found.
 
-    measure(envs.make("snake"))             # agent-steps/s of an environment, a vectorizer, a Gymnasium environment
+    measure(envs.make("snake"))             # agent-steps/s of an environment or a vectorizer
     measure(lambda: gae(*rows), per_call=rows[0].size, unit="samples")
 
-What is inside the clock: the calls of `step`, and nothing else. Actions are drawn beforehand (seeded, a ring of up to 64 batches); the
-first reset and a warm-up are outside. Environments that reset themselves do so inside the clock; a plain Gymnasium environment must be
-reset by the caller, which is inside too, and its share of the time is reported. The best of several repeats is the figure, because
-everything else a machine does only ever makes a repeat slower; the median stands beside it.
+Inside the clock are the calls of `step`, and nothing else. Actions are drawn before (seeded, a ring of up to
+64 batches); the first reset and a warm-up are outside. Environments that reset themselves do so inside the
+clock. A plain Gymnasium environment must be reset by its caller; that is inside the clock too, and its share
+of the time is reported. The best of several repeats is the figure, because anything else that runs on a
+machine only makes a repeat slower; the median is beside it.
 
-One *agent-step* is one row of the batch advanced by one step; a *tick* is one environment advanced by one step (ten agent-steps in a
-game of ten agents). Figures measured under different conditions are not to be compared: `require_alike` refuses.
+One *agent-step* is one row of the batch advanced by one step; a *tick* is one environment advanced by one
+step (ten agent-steps in a game of ten agents). Figures that were measured under different conditions are not
+comparable: `require_alike` refuses them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import inspect
 import itertools
 import platform
 import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
-from types import ModuleType
 
 import gymnasium
 import numpy as np
@@ -31,18 +30,21 @@ import numpy as np
 from envs.core import compile_settings
 from puffer_min.env.actions import random_actions
 
-RING_BYTES = 16 * 2**20         # at most this much of actions drawn beforehand
+RING_BYTES = 16 * 2**20         # of actions that are drawn before the clock starts, at most
 MAX_REPEATED_CALLS = 10_000_000
+
+INSPECTORS = []
+"""Functions thing -> (profiled, debug), where they know how the thing was compiled. The course adds one."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What must agree before two figures may be compared.
+    """What must be equal before two figures may be compared.
 
-    unit        "agent-steps", "calls" or what the caller named
+    unit        "agent-steps", "calls" or the caller's own word
     num_envs, num_agents    environments and rows behind one call; None for a plain callable
     profiled    a profiler was on, or its hook is compiled in: the figure is no speed
-    debug       compiled with the checks on
+    debug       the compiled code has its checks on
     """
 
     unit: str
@@ -59,16 +61,16 @@ class Conditions:
 
 
 class UnlikeConditions(ValueError):
-    """Two figures were to be compared that were not measured alike."""
+    """Two figures that were not measured alike cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Speeds of all repeats and their conditions.
+    """The speed of each repeat, and the conditions.
 
     rates       units per second, one for each repeat, in order
-    per_call    units that one call does: the number of agents, or what the caller said
-    reset_share part of the time that went into resets; None where the environment resets itself
+    per_call    units in one call: the number of agents, or the caller's `per_call`
+    reset_share share of the time that went into resets; None where the environment resets itself
     """
 
     name: str
@@ -90,7 +92,7 @@ class Measurement:
 
     @property
     def unit(self) -> str:
-        """What is counted."""
+        """The name of what is counted."""
         return self.conditions.unit
 
     @property
@@ -105,47 +107,53 @@ class Measurement:
 
     def __str__(self):
         resets = "" if self.reset_share is None else f", {self.reset_share:.0%} in resets"
-        return (f"{self.name}: {quantity(self.best)} {self.unit}/s (median {quantity(self.median)} of {len(self.rates)}; "
+        median = f"median {quantity(self.median)} of {len(self.rates)}"
+        return (f"{self.name}: {quantity(self.best)} {self.unit}/s ({median}; "
                 f"{duration(1 / self.calls)} a call{resets}; {self.conditions})")
 
     __repr__ = __str__
 
     def as_dict(self) -> dict:
-        """For JSON."""
+        """All fields and the figures that follow from them, for JSON."""
         return asdict(self) | {"best": self.best, "median": self.median, "ticks": self.ticks}
 
 
 def require_alike(a: Measurement, b: Measurement, apart_from=()) -> None:
-    """Raise UnlikeConditions, naming what differs, unless `a` and `b` were measured alike in all but the conditions `apart_from`."""
-    unlike = [f"{name} {value!r} and {getattr(b.conditions, name)!r}" for name, value in asdict(a.conditions).items()
-              if value != getattr(b.conditions, name) and name not in apart_from]
+    """Raise UnlikeConditions, naming what differs, unless all conditions but `apart_from` are equal."""
+    others = asdict(b.conditions)
+    unlike = [f"{name} {value!r} and {others[name]!r}" for name, value in asdict(a.conditions).items()
+              if value != others[name] and name not in apart_from]
     if unlike:
-        raise UnlikeConditions(f"{a.name} and {b.name} were measured under different conditions ({'; '.join(unlike)}): measure both alike")
+        raise UnlikeConditions(f"{a.name} and {b.name} were measured under different conditions "
+                               f"({'; '.join(unlike)}): measure both alike")
 
 
-def measure(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1, unit: str | None = None,
-            name: str | None = None) -> Measurement:
+def measure(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1,
+            unit: str | None = None, name: str | None = None) -> Measurement:
     """Steps per second of an environment, or calls per second of a callable without arguments.
 
-    thing       a native environment, a PufferEnv, a vectorizer; a Gymnasium environment or vector environment; a Stable-Baselines3
-                VecEnv; or a callable.
-    seconds     clocked time of all repeats together; a call that takes longer is made once a repeat.
-    seed        of the reset and of the actions.
-    per_call, unit      for a callable: how many of what one call does (default: 1 "calls").
-    Raises TypeError for anything else.
+    thing       a native environment, a PufferEnv, a vectorizer; a Gymnasium environment or vector
+                environment; a Stable-Baselines3 VecEnv; or a callable
+    seconds     clocked time of all repeats together; a call that takes longer is made once a repeat
+    seed        of the reset and of the actions
+    per_call, unit      for a callable: how many units one call does, and their name (1, "calls")
+
+    Raises TypeError for anything else, ValueError unless seconds > 0 and repeats >= 1.
     """
     name = name or _name_of(thing)
-    return measure_together({name: thing}, seconds=seconds, repeats=repeats, seed=seed, per_call=per_call, unit=unit)[name]
+    options = {"seconds": seconds, "repeats": repeats, "seed": seed, "per_call": per_call, "unit": unit}
+    return measure_together({name: thing}, **options)[name]
 
 
-def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1,
-                     unit: str | None = None) -> dict[str, Measurement]:
-    """`measure` for several things whose ratio matters: their repeats take turns, so that a busy minute falls on all of them.
+def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0,
+                     per_call: int = 1, unit: str | None = None) -> dict[str, Measurement]:
+    """`measure` for several things whose ratio matters: their repeats take turns, so that a busy minute
+    falls on all.
 
-    things      name -> thing; `seconds` is for each.
+    things      name -> thing; `seconds` is for each of them
     """
     if seconds <= 0 or repeats < 1:
-        raise ValueError(f"seconds={seconds}, repeats={repeats}: expected more than 0 seconds and at least 1 repeat")
+        raise ValueError(f"seconds={seconds}, repeats={repeats}: expected seconds > 0 and repeats >= 1")
     runners = {name: _runner(thing, seed, per_call) for name, thing in things.items()}
     counts = {name: _calibrate(runner, seconds / repeats) for name, runner in runners.items()}
     times = {name: [] for name in things}
@@ -154,8 +162,8 @@ def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, se
             times[name].append(runner.run(counts[name]))
     found = {}
     for name, runner in runners.items():
-        conditions = Conditions(unit or runner.unit, runner.num_envs, runner.num_agents, *_build_of(things[name]),
-                                platform.python_version())
+        conditions = Conditions(unit or runner.unit, runner.num_envs, runner.num_agents,
+                                *_profiled_and_debug(things[name]), platform.python_version())
         rates = tuple(runner.per_call * counts[name] / t for t in times[name])
         share = runner.resetting / sum(times[name]) if runner.resets_outside else None
         found[name] = Measurement(name, rates, runner.per_call, conditions, sum(times[name]), share)
@@ -164,7 +172,7 @@ def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, se
 
 def _calibrate(runner: _Runner, seconds: float) -> int:
     """Warm the runner up; returns how many calls take about `seconds`."""
-    runner.run(1)                                               # first touch of memory, caches, lazy imports
+    runner.run(1)                               # touches memory, fills caches, does late imports
     count = 1
     while (elapsed := runner.run(count)) < seconds / 4 and count < MAX_REPEATED_CALLS:
         count = min(MAX_REPEATED_CALLS, max(2 * count, int(count * seconds / 4 / max(elapsed, 1e-9))))
@@ -184,7 +192,7 @@ class _Runner:
         self.call, self.per_call = call, per_call
 
     def run(self, count: int) -> float:
-        """Seconds of `count` calls, the collector of garbage switched off."""
+        """Seconds of `count` calls, with garbage collection turned off."""
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -202,7 +210,7 @@ class _Runner:
 
 
 class _Batch(_Runner):
-    """Anything that resets itself: `step` with a ring of actions."""
+    """An environment that resets itself: its `step` with a ring of actions."""
 
     unit = "agent-steps"
 
@@ -220,7 +228,7 @@ class _Batch(_Runner):
 
 
 class _Single(_Batch):
-    """A Gymnasium environment, which its caller has to reset."""
+    """A Gymnasium environment, which its caller must reset."""
 
     resets_outside = True
 
@@ -243,7 +251,7 @@ class _Single(_Batch):
 def _runner(thing, seed: int, per_call: int) -> _Runner:
     if isinstance(thing, type):
         raise TypeError(f"measure: given the class {thing.__name__}, expected an object: make one first")
-    if hasattr(thing, "num_agents") and hasattr(thing, "single_action_space"):              # ours
+    if hasattr(thing, "num_agents") and hasattr(thing, "single_action_space"):              # of this package
         thing.reset(seed=seed)
         return _Batch(thing, draw_actions(thing, seed), thing.num_envs, thing.num_agents)
     if isinstance(thing, gymnasium.vector.VectorEnv):
@@ -254,7 +262,7 @@ def _runner(thing, seed: int, per_call: int) -> _Runner:
         thing.reset(seed=seed)
         thing.action_space.seed(seed)
         return _Single(thing, [thing.action_space.sample() for _ in range(64)])
-    if hasattr(thing, "num_envs") and hasattr(thing, "step_async"):                         # Stable-Baselines3
+    if hasattr(thing, "num_envs") and hasattr(thing, "step_async"):                 # of Stable-Baselines3
         thing.seed(seed)
         thing.reset()
         thing.action_space.seed(seed)
@@ -262,7 +270,8 @@ def _runner(thing, seed: int, per_call: int) -> _Runner:
         return _Batch(thing, actions, thing.num_envs, thing.num_envs)
     if callable(thing):
         return _Runner(thing, per_call)
-    raise TypeError(f"measure: given {type(thing).__name__}, expected an environment or a callable without arguments")
+    raise TypeError(f"measure: given {type(thing).__name__}, expected an environment or a callable "
+                    "without arguments")
 
 
 def draw_actions(env, seed: int = 0) -> list[np.ndarray]:
@@ -277,29 +286,16 @@ def _name_of(thing) -> str:
     return getattr(spec, "id", None) or getattr(thing, "__name__", None) or type(thing).__name__
 
 
-def _build_of(thing) -> tuple[bool, bool]:
-    """Whether a profiler is on or compiled in, and whether the checks are."""
-    loaded = modules_of(thing)
-    builds = [module.__build__ for module in loaded if hasattr(module, "__build__")]        # made by puffer_min.course.build
-    profiled = sys.getprofile() is not None or sys.gettrace() is not None or any(build.profile for build in builds)
-    checked = compile_settings.is_debug() and any(module.__name__.startswith("envs.") for module in loaded)
-    return profiled, checked or any(build.debug for build in builds)
-
-
-def modules_of(thing) -> list[ModuleType]:
-    """The modules that `thing` comes from: of an object and its class, of what it wraps, of what a function's code names."""
-    seen = [thing, *(getattr(thing, name, None) for name in ("func", "__self__", "batch", "env"))]
-    if inspect.isfunction(thing):
-        with contextlib.suppress(ValueError):                   # a variable of an enclosing function that is not set yet
-            variables = inspect.getclosurevars(thing)
-            seen += [*variables.nonlocals.values(), *variables.globals.values()]
-    names = {item.__name__ if isinstance(item, ModuleType) else getattr(item, "__module__", None) or type(item).__module__ for item in seen}
-    names |= {type(item).__module__ for item in seen}
-    return [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
+def _profiled_and_debug(thing) -> tuple[bool, bool]:
+    """Whether a profiler is on or compiled in, and whether the compiled code has its checks on."""
+    found = [inspector(thing) for inspector in INSPECTORS]
+    profiling = sys.getprofile() is not None or sys.gettrace() is not None
+    return (profiling or any(profiled for profiled, _ in found),
+            compile_settings.is_debug() or any(debug for _, debug in found))
 
 
 def quantity(value: float) -> str:
-    """Three digits and a prefix: 1.23 M."""
+    """A number with three digits and a prefix: 1.23 M."""
     for scale, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= scale * 0.9995:
             return f"{value / scale:.3g}{prefix}" if value < scale * 999.5 else f"{value / scale:.0f}{prefix}"
@@ -307,7 +303,7 @@ def quantity(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Three digits and a unit: 4.56 µs."""
+    """Seconds with three digits and a unit: 4.56 µs."""
     for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"

@@ -3,16 +3,17 @@
     python -m puffer_min bench squared snake
     python -m puffer_min bench --all --seconds 1 --json bench.json
 
-One line an environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments behind a call. Beside it the bytes that an
-agent-step reads and writes in the buffers, and the best figure as a share of a bound measured in the same run: the speed at which
-NumPy copies blocks of the same size. A simulator near that bound is as fast as memory; one far from it computes.
+One line an environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments behind a call.
+Beside it the bytes that an agent-step reads and writes in the buffers, and the best figure as a share of a
+bound measured in the same run: the speed at which NumPy copies blocks of the same size. A simulator near
+that bound is as fast as memory; one far from it computes.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 import envs
+from puffer_min.cores import cores
 from puffer_min.measure import Measurement, measure, quantity
 
 BATCHES = (1, 64, 1024, 4096)
@@ -44,8 +46,9 @@ class Yardstick:
     matmul_by: str
 
     def __str__(self):
+        memory, cache = (f"{rate / 1e9:.0f} GB/s" for rate in (self.copy_memory, self.copy_cache))
         return (f"Yardstick, one thread: Python loop {quantity(self.python_adds)} additions/s; "
-                f"copy of 64 MiB {self.copy_memory / 1e9:.0f} GB/s, of 512 KiB {self.copy_cache / 1e9:.0f} GB/s (bytes read and written); "
+                f"copy of 64 MiB {memory}, of 512 KiB {cache} (bytes read and written); "
                 f"float32 product 512 x 512 x 512 {self.matmul / 1e9:.0f} GFLOP/s ({self.matmul_by})")
 
 
@@ -75,7 +78,7 @@ def copy_speed(size: int, seconds: float = 0.2) -> float:
 
 
 def _matmul():
-    """A product of 512 x 512 float32 matrices, who computes it, and what puts the number of threads back."""
+    """A product of 512 x 512 float32 matrices, its library, and a function that resets its threads."""
     a = np.random.default_rng(0).standard_normal((512, 512), np.float32)
     try:
         import torch
@@ -83,14 +86,15 @@ def _matmul():
         return (lambda: a @ a), "NumPy, its own number of threads", lambda: None
     threads, matrix = torch.get_num_threads(), torch.from_numpy(a)
     torch.set_num_threads(1)
-    return (lambda: torch.mm(matrix, matrix)), f"torch {torch.__version__}", lambda: torch.set_num_threads(threads)
+    restore = functools.partial(torch.set_num_threads, threads)
+    return functools.partial(torch.mm, matrix, matrix), f"torch {torch.__version__}", restore
 
 
 # ---------------------------------------------------------------------- the table
 
 @dataclass(frozen=True)
 class Speed:
-    """One environment at one batch size: the measurement, bytes of buffers per agent-step, share of the copying bound."""
+    """One environment at one batch size: its speed, bytes per agent-step, share of the copying bound."""
 
     num_envs: int
     measurement: Measurement
@@ -99,7 +103,7 @@ class Speed:
 
 
 def speeds(name: str, batches, seconds: float) -> list[Speed]:
-    """Measure environment `name` with each number of environments behind a call; too large batches are left out."""
+    """Measure the environment `name` with each number of environments in `batches`, except too large ones."""
     found = []
     for num_envs in batches:
         if found and found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_AGENTS:
@@ -108,8 +112,9 @@ def speeds(name: str, batches, seconds: float) -> list[Speed]:
         try:
             size = sum(array.nbytes for array in env.buffers if array is not None)
             measurement = measure(env, seconds=seconds, name=name)
-            copied = copy_speed(max(size, 64), min(seconds, 0.1)) / 2 / (size / env.num_agents)     # rows copied per second
-            found.append(Speed(num_envs, measurement, round(size / env.num_agents), measurement.best / copied))
+            row = size / env.num_agents
+            rows_copied = copy_speed(max(size, 64), min(seconds, 0.1)) / 2 / row        # per second
+            found.append(Speed(num_envs, measurement, round(row), measurement.best / rows_copied))
         finally:
             env.close()
     return found
@@ -119,8 +124,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m puffer_min bench`."""
     parser.add_argument("environments", nargs="*", metavar="ENV", help="names of native environments")
     parser.add_argument("--all", action="store_true", help="every native environment")
-    parser.add_argument("--seconds", type=float, default=0.5, help="clocked seconds for each figure (default: 0.5)")
-    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as JSON; - for standard output instead of the table")
+    parser.add_argument("--seconds", type=float, default=0.5, help="clocked seconds for each figure (0.5)")
+    parser.add_argument("--json", metavar="FILE",
+                        help="write the figures to FILE as JSON, or with - to standard output")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -141,13 +147,15 @@ def run(args: argparse.Namespace) -> int:
             broken += 1
             show(f"{name:<14} not measured: {error}")
             continue
+        first, share = found[0], max(speed.share_of_copy for speed in found)
         rates = [quantity(speed.measurement.best) for speed in found] + ["-"] * (len(BATCHES) - len(found))
-        show(_row(name, str(found[0].measurement.per_call // found[0].num_envs), str(found[0].bytes_per_step), rates,
-                  f"{max(speed.share_of_copy for speed in found):.2g}"))
-        results.append({"name": name, "rows": [{"num_envs": speed.num_envs, "bytes_per_step": speed.bytes_per_step,
-                                                "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]})
-    report = {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", "numpy": np.__version__,
-              "yardstick": asdict(machine), "environments": results}
+        agents = first.measurement.per_call // first.num_envs
+        show(_row(name, str(agents), str(first.bytes_per_step), rates, f"{share:.2g}"))
+        rows = [{"num_envs": speed.num_envs, "bytes_per_step": speed.bytes_per_step,
+                 "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]
+        results.append({"name": name, "rows": rows})
+    report = {"machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
+              "numpy": np.__version__, "yardstick": asdict(machine), "environments": results}
     if args.json == "-":
         print(json.dumps(report, indent=1))
     elif args.json:

@@ -1,8 +1,8 @@
-"""The dashboard in the terminal: what a run is doing, drawn again after an update, at most three times a second.
+"""The dashboard in the terminal: the state of a run, drawn at most three times a second.
 
-`make_dashboard("terminal" | None | function)` gives an object that is called with the dict of each update and closed at the end.
-Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds instead. In a notebook
-`puffer_min.course.training_dashboard()` is such a function.
+`make_dashboard("terminal" | None | function)` gives an object that is called with the dict of each update
+and closed at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds
+instead. In a notebook `puffer_min.course.training_dashboard()` is such a function.
 """
 
 import sys
@@ -19,10 +19,11 @@ from rich.text import Text
 from puffer_min.clock import STAGES
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "grad_norm",
-          "learning_rate")
+LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance",
+          "grad_norm", "learning_rate")
 EPISODE = ("score", "episode_return", "episode_length")
-NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "waiting", "epochs", *LOSSES}
+NOT_EPISODE = {"update", "step", "total_steps", "seconds", "sps", "sps_now", "stages", "density", "waiting",
+               "epochs", *LOSSES}
 
 
 def make_dashboard(kind, env_name):
@@ -32,7 +33,8 @@ def make_dashboard(kind, env_name):
     if kind == "terminal":
         return TerminalDashboard(env_name)
     notebook = "; in a notebook give puffer_min.course.training_dashboard()" if kind == "notebook" else ""
-    raise ValueError(f"dashboard={kind!r} given, expected \"terminal\", a function of one dict, or None{notebook}")
+    raise ValueError(f"dashboard={kind!r} given, expected \"terminal\", a function of one dict, or None"
+                     f"{notebook}")
 
 
 class Plain:
@@ -51,7 +53,10 @@ class Plain:
 
 
 def sparkline(values, width: int = 40) -> str:
-    """A curve as at most `width` blocks: each block shows the mean of an equal share of `values`, None left out; "" without any."""
+    """A curve of at most `width` blocks, each the mean of an equal share of `values`; None is left out.
+
+    Returns "" where there are no values.
+    """
     values = [value for value in values if value is not None]
     if not values:
         return ""
@@ -59,15 +64,16 @@ def sparkline(values, width: int = 40) -> str:
     groups = [values[i * len(values) // count:(i + 1) * len(values) // count] for i in range(count)]
     means = [sum(group) / len(group) for group in groups]
     low, high = min(means), max(means)
-    return "".join(BLOCKS[int((mean - low) / (high - low) * (len(BLOCKS) - 1) + 0.5) if high > low else 0] for mean in means)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[int((mean - low) * scale + 0.5)] for mean in means)
 
 
 def in_words(seconds: float) -> str:
     """Seconds as 4 s, 3 min 20 s or 2 h 5 min."""
-    seconds = int(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    return f"{seconds // 60} min {seconds % 60} s" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    minutes, seconds = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def number(value) -> str:
@@ -107,7 +113,8 @@ class Panels:
             if line:
                 curves.add_row(Text(name, style="dim"), Text(line, style="green"), number(curve[-1]))
         bar = ProgressBar(total=last["total_steps"], completed=min(last["step"], last["total_steps"]))
-        return Panel(Group(head, bar, Text(), body, Text(), curves), title=f"puffer_min: {self.env_name}", border_style="cyan")
+        parts = Group(head, bar, Text(), body, Text(), curves)
+        return Panel(parts, title=f"puffer_min: {self.env_name}", border_style="cyan")
 
     def _stages(self, bars):
         table = Table("stage", "share", box=None, padding=(0, 1, 0, 0))
@@ -133,7 +140,8 @@ class Panels:
 class TerminalDashboard:
     """Draws in place in a terminal; without one, prints a line every `interval` seconds and at the end."""
 
-    def __init__(self, env_name: str, *, console: Console | None = None, interval: float = 5.0, frames_per_second: float = 3.0):
+    def __init__(self, env_name: str, *, console: Console | None = None, interval: float = 5.0,
+                 frames_per_second: float = 3.0):
         self.console = console or Console(file=sys.stderr)
         self.panels = Panels(env_name)
         self.pause = 1 / frames_per_second if self.console.is_terminal else interval
@@ -155,10 +163,10 @@ class TerminalDashboard:
             self.live.update(self.panels.draw(self.console.width), refresh=True)
         else:
             last = self.panels.last
-            self.console.print(f"{in_words(last['seconds'])}: {last['step']:,} of {last['total_steps']:,} steps, "
-                               f"{last['sps']:,.0f} steps/s, score {number(last.get('score'))}, "
-                               f"return {number(last.get('episode_return'))}, length {number(last.get('episode_length'))}",
-                               highlight=False, soft_wrap=True)
+            score, return_, length = (number(last.get(name)) for name in EPISODE)
+            progress = f"{last['step']:,} of {last['total_steps']:,} steps, {last['sps']:,.0f} steps/s"
+            self.console.print(f"{in_words(last['seconds'])}: {progress}, score {score}, return {return_}, "
+                               f"length {length}", highlight=False, soft_wrap=True)
         self.due = time.monotonic() + self.pause
 
     def close(self):

@@ -1,15 +1,16 @@
 """`Game`: one agent of a batch in the hands of a person, of a policy or of chance, one step at a time.
 
-The notebook's `Player` and the terminal's `python -m puffer_min play` are two faces of this one class. It steps the whole
-batch, shows the environment in which its agent lives, and counts what a player wants to read: steps, reward, return,
-length, episodes.
+The notebook's `Player` and the terminal's `python -m puffer_min play` are two faces of this one class. It
+steps the whole batch, shows the environment in which its agent lives, and counts what a player wants to
+read: steps, reward, return, length, episodes.
 
     game = Game(envs.make("snake"), policy, agent=0)
     game.step("ArrowUp")            # a browser key name, or None where nothing is pressed
     game.frame()                    # RGB array
 
-Environments reset themselves inside `step`, so the picture after an episode's last step already shows the next episode;
-`game.ended` is True on exactly that step and `game.last_return`, `game.last_length` hold what the episode came to.
+Environments reset themselves inside `step`, so the picture after an episode's last step already shows the
+next episode; `game.ended` is True on exactly that step and `game.last_return`, `game.last_length` hold what
+the episode came to.
 """
 
 from __future__ import annotations
@@ -23,35 +24,39 @@ from puffer_min.env.actions import random_actions
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
-"""The hand that does not reach the arrows: an environment that answers to the arrows answers to these letters too."""
+"""Letters for the other hand: an environment that has arrow keys has these keys too."""
 
 
 def key_actions(env) -> dict:
-    """Browser key name -> action: the environment's own keys, w a s d beside the arrows, digits where it names no keys."""
+    """Browser key name -> action: the environment's keys, w a s d beside arrows, else digits."""
     keys = dict(getattr(env, "keys", None) or {})
     if not keys and isinstance(env.single_action_space, spaces.Discrete):
         return {str(action): action for action in range(min(10, int(env.single_action_space.n)))}
-    return keys | {second: keys[key] for key, second in SECOND_KEYS.items() if key in keys and second not in keys}
+    letters = {second: keys[key] for key, second in SECOND_KEYS.items() if key in keys and second not in keys}
+    return keys | letters
 
 
 class Game:
-    """Plays `env`, stepping the whole batch; agent `agent` is the one that is watched and, if a person plays, driven.
+    """Plays `env`, and steps the whole batch. One agent, `agent`, is watched; a person drives this agent.
 
-    env         an environment of `envs.make`, a `PufferEnv`, or a Gymnasium environment with render_mode="rgb_array"; it is reset
-                at once and belongs to the game from then on
-    policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or a plain function of that
-                kind; `reset()` and `observe_ends(ends)` are called where it has them. None: there is none to take over.
-    agent       row of the agent that is watched, 0 <= agent < env.num_agents; its environment is the one that is drawn
+    env         an environment of `envs.make`, a `PufferEnv`, or a Gymnasium environment with
+                render_mode="rgb_array"; it is reset at once and belongs to the game from then on
+    policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or a function
+                that does the same; `reset()` and `observe_ends(ends)` are called if it has them
+    agent       row of the agent that is watched, 0 <= agent < env.num_agents; its environment is drawn
     seed        of the first reset and of the random actions
-    controller  who drives: "human", "policy" or "random"; by default the policy if there is one, else a person, else chance
+    controller  who drives the agent: "human", "policy" or "random"; by default the policy if there is one,
+                else a person if the environment has keys, else chance
 
-    The agents that nobody drives follow the policy if there is one and act at random otherwise; "random" is for all agents.
+    While a person drives one agent, the others follow the policy, or act at random without a policy. With
+    "random" all agents act at random.
     """
 
     def __init__(self, env, policy=None, *, agent: int = 0, seed: int = 0, controller: str | None = None):
         if isinstance(env, gymnasium.Env):
             env = GymnasiumEnv(env)
-        missing = [name for name in ("num_agents", "single_action_space", "actions", "step", "render") if not hasattr(env, name)]
+        needed = ("num_agents", "single_action_space", "actions", "step", "render")
+        missing = [name for name in needed if not hasattr(env, name)]
         if missing:
             raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: "
                             f"give an environment of envs.make(...) or a puffer_min.PufferEnv")
@@ -59,17 +64,20 @@ class Game:
             raise ValueError(f"agent={agent} given, expected a row from 0 to {env.num_agents - 1}, "
                              f"for the environment has {env.num_agents} agents")
         if policy is not None and not callable(getattr(policy, "act", policy)):
-            raise TypeError(f"policy: given {type(policy).__name__}, expected an object with act(observations) -> actions")
+            raise TypeError(f"policy: given {type(policy).__name__}, expected an object with "
+                            "act(observations) -> actions")
         self.env, self.policy, self.agent = env, policy, agent
         self.index = agent // getattr(env, "agents_per_env", env.num_agents)
         self.keys = key_actions(env)
         self.random = np.random.default_rng(seed)
-        self.controller = controller or ("policy" if policy is not None else "human" if self.keys else "random")
-        self.take_over(self.controller)
+        self.take_over(controller or ("policy" if policy is not None else "human" if self.keys else "random"))
         self.restart(seed)
 
     def take_over(self, controller: str) -> None:
-        """From the next step on `controller` drives: "human", "policy" or "random". Raises ValueError if there is no such driver."""
+        """Let `controller` drive from the next step on.
+
+        Raises ValueError for another word, and where there is no policy or the environment has no keys.
+        """
         if controller not in CONTROLLERS:
             raise ValueError(f"controller={controller!r} given, expected one of {', '.join(CONTROLLERS)}")
         if controller == "policy" and self.policy is None:
@@ -80,7 +88,7 @@ class Game:
         self.controller = controller
 
     def restart(self, seed: int | None = None) -> None:
-        """A new game, counters at zero. Without a seed the environment's random streams go on from where they are."""
+        """Begin a new game, counters at zero. Without a seed the random streams go on from where they are."""
         self.observations, _ = self.env.reset() if seed is None else self.env.reset(seed=seed)
         if hasattr(self.policy, "reset"):
             self.policy.reset()
@@ -89,15 +97,19 @@ class Game:
         self.ended, self.action = False, None
 
     def step(self, key: str | None = None) -> None:
-        """Step the whole batch once; `key` is what a person holds down, None for nothing. A key that means nothing is nothing."""
+        """Step the whole batch once. `key` is the key that a person holds down, None for none.
+
+        A key without a meaning counts as none. Raises ValueError if the policy's actions have another shape.
+        """
         env = self.env
-        if self.policy is not None:                      # asked even while a person drives: its memory stays with the game
+        if self.policy is not None:         # while a person drives, too, so that it remembers the game
             proposed = getattr(self.policy, "act", self.policy)(self.observations)
         if self.policy is None or self.controller == "random":
             proposed = random_actions(env.single_action_space, env.num_agents, self.random)
         actions = np.array(proposed, env.actions.dtype)
         if actions.shape != env.actions.shape:
-            raise ValueError(f"the policy gave actions of shape {actions.shape}, expected {env.actions.shape}, one row for each agent")
+            raise ValueError(f"the policy gave actions of shape {actions.shape}, "
+                             f"expected {env.actions.shape}, one row for each agent")
         if self.controller == "human":
             actions[self.agent] = self.human_action(key)
         self.action = actions[self.agent].copy()
@@ -116,7 +128,7 @@ class Game:
             self.last_return, self.last_length = self.episode_return, self.episode_length
 
     def human_action(self, key: str | None):
-        """The action of a key; without one the environment's idle action, and where that is None the last action again."""
+        """The action of a key; without a key the idle action, or the last one if the environment has none."""
         if key in self.keys:
             return self.keys[key]
         idle = getattr(self.env, "idle_action", 0)
@@ -133,16 +145,17 @@ class Game:
         return image
 
     def describe(self, action) -> str:
-        """An action in words: its name where the environment names its actions, its numbers otherwise, "-" for None."""
+        """An action in words: its name if the environment has names, else its numbers; "-" for None."""
         if action is None:
             return "-"
         names = getattr(self.env, "action_names", ())
         if isinstance(self.env.single_action_space, spaces.Discrete) and int(action) < len(names):
             return str(names[int(action)])
-        return " ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in np.ravel(action).tolist())
+        values = np.ravel(action).tolist()
+        return " ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values)
 
     def legend(self) -> list[tuple[list[str], str]]:
-        """(keys, action in words) for each action that has a key, in the order of `keys`: what to print under the picture."""
+        """(keys, action in words) for each action with a key, in the order of `keys`."""
         rows: dict[str, list[str]] = {}
         for key, action in self.keys.items():
             rows.setdefault(self.describe(action), []).append(key)

@@ -1,4 +1,5 @@
-"""What the command line names: environments, functions and settings, and the name under which an environment goes.
+"""What the command line names: environments, functions and settings, and the name under which an environment
+goes.
 
     load_environment("snake")                       a native environment
     load_environment("my_env.py:MyEnv")             a class or function of a file
@@ -6,8 +7,9 @@
     parse_setting("size=7")                         ("size", 7)
     name_of(MyEnv)                                  "MyEnv"
 
-A file is loaded as `python my_env.py` would run it: its folder comes first on `sys.path`, so that modules beside it are found. It is
-registered in `sys.modules` under its own name, so that dataclasses, pickle and worker processes find its classes again.
+A file is loaded as `python my_env.py` would run it: its folder comes first on `sys.path`, so that modules
+beside it are found. It is registered in `sys.modules` under its own name, so that dataclasses, pickle and
+worker processes find its classes again.
 """
 
 import ast
@@ -28,25 +30,30 @@ _loaded = {}                # path of a file -> (its time of change when it was 
 def load_environment(name: str):
     """The class or function that `name` stands for: a native environment, "file.py:Name" or "module:Name".
 
-    Raises ValueError where there is no such environment, file or name, ImportError where there is no such module.
+    Raises ValueError where there is no such environment, file or name, ImportError where there is no such
+    module.
     """
     return load_object(name) if ":" in name else envs.load(name)
 
 
 def load_object(name: str):
-    """The attribute `Name` of "file.py:Name" or "module:Name". Raises ValueError or ImportError with a sentence."""
+    """The attribute `Name` of "file.py:Name" or "module:Name". Raises ValueError or ImportError."""
     where, _, attribute = name.rpartition(":")
     if not where or not attribute:
         raise ValueError(f"{name!r} given, expected file.py:Name or module:Name")
     module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
     if not hasattr(module, attribute):
-        offered = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__]
-        raise ValueError(f"{where} has no {attribute}; it has {', '.join(offered) or 'no class and no function of its own'}")
+        things = vars(module).items()
+        own = [n for n, v in things if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        raise ValueError(f"{where} has no {attribute}; it has {', '.join(own) or 'no class and no function'}")
     return getattr(module, attribute)
 
 
 def load_file(path):
-    """The module of a Python file; executed once, and again after the file has changed. Raises ValueError if there is no such file."""
+    """The module of a Python file, which is executed once, and again after the file has changed.
+
+    Raises ValueError if there is no such file.
+    """
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}; expected file.py:Name")
     path = Path(path).resolve()
@@ -57,7 +64,7 @@ def load_file(path):
         sys.path.insert(0, str(path.parent))
     importlib.invalidate_caches()
     name = path.stem
-    by_name = _file_of(name) == path            # whether `import name` finds this file, in this process and in another
+    by_name = _file_of(name) == path        # whether `import name` finds this file, also in another process
     if not by_name:
         name = f"{name.replace('.', '_')}_{zlib.crc32(bytes(path)):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -87,7 +94,10 @@ def _file_of(name: str) -> Path | None:
 
 
 def parse_setting(text: str) -> tuple[str, object]:
-    """(name, value) of "name=value"; the value is a Python literal, or else the text itself. Raises ValueError without a "="."""
+    """(name, value) of "name=value", where the value is a Python literal, or else the text itself.
+
+    Raises ValueError without a "=".
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--set {text} given, expected NAME=VALUE")
@@ -98,25 +108,27 @@ def parse_setting(text: str) -> tuple[str, object]:
 
 
 def parse_settings(texts) -> tuple[dict, dict | None]:
-    """Settings of the learner, and of the environment (None without any), of ["learning_rate=1e-3", "env.size=7"]."""
+    """Settings of the learner, and of the environment (None without any), in ["horizon=64", "env.size=7"]."""
     settings = dict(parse_setting(text) for text in texts)
-    env_settings = {name.removeprefix("env."): value for name, value in settings.items() if name.startswith("env.")}
-    return {name: value for name, value in settings.items() if not name.startswith("env.")}, env_settings or None
+    of_env = [name for name in settings if name.startswith("env.")]
+    env_settings = {name.removeprefix("env."): settings.pop(name) for name in of_env}
+    return settings, env_settings or None
 
 
 def name_of(env) -> str:
     """The name of an environment, a vectorizer, or something that makes environments.
 
-    That is the name of a native environment, the id of a Gymnasium environment, else the name of the class or function.
+    That is the name of a native environment, the id of a Gymnasium environment, else the name of the class
+    or function.
     """
     if isinstance(env, str):
         return env
     while isinstance(env, functools.partial):
         env = env.func
-    for inner in ("batch", "driver", "env"):                    # a vectorizer's batch, its first Python environment, what that adapts
+    for inner in ("batch", "driver", "env"):    # of a vectorizer, a batch of Python environments, an adapter
         env = getattr(env, inner, env)
-    if not isinstance(env, type) and getattr(env, "spec", None) is not None:           # of a class of wrappers `spec` is a property
+    if not isinstance(env, type) and getattr(env, "spec", None) is not None:        # a class has a property
         return env.spec.id.replace("/", "-")
-    kind = env if hasattr(env, "__name__") else type(env)       # an object: an environment, or a factory with __call__
+    kind = env if hasattr(env, "__name__") else type(env)       # an object may be a factory with __call__
     native = kind.__module__.startswith("envs.")
     return kind.__module__.removeprefix("envs.") if native else kind.__name__.replace("<lambda>", "lambda")

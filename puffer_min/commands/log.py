@@ -1,8 +1,8 @@
-"""The training log: one JSON object a line, one line an update, on disk from the first update on; and the same for TensorBoard.
+"""The training log: one JSON object a line, one line an update, written after each update; TensorBoard's too.
 
-    {"step": 65536, "seconds": 0.05, "sps": 1310720.0, "score": 0.12, ..., "stages": {"environment": 0.02, ...}}
+    {"step": 65536, "seconds": 0.05, "sps": 1310720.0, "score": 0.12, ..., "stages": {"learn": 0.42, ...}}
 
-A crash leaves whole lines behind, and `read_log` reads what there is. NaN and infinities, which JSON does not have, become null.
+A crash leaves whole lines, which `read_log` reads. JSON has no NaN and no infinity: they become null.
 """
 
 import json
@@ -12,52 +12,61 @@ from pathlib import Path
 
 
 class TrainingLog:
-    """Appends to `path`. keep_until: lines after that step are dropped first, for a run that goes on from an earlier checkpoint."""
+    """Writes the lines of a run to the file `path`.
+
+    keep_until   step of the checkpoint from which a run goes on: lines after it are dropped; None: all are
+    """
 
     def __init__(self, path, *, keep_until: int | None = None):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_log(self.path) if line["step"] <= keep_until] if keep_until is not None and self.path.exists() else []
+        old = read_log(self.path) if keep_until is not None and self.path.exists() else []
+        kept = [line for line in old if line["step"] <= keep_until]
         self.file = open(self.path, "w", encoding="utf-8")
         for line in kept:
             self.write(line)
 
     def write(self, update: dict) -> None:
-        """Add one update."""
+        """Add one update as a line; it is in the file when this returns."""
         self.file.write(json.dumps(_plain(update)) + "\n")
         self.file.flush()
 
     def close(self) -> None:
-        """Write through to the disk."""
+        """Write everything to the disk. Closing twice is harmless."""
         if not self.file.closed:
             os.fsync(self.file.fileno())
             self.file.close()
 
 
 class TensorBoard:
-    """The numbers of each update as TensorBoard's scalars, in `folder`, by agent-step. Raises ImportError where it is not installed."""
+    """The numbers of each update as TensorBoard's scalars, in `folder`, by agent-step.
+
+    Raises ImportError if TensorBoard is not installed.
+    """
 
     def __init__(self, folder):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise ImportError("--tensorboard needs TensorBoard, which is not installed: pip install tensorboard") from error
+            raise ImportError("--tensorboard needs TensorBoard, which is not installed: "
+                              "pip install tensorboard") from error
         self.writer = SummaryWriter(str(folder))
 
     def write(self, update: dict) -> None:
-        """Add one update: stages/environment ..., and all other numbers as training/NAME."""
-        numbers = {f"training/{name}": value for name, value in update.items() if isinstance(value, (int, float))}
+        """Add one update: the shares of the stages as stages/NAME, all other numbers as training/NAME."""
+        plain = {name: value for name, value in update.items() if isinstance(value, int | float)}
+        numbers = {f"training/{name}": value for name, value in plain.items()}
         numbers |= {f"stages/{name}": share for name, share in update["stages"].items()}
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, update["step"])
 
     def close(self) -> None:
-        """Write through to the disk."""
+        """Write everything to the disk."""
         self.writer.close()
 
 
 class Silence:
-    """A log that nobody reads."""
+    """In the place of a log or of TensorBoard, where nothing is to be written."""
 
     def write(self, update: dict) -> None:
         """Nothing."""
@@ -67,7 +76,7 @@ class Silence:
 
 
 def read_log(path) -> list[dict]:
-    """The updates in a log; a last line cut short by a crash is left out."""
+    """The updates in a log, in order. The last line is left out where a crash cut it short."""
     updates = []
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         try:

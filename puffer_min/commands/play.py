@@ -1,10 +1,12 @@
 """`python -m puffer_min play snake`: play an environment in the terminal, or watch a checkpoint play it.
 
-Two pixels make one character: the upper half block "▀" in the colour of the upper pixel on the colour of the lower one, in
-24-bit colour. The picture of `render()` is shrunk to fit the window, which may be resized at any time.
+Two pixels make one character: the upper half block "▀" in the colour of the upper pixel on the colour of the
+lower one, in 24-bit colour. The picture of `render()` is shrunk to fit the window, which may be resized at
+any time.
 
-A terminal reports that a key goes down, never that it comes up: a key counts for one step, and holding it repeats it.
-Whatever ends the game (q, Ctrl-C, an error, SIGTERM, a closed window) the terminal is given back as it was.
+A terminal reports that a key goes down, never that it comes up: a key counts for one step, and holding it
+repeats it. Whatever ends the game (q, Ctrl-C, an error, SIGTERM, a closed window) the terminal is given back
+as it was.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ import signal
 import sys
 import time
 
+import numpy as np
+
 import envs
-from puffer_min.commands.locate import load_environment, name_of, parse_setting
 from puffer_min.commands.game import Game
+from puffer_min.commands.locate import load_environment, name_of, parse_setting
 
 try:
     import termios
@@ -27,9 +31,8 @@ try:
 except ImportError:                     # Windows
     termios = tty = None
 
-import numpy as np
-
-ENTER, LEAVE = "\x1b[?1049h\x1b[?25l\x1b[2J", "\x1b[0m\x1b[?25h\x1b[?1049l"     # other screen, no cursor; and back
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"                         # the other screen, no cursor
+LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
 NAMES = {"A": "ArrowUp", "B": "ArrowDown", "C": "ArrowRight", "D": "ArrowLeft"}
 SYMBOLS = {"ArrowUp": "↑", "ArrowDown": "↓", "ArrowLeft": "←", "ArrowRight": "→", " ": "space"}
 KEY = re.compile(r"\x1b[\[O](?:\d+(?:;\d+)?)?([A-Za-z~])|\x1b|(.)", re.DOTALL)
@@ -41,7 +44,7 @@ SPEEDS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60)        # steps a second
 # ---------------------------------------------------------------------- pictures
 
 def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An RGB image resampled to (height, width): means of blocks where it gets smaller, repeated pixels where it gets larger."""
+    """An RGB image of another size: means of blocks where it shrinks, repeated pixels where it grows."""
     result = image.astype(np.float32)
     for axis, size in enumerate((height, width)):
         edges = np.linspace(0, image.shape[axis], size + 1).astype(int)
@@ -51,13 +54,13 @@ def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def half_blocks(image: np.ndarray, columns: int, lines: int) -> list[str]:
-    """An RGB image as at most `lines` lines of at most `columns` coloured half blocks, its proportions kept."""
+    """An RGB image as at most `lines` lines of at most `columns` half blocks; proportions are kept."""
     factor = min(columns / image.shape[1], 2 * lines / image.shape[0])
     width, height = max(1, int(image.shape[1] * factor)), max(2, int(image.shape[0] * factor) // 2 * 2)
     rows = []
     for upper, lower in shrink(image, height, width).reshape(height // 2, 2, width, 3):
         text, ink, paper = [], None, None
-        for above, below in zip(map(tuple, upper.tolist()), map(tuple, lower.tolist())):
+        for above, below in zip(map(tuple, upper.tolist()), map(tuple, lower.tolist()), strict=True):
             if above != ink:
                 text.append("\x1b[38;2;{};{};{}m".format(*above))
             if below != paper:
@@ -71,16 +74,18 @@ def half_blocks(image: np.ndarray, columns: int, lines: int) -> list[str]:
 # ---------------------------------------------------------------------- the terminal
 
 class Terminal:
-    """The terminal in the game's hands, between `with` and the end of the block: keys without Enter, the other screen, no cursor."""
+    """The terminal, lent to the game in a `with` block: keys without Enter, the other screen, no cursor."""
 
     def __enter__(self):
         self.input, self.output = sys.stdin.fileno(), sys.stdout
         self.before = termios.tcgetattr(self.input)
-        self.handlers = {number: signal.signal(number, self.leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+        signals = signal.SIGTERM, signal.SIGHUP
+        self.handlers = {number: signal.signal(number, self.leave) for number in signals}
         try:
             tty.setcbreak(self.input)
             settings = termios.tcgetattr(self.input)
-            settings[6][termios.VSUSP] = os.fpathconf(self.input, "PC_VDISABLE")    # no Ctrl-Z: it would leave the screen as it is
+            disabled = os.fpathconf(self.input, "PC_VDISABLE")
+            settings[6][termios.VSUSP] = disabled       # no Ctrl-Z: it would leave the other screen
             termios.tcsetattr(self.input, termios.TCSANOW, settings)
             self.write(ENTER)
         except BaseException:
@@ -131,17 +136,17 @@ class Terminal:
 # ---------------------------------------------------------------------- the game
 
 class Session:
-    """The loop: at most `fps` steps a second, a key at a time. Keys the environment does not use steer the session."""
+    """The loop of a game: at most `fps` steps a second. Keys without an action steer the session."""
 
     def __init__(self, game: Game, terminal: Terminal, fps: int):
         self.game, self.terminal, self.fps = game, terminal, fps
         self.paused, self.ended, self.notice, self.until = False, False, "", 0.0
-        commands = {" ": self.pause, "n": self.once, "r": game.restart, "p": self.pass_controls, "q": self.quit, "Escape": self.quit,
-                    "+": self.faster, "-": self.slower}
+        commands = {" ": self.pause, "n": self.once, "r": game.restart, "p": self.pass_controls,
+                    "q": self.quit, "Escape": self.quit, "+": self.faster, "-": self.slower}
         self.commands = {key: command for key, command in commands.items() if key not in game.keys}
 
     def run(self) -> None:
-        """Until q, Esc or Ctrl-C."""
+        """Play until q, Esc or Ctrl-C."""
         pressed, due = None, time.monotonic()
         self.draw()
         while not self.ended:
@@ -166,7 +171,8 @@ class Session:
         game = self.game
         game.step(key)
         if game.ended:
-            self.notice = f"episode {game.episodes} over: return {game.last_return:g} in {game.last_length} steps"
+            result = f"return {game.last_return:g} in {game.last_length} steps"
+            self.notice = f"episode {game.episodes} over: {result}"
             self.until = time.monotonic() + 2
 
     def pause(self) -> None:
@@ -177,7 +183,7 @@ class Session:
         self.step(None)
 
     def pass_controls(self) -> None:
-        """From the person to the policy, or to chance where there is none; and back."""
+        """Pass the controls from the person to the policy, or to chance without a policy; and back."""
         if self.game.controller != "human":
             self.game.take_over("human" if self.game.keys else "random")
         else:
@@ -194,35 +200,40 @@ class Session:
 
     def draw(self) -> None:
         game = self.game
-        numbers = (f"step {game.steps}  action {game.describe(game.action)}  reward {game.reward:g}  return {game.episode_return:g}  "
-                   f"length {game.episode_length}  episodes {game.episodes}")
+        numbers = (f"step {game.steps}  action {game.describe(game.action)}  reward {game.reward:g}  "
+                   f"return {game.episode_return:g}  length {game.episode_length}  episodes {game.episodes}")
         who = {"human": "you play", "policy": "the policy plays", "random": "chance plays"}[game.controller]
         state = f"{who}, {'paused' if self.paused else f'{self.fps} FPS'}"
-        legend = "  ".join("/".join(SYMBOLS.get(key, key) for key in keys) + f" {words}" for keys, words in game.legend())
-        words = {" ": "pause", "n": "step", "r": "restart", "p": "who plays", "+": "faster", "-": "slower", "q": "quit"}
+        shown = [("/".join(SYMBOLS.get(key, key) for key in keys), words) for keys, words in game.legend()]
+        legend = "  ".join(f"{keys} {words}" for keys, words in shown)
+        words = {" ": "pause", "n": "step", "r": "restart", "p": "who plays", "+": "faster", "-": "slower",
+                 "q": "quit"}
         commands = "  ".join(f"{SYMBOLS.get(key, key)} {words[key]}" for key in self.commands if key in words)
-        self.terminal.show(game.frame(), [numbers, self.notice if time.monotonic() < self.until else state, f"{legend}  |  {commands}"])
+        notice = self.notice if time.monotonic() < self.until else state
+        self.terminal.show(game.frame(), [numbers, notice, f"{legend}  |  {commands}"])
 
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min play`."""
     parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
-    parser.add_argument("--checkpoint", metavar="FILE", help="let the policy of this checkpoint play; p takes over and gives back")
-    parser.add_argument("--fps", type=int, default=10, help=f"steps a second, {SPEEDS[0]} to {SPEEDS[-1]} (10)")
+    parser.add_argument("--checkpoint", metavar="FILE",
+                        help="let the policy of this checkpoint play; p takes over and gives back")
+    parser.add_argument("--fps", type=int, default=10,
+                        help=f"steps a second, {SPEEDS[0]} to {SPEEDS[-1]} (10)")
     parser.add_argument("--agent", type=int, default=0, help="the agent to drive and to watch (0)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment, may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the environment, may be repeated")
 
 
 def make_game(args) -> Game:
-    """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError with a sentence for the user."""
+    """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError."""
     if not SPEEDS[0] <= args.fps <= SPEEDS[-1]:
         raise ValueError(f"--fps {args.fps} given, expected a number from {SPEEDS[0]} to {SPEEDS[-1]}")
     settings, policy = dict(parse_setting(text) for text in args.set), None
     if args.checkpoint:
-        import puffer_min.learner.checkpoint as checkpoint      # brings torch, two seconds that a person who plays by hand is spared
+        from puffer_min.learner import checkpoint  # brings torch, which takes a second or two
         from puffer_min.learner.policy import Actor
-
         contents = checkpoint.read_checkpoint(args.checkpoint)
         if contents["env_name"] == args.environment.rpartition(":")[2]:
             settings = contents["env_settings"] | settings
@@ -234,15 +245,15 @@ def make_game(args) -> Game:
         checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
         policy = Actor(checkpoint.policy_from(contents), seed=args.seed)
     game = Game(env, policy, agent=args.agent, seed=args.seed)
-    game.frame()                        # an environment that cannot be drawn says so before the screen is taken
+    game.frame()                        # an environment that cannot be drawn says so on the user's own screen
     return game
 
 
 def run(args) -> int:
-    """Play until q; returns 0, 2 if there is no such environment, checkpoint or terminal, 1 if the environment failed."""
+    """Play until q. Returns 0; 1 if the environment failed; 2 without a terminal or such an environment."""
     if termios is None or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("play needs a terminal for its keys and its picture, and there is none here; in a notebook use puffer_min.course.Player.",
-              file=sys.stderr)
+        print("play needs a terminal for its keys and its picture, and there is none here; "
+              "in a notebook use puffer_min.course.Player.", file=sys.stderr)
         return 2
     try:
         game = make_game(args)
@@ -254,10 +265,11 @@ def run(args) -> int:
             Session(game, terminal, args.fps).run()
     except (KeyboardInterrupt, EOFError):
         pass
-    except Exception as error:          # the environment or the policy may fail in any way; the terminal is back by now
-        print(f"{args.environment} stopped at step {game.steps + 1}: {type(error).__name__}: {error}", file=sys.stderr)
+    except Exception as error:          # the environment or the policy may fail in any way
+        what = f"{type(error).__name__}: {error}"
+        print(f"{args.environment} stopped at step {game.steps + 1}: {what}", file=sys.stderr)
         return 1
     count, ends = game.steps, game.episodes
-    print(f"Played {args.environment} for {count} step{'s' * (count != 1)}, {ends} episode{'s' * (ends != 1)} finished. "
-          f"Nothing was written to disk.")
+    print(f"Played {args.environment} for {count} step{'s' * (count != 1)}, "
+          f"{ends} episode{'s' * (ends != 1)} finished. Nothing was written to disk.")
     return 0

@@ -3,9 +3,11 @@
     result = puffer_min.train("cartpole", seed=1)
     result = puffer_min.train("snake", total_steps=5_000_000, learning_rate=1e-3, dashboard="terminal")
     result = puffer_min.train("snake", resume="runs/snake-0-20260101-120000/checkpoint.pt")
-    torchrun --nproc-per-node 2 -m puffer_min train snake           several processes that learn as one: distributed.py
+    torchrun --nproc-per-node 2 -m puffer_min train snake           several processes that learn as one:
+    distributed.py
 
-    result.history          one dict an update: step, seconds, sps, episode_return, episode_length, score, losses, stages ...
+    result.history          one dict an update: step, seconds, sps, episode_return, episode_length, score,
+                            losses, stages ...
     result.policy           act(observations) -> actions
     result.save("snake.pt") the policy in one file; puffer_min.load_policy reads it
 """
@@ -45,22 +47,25 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
           env_settings: dict | None = None, **overrides) -> Result:
     """Train a policy with PPO.
 
-    env           name of a native environment; a callable that makes environments (a class, a function: see `make_vec`); or a
-                  vectorizer or environment, which stays open
+    env           name of a native environment; a callable that makes environments (a class, a function: see
+                  `make_vec`); or a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
     seed          of the environment, the weights and the draws; the same seed gives the same run
-    dashboard     "terminal", or a function called with a dict once an update; in a notebook puffer_min.course.training_dashboard()
+    dashboard     "terminal", or a function called with a dict once an update; in a notebook
+                  puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
-    run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
-    resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold, unless overridden
-    env_settings  passed on to the environment, beside what its class adds while a policy learns (`training_settings`):
-                  `score` is then of other games than `evaluate` plays
+    run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the
+                  checkpoint's folder when resuming
+    resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold,
+                  unless overridden
+    env_settings  passed on to the environment, beside what its class adds while a policy learns
+                  (`training_settings`): `score` is then of other games than `evaluate` plays
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C ends the run after the current update with a checkpoint; a second one ends it at once.
-    Raises TypeError for an unknown setting, ValueError for an unknown environment or sizes that do not divide, CheckpointError
-    for a checkpoint that is damaged or of another environment, NotFinite when a NaN appears, PeerLost when another process of
-    torchrun's ends.
+    Raises TypeError for an unknown setting, ValueError for an unknown environment or sizes that do not
+    divide, CheckpointError for a checkpoint that is damaged or of another environment, NotFinite when a NaN
+    appears, PeerLost when another process of torchrun's ends.
     """
     if total_steps is not None:
         overrides["total_steps"] = total_steps

@@ -17,7 +17,9 @@ How it stays fresh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -32,6 +34,7 @@ import numpy as np
 
 from envs.core import compile_settings
 from envs.core.freshness import require_fresh
+from puffer_min import measure
 from puffer_min.course.compiler import cache_folder, compile_c, load, processor, write_whole
 from puffer_min.course.translate import translate
 from puffer_min.course.views import shared_views
@@ -120,6 +123,33 @@ def made_by(thing) -> Build | None:
     """The Build of a module, function, class or object that `build` made, None for any other."""
     name = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None) or type(thing).__module__
     return getattr(sys.modules.get(name), "__build__", None) if isinstance(name, str) else None
+
+
+def modules_of(thing) -> list[ModuleType]:
+    """The modules that `thing` comes from: of an object and its class, of what it wraps, of what a function's code names."""
+    seen = [thing, *(getattr(thing, name, None) for name in ("func", "__self__", "batch", "env"))]
+    if inspect.isfunction(thing):
+        with contextlib.suppress(ValueError):                   # a variable of an enclosing function that is not set yet
+            variables = inspect.getclosurevars(thing)
+            seen += [*variables.nonlocals.values(), *variables.globals.values()]
+    names = {item.__name__ if isinstance(item, ModuleType) else getattr(item, "__module__", None) or type(item).__module__
+             for item in seen}
+    names |= {type(item).__module__ for item in seen}
+    return [sys.modules[name] for name in names if isinstance(name, str) and name in sys.modules]
+
+
+def builds_of(thing) -> list[Build]:
+    """The Builds of all modules that `thing` comes from."""
+    return [module.__build__ for module in modules_of(thing) if hasattr(module, "__build__")]
+
+
+def profiled_and_debug(thing) -> tuple[bool, bool]:
+    """For `measure`: whether a profiler's hook, and whether checks are compiled into something that `thing` comes from."""
+    builds = builds_of(thing)
+    return any(made.profile for made in builds), any(made.debug for made in builds)
+
+
+measure.INSPECTORS.append(profiled_and_debug)
 
 
 def read_source(source, name: str | None = None) -> tuple[str, Path | None, str]:

@@ -23,9 +23,9 @@ import types
 from dataclasses import dataclass
 
 from puffer_min.course.bench import html_table, text_table
-from puffer_min.course.build import Build
+from puffer_min.course.build import Build, builds_of
 from puffer_min.course.hook import KINDS, HookCost, hook_cost, line_hook_cost, traceable
-from puffer_min.measure import duration, modules_of
+from puffer_min.measure import duration
 
 @dataclass(frozen=True)
 class CallRow:
@@ -257,7 +257,7 @@ def _callable(what, namespace, frame):
 
 
 def _builds(things) -> list[Build]:
-    found = {module.__name__: module.__build__ for thing in things for module in modules_of(thing) if hasattr(module, "__build__")}
+    found = {made.name: made for thing in things for made in builds_of(thing)}
     return list(found.values())
 
 
