@@ -31,9 +31,8 @@ from puffer_min.cores import cores
 from puffer_min.course.scheduler import Costs, scaling
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.measure import quantity
-from puffer_min.vector import make_vec
+from puffer_min.vector import ProcessVectorizer, make_vec
 
-CHOSEN = "ours, 2 processes unless slower"
 TURNS, SLICE = 7, 0.12          # slices of a contender, seconds each
 
 
@@ -106,11 +105,10 @@ class Crafter(gymnasium.Env):
 # ---------------------------------------------------------------------- contenders: objects with run(count) and `steps` a call
 
 class Ours:
-    """Synchronous use of one of our vectorizers; `agents`: count rows, not environments; `isolate`: processes where they are slower, too."""
+    """Synchronous use of one of our vectorizers; `agents`: count rows, not environments."""
 
-    def __init__(self, *args, agents=False, isolate=True, **settings):
-        processes = "process" in (*args, settings.get("backend"))
-        self.vec = make_vec(*args, isolate=isolate and processes, **settings)
+    def __init__(self, *args, agents=False, **settings):
+        self.vec = make_vec(*args, **settings)
         self.vec.reset(0)
         self.steps = self.vec.num_agents if agents else self.vec.num_envs
         self.actions, self.close = np.zeros_like(self.vec.actions), self.vec.close
@@ -241,8 +239,6 @@ def trivial():
         ways = [("serial", "serial", 1), ("1 process", "process", 1), ("2 processes", "process", 2), ("4 processes", "process", 4)]
         ours = {f"ours, {name}, {kind}": lambda backend=backend, workers=workers, env=env: Ours(env, num_envs, workers, backend)
                 for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work)) for name, backend, workers in ways if workers <= num_envs}
-        ours |= {f"{CHOSEN}, {kind}": lambda env=env: Ours(env, num_envs, 2, "process", isolate=False)
-                 for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work))}
         title = f"An empty step in Python, {num_envs} environments"
         tables.append(report(title, peers(Work, num_envs) | ours, reference="Gymnasium Async"))
     return tables
@@ -266,7 +262,6 @@ def matrix():
         makers = {"ours, serial": lambda: Ours(env, num_envs, **settings)}
         for workers in (2, 4):
             makers[f"ours, {workers} processes"] = lambda workers=workers: Ours(env, num_envs, workers, "process", **settings)
-        makers[CHOSEN] = lambda: Ours(env, num_envs, 2, "process", isolate=False, **settings)
         for workers in (4, 8):
             makers[f"ours, {workers} processes, half a batch"] = lambda workers=workers: Asynchronous(
                 env, num_envs, num_workers=workers, backend="process", batch_envs=num_envs // 2, **settings)
@@ -277,7 +272,7 @@ def matrix():
         tables.append(report(f"{name}, {num_envs} environments", makers, reference="ours, serial", turns=5 if long else TURNS,
                              seconds=0.5 if long else SLICE))
         rates = tables[-1]["rates"]
-        fixed = max(rate for contender, rate in rates.items() if contender.startswith("ours") and contender not in ("ours, auto", CHOSEN))
+        fixed = max(rate for contender, rate in rates.items() if contender.startswith("ours") and contender != "ours, auto")
         print(f"  auto is {rates['ours, auto'] / fixed:.2f} of the best fixed setting")
     return tables
 
@@ -327,7 +322,7 @@ def crafter():
 
 def caller_seconds(workers=4, rounds=2000):
     """Processor time of the caller for each worker in a round: to check actions, wake, be woken, and look. Nobody yields, all sleep."""
-    with make_vec(Empty, workers, workers, "process", isolate=True, yield_us=0) as vec:
+    with ProcessVectorizer(Empty, workers, workers, yield_us=0) as vec:
         vec.reset(0)
         actions, best = np.zeros(workers, np.int32), float("inf")
         for _ in range(5):

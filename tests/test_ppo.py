@@ -296,10 +296,10 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path):
     assert all(a.equal(b) for a, b in zip(first.policy.policy.parameters(), second.policy.policy.parameters()))
 
 
-@pytest.mark.parametrize("env, backend, settings", [("squared", "thread", {}), (Drift, "process", {"isolate": True, "num_envs": 2, "minibatch_size": 32})],
+@pytest.mark.parametrize("env, backend, settings", [("squared", "thread", {}), (Drift, "process", {"num_envs": 2, "minibatch_size": 32})],
                          ids=["threads", "processes"])
 def test_a_run_is_the_same_to_the_bit_whoever_steps_the_environments(tmp_path, env, backend, settings):
-    serial = run(tmp_path / "serial", env, seed=3, **(settings | {"isolate": False}))
+    serial = run(tmp_path / "serial", env, seed=3, **(settings))
     workers = run(tmp_path / "workers", env, seed=3, backend=backend, num_workers=2, **settings)
     assert curve(serial.history) == curve(workers.history)
     assert all(a.equal(b) for a, b in zip(serial.policy.policy.parameters(), workers.policy.policy.parameters()))
@@ -430,7 +430,7 @@ def test_the_game_that_is_trained_is_the_game_that_is_evaluated_but_for_its_trai
         pass
 
     def note(make_env, num_envs=1, *arguments, seed=0, **settings):
-        ways = ("num_workers", "backend", "batch_envs", "isolate", "report_interval")
+        ways = ("num_workers", "backend", "batch_envs", "report_interval")
         raise Made(make_env, {key: value for key, value in settings.items() if key not in ways})
 
     made = []

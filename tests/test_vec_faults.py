@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from vectorizer_environments import ISOLATED, Counter, Failing, Talking, Unlucky
+from vectorizer_environments import Counter, Failing, Talking, Unlucky
 
 from puffer_min.vector import WorkerDied, make_vec
 
@@ -47,7 +47,7 @@ def nothing_left():
         return
     for start_method in STARTS:                                 # Python opens something for good: spawn's resource tracker
         if start_method not in warm:
-            make_vec(Counter, 1, 1, "process", isolate=True, start_method=start_method).close()
+            make_vec(Counter, 1, 1, "process", start_method=start_method).close()
             warm.add(start_method)
     before = resources()
     yield
@@ -65,7 +65,7 @@ def step_until_it_fails(vec, steps=20):
 
 @pytest.mark.parametrize("start_method", STARTS)
 def test_exception_of_an_environment_is_raised_here_with_its_traceback(start_method, nothing_left):
-    vec = make_vec(Failing, 3, 2, "process", isolate=True, start_method=start_method)
+    vec = make_vec(Failing, 3, 2, "process", start_method=start_method)
     with pytest.raises(ValueError, match="the maze has no exit") as caught:
         step_until_it_fails(vec)
     text = "".join(traceback.format_exception(caught.value))
@@ -86,21 +86,22 @@ def test_exception_reaches_the_caller_while_the_other_workers_still_step(nothing
 
 
 def test_exception_that_cannot_be_pickled_arrives_with_its_words(nothing_left):
-    vec = make_vec(Failing, 2, 2, "process", isolate=True, what="unpicklable")
+    vec = make_vec(Failing, 2, 2, "process", what="unpicklable")
     with pytest.raises(RuntimeError, match="Asking: where is the exit"):
         step_until_it_fails(vec)
 
 
-def test_environment_that_wants_to_exit_does_not_take_the_caller_along(nothing_left):
-    vec = make_vec(Failing, 2, 2, "process", isolate=True, what="exit")
-    with pytest.raises(SystemExit) as caught:
+@pytest.mark.parametrize("backend", ["process", "thread"])
+def test_environment_that_calls_sys_exit_is_an_error_of_the_caller_and_not_its_end(backend, nothing_left):
+    vec = make_vec(Failing, 2, 2, backend, what="exit")
+    with pytest.raises(RuntimeError, match=r"an environment called sys.exit\(3\): end an episode with a terminal flag") as caught:
         step_until_it_fails(vec)
-    assert "in misbehave" in "".join(caught.value.__notes__)
+    assert "in misbehave" in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("backend", ["process", "thread"])
 def test_failing_reset_is_raised(backend, nothing_left):
-    vec = make_vec(Failing, 3, 2, backend, what="reset", **ISOLATED[backend])
+    vec = make_vec(Failing, 3, 2, backend, what="reset")
     with pytest.raises(ValueError, match="the maze has no exit") as caught:
         vec.reset(0)
     assert "worker 1 (environments 1 to 2)" in "".join(caught.value.__notes__)
@@ -110,7 +111,7 @@ def test_failing_reset_is_raised(backend, nothing_left):
 def test_resets_that_fail_in_five_of_a_hundred_cases_succeed_as_often_as_they_should(backend, nothing_left):
     succeeded = 0
     for seed in range(20):
-        with make_vec(Unlucky, 8, 4, backend, seed=seed, **ISOLATED[backend]) as vec:
+        with make_vec(Unlucky, 8, 4, backend, seed=seed) as vec:
             try:
                 vec.reset()
                 succeeded += 1
@@ -143,7 +144,7 @@ def test_exception_in_a_thread_is_raised_here(nothing_left):
     ("leave", r"worker 1 \(environments 1 to 2\) ended with exit code 7"),
 ])
 def test_worker_that_dies_is_reported(what, sentence, start_method, nothing_left):
-    vec = make_vec(Failing, 3, 2, "process", isolate=True, what=what, start_method=start_method)
+    vec = make_vec(Failing, 3, 2, "process", what=what, start_method=start_method)
     with pytest.raises(WorkerDied, match=sentence):
         step_until_it_fails(vec)
     with pytest.raises(RuntimeError, match="this vectorizer is closed since worker 1"):
@@ -152,7 +153,7 @@ def test_worker_that_dies_is_reported(what, sentence, start_method, nothing_left
 
 
 def test_worker_killed_while_idle_is_reported_at_the_next_step(nothing_left):
-    vec = make_vec(Counter, 4, 2, "process", isolate=True)
+    vec = make_vec(Counter, 4, 2, "process")
     vec.reset(0)
     os.kill(vec.pids[1], signal.SIGKILL)
     with pytest.raises(WorkerDied, match=r"worker 1 \(environments 2 to 3\) was killed by SIGKILL"):
@@ -162,7 +163,7 @@ def test_worker_killed_while_idle_is_reported_at_the_next_step(nothing_left):
 
 def test_worker_killed_while_idle_is_reported_by_a_reset_and_a_question_too(nothing_left):
     for use in (lambda vec: vec.reset(0), lambda vec: vec.get_state(), lambda vec: vec.log()):
-        vec = make_vec(Counter, 2, 2, "process", isolate=True)
+        vec = make_vec(Counter, 2, 2, "process")
         vec.reset(0)
         os.kill(vec.pids[0], signal.SIGKILL)
         gone(vec.pids[:1], patience=0.2)
@@ -172,7 +173,7 @@ def test_worker_killed_while_idle_is_reported_by_a_reset_and_a_question_too(noth
 
 @pytest.mark.parametrize("start_method", STARTS)
 def test_worker_that_hangs_is_given_up_and_ended(start_method, nothing_left):
-    vec = make_vec(Failing, 3, 2, "process", isolate=True, what="hang", timeout=0.5 if start_method == "fork" else 5, start_method=start_method)
+    vec = make_vec(Failing, 3, 2, "process", what="hang", timeout=0.5 if start_method == "fork" else 5, start_method=start_method)
     with pytest.raises(TimeoutError, match=r"worker 1 \(environments 1 to 2\) did not finish within timeout=.* s"):
         step_until_it_fails(vec)
     assert gone(vec.pids)
@@ -200,23 +201,23 @@ def test_thread_that_hangs_is_reported_where_the_caller_does_not_step_itself():
 @pytest.mark.parametrize("backend", ["process", "thread"])
 def test_environment_that_cannot_be_made_is_reported(backend, nothing_left):
     with pytest.raises(OSError, match="no such maze"):
-        make_vec(Failing, 3, 2, backend, what="make", **ISOLATED[backend])
+        make_vec(Failing, 3, 2, backend, what="make")
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-        make_vec(Counter, 4, 2, backend, colour="red", **ISOLATED[backend])
+        make_vec(Counter, 4, 2, backend, colour="red")
 
 
 def test_worker_that_dies_while_it_makes_its_environment_is_reported(nothing_left):
     with pytest.raises(WorkerDied, match="worker 0 .* ended with exit code 4"):
-        make_vec(lambda: os._exit(4), 2, 2, "process", isolate=True)
+        make_vec(lambda: os._exit(4), 2, 2, "process")
 
 
 def test_setting_that_cannot_be_sent_to_a_spawned_worker_is_named_before_any_starts(nothing_left):
     with pytest.raises(TypeError, match="cannot be pickled for a worker"):
-        make_vec(Counter, 2, 2, "process", isolate=True, start_method="spawn", lock=threading.Lock())
+        make_vec(Counter, 2, 2, "process", start_method="spawn", lock=threading.Lock())
 
 
 def test_vectorizer_that_is_forgotten_takes_its_workers_along(nothing_left):
-    vec = make_vec(Talking, 4, 2, "process", isolate=True)
+    vec = make_vec(Talking, 4, 2, "process")
     vec.reset(0)
     pids = vec.pids
     del vec
@@ -227,14 +228,14 @@ def test_vectorizer_that_is_forgotten_takes_its_workers_along(nothing_left):
 @pytest.mark.parametrize("backend", ["process", "thread"])
 def test_vectorizers_can_be_made_and_closed_over_and_over(backend, nothing_left):
     for seed in range(25):
-        with make_vec(Counter, 3, 3, backend, seed=seed, **ISOLATED[backend]) as vec:
+        with make_vec(Counter, 3, 3, backend, seed=seed) as vec:
             vec.reset()
             assert vec.step(np.full(3, seed, np.int32))[1].tolist() == [seed] * 3
 
 
 def test_two_vectorizers_live_side_by_side_and_one_ends_without_the_other(nothing_left):
-    with make_vec(Counter, 2, 2, "process", isolate=True) as one:
-        with make_vec(Counter, 4, 2, "process", isolate=True) as other:
+    with make_vec(Counter, 2, 2, "process") as one:
+        with make_vec(Counter, 4, 2, "process") as other:
             one.reset(0)
             other.reset(0)
         one.step(np.zeros(2, np.int32))
@@ -262,7 +263,7 @@ def program(body):
         from puffer_min.vector import make_vec
 
         if __name__ == "__main__":
-            vec = make_vec(WHAT, 4, 2, "process", isolate=True, start_method=START)
+            vec = make_vec(WHAT, 4, 2, "process", start_method=START)
             vec.reset(0)
             print(*vec.pids, flush=True)
     """) + textwrap.indent(textwrap.dedent(body), "    ")
@@ -347,7 +348,7 @@ def test_ctrl_c_while_a_worker_hangs_is_heard_at_once(tmp_path):
 
 @pytest.mark.parametrize("backend", ["process", "thread"])
 def test_an_idle_vectorizer_burns_no_cpu(backend):
-    with make_vec("squared", 64, 2, backend, isolate=backend == "process") as vec:
+    with make_vec("squared", 64, 2, backend) as vec:
         vec.reset(0)
         for _ in range(100):
             vec.step(np.zeros(64, np.int32))
@@ -364,7 +365,7 @@ def test_a_caller_that_awaits_a_slow_worker_burns_no_cpu():
             time.sleep(0.5)
             return super().step(actions)
 
-    with make_vec(Slow, 2, 2, "process", isolate=True) as vec:
+    with make_vec(Slow, 2, 2, "process") as vec:
         vec.reset(0)
         before = time.process_time()
         vec.step(np.zeros(2, np.int32))

@@ -1,4 +1,4 @@
-"""The thread pool by itself: every part once, whoever steps it; and the choice between stepping alone and together."""
+"""The thread pool by itself: every part once, by any thread."""
 
 import threading
 import time
@@ -65,15 +65,14 @@ def test_parts_come_back_in_the_order_in_which_they_finished():
     end(pool, threads)
 
 
-def test_steps_that_wait_are_taken_together_and_steps_of_nothing_alone():
-    pool, threads = pool_of(4, lambda part: time.sleep(0.002), 3)
-    for _ in range(12):
+def test_the_caller_can_be_told_to_step_all_parts_alone():
+    seen = set()
+    pool, threads = pool_of(4, lambda part: seen.add(threading.get_ident()), 3)
+    pool.alone = True
+    for _ in range(50):
         pool.run_all()
-    assert pool.mode == "together"
+    assert seen == {threading.get_ident()}
     end(pool, threads)
-    pool, threads = pool_of(4, lambda part: None, 0)
-    pool.run_all()
-    assert pool.mode == "alone"
 
 
 def test_native_parts_are_stepped_without_python():

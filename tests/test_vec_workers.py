@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vectorizer_environments import ISOLATED, Counter, Talking, Waiting, Walk
+from vectorizer_environments import Counter, Talking, Waiting, Walk
 
 import envs
 from envs.core.buffers import Buffers
-from puffer_min.env.contract import ATTRIBUTES
+from puffer_min.env.checks import ATTRIBUTES
 from puffer_min.cores import cores
 from puffer_min.vector.handoff import DONE, STEP, Handoff
-from puffer_min.vector import make_vec, seed_of
+from puffer_min.vector import ProcessVectorizer, Serial, ThreadVectorizer, make_vec, seed_of
 from puffer_min.vector.turns import part_bounds
 
 POOLS = ("process", "thread")
 MAKERS = {
     "native name": "squared",
     "native class with truncation": envs.load("cartpole"),
-    "native with metrics": "snake",
+    "native with metrics": "pong",
     "Python class": Walk,
     "Python class with several agents": partial(Walk, num_agents=3),
     "Gymnasium's": lambda: gymnasium.make("CartPole-v1"),
@@ -64,7 +64,7 @@ def serial_traces():
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_what_an_environment_says_of_itself_reaches_the_learner(backend):
-    with make_vec("drive", 2, 2, backend, **ISOLATED[backend]) as vec:
+    with make_vec("drive", 2, 2, backend) as vec:
         assert vec.observation_sets and vec.observation_sets == make_vec("drive").observation_sets
 
 
@@ -73,45 +73,36 @@ def test_what_an_environment_says_of_itself_reaches_the_learner(backend):
 @pytest.mark.parametrize("maker", MAKERS)
 def test_trajectories_are_the_serial_ones_to_the_bit(maker, backend, num_workers, serial_traces):
     first, second, log = serial_traces[maker]
-    with make_vec(MAKERS[maker], 8, num_workers, backend, seed=3, **ISOLATED[backend]) as vec:
+    with make_vec(MAKERS[maker], 8, num_workers, backend, seed=3) as vec:
         assert vec.backend == backend
         assert same(first, play(vec, 100)) and same(second, play(vec, 20, seed=11))
         assert vec.log() == pytest.approx(log)
 
 
-@pytest.mark.parametrize("maker", ["native name", "native class with truncation"])
-def test_native_environments_asked_for_in_processes_are_given_to_threads_unless_isolated(maker, serial_traces):
-    with make_vec(MAKERS[maker], 8, 2, "process", seed=3) as vec:
-        assert vec.backend == "thread" and vec.num_workers == 2 and not hasattr(vec, "pids")
-        assert "processes were asked for, but it is native" in str(vec.plan) and "isolate=True" in str(vec.plan)
-        assert same(serial_traces[maker][0], play(vec, 100))
-    with make_vec(MAKERS[maker], 8, 4, "process", batch_envs=4) as vec:
-        assert (vec.backend, vec.num_workers, vec.batch_envs) == ("thread", 4, 4)
-    with make_vec(Walk, 8, 2, "process", isolate=True) as vec:
-        assert vec.backend == "process" and len(vec.pids) == 2
-
-
-@pytest.mark.parametrize("backend", ["serial", "thread", "auto"])
-def test_only_processes_isolate(backend):
-    with pytest.raises(ValueError, match=f"isolate=True with backend='{backend}' given, expected \"process\""):
-        make_vec(Walk, 2, backend=backend, isolate=True)
+@pytest.mark.parametrize("maker", ["native name", "Python class"])
+def test_the_backend_that_comes_back_is_the_one_asked_for(maker):
+    for backend, kind in (("serial", Serial), ("process", ProcessVectorizer), ("thread", ThreadVectorizer)):
+        with make_vec(MAKERS[maker], 2, backend=backend) as vec:
+            assert type(vec) is kind and vec.backend == vec.plan.backend == backend
+    with make_vec("squared", 2, 2, "process") as vec:
+        assert len(set(vec.pids)) == 2 and os.getpid() not in vec.pids and "threads are as fast or faster" in str(vec.plan)
 
 
 def test_spawned_workers_give_the_same_too(serial_traces):
-    with make_vec(Walk, 8, 2, "process", isolate=True, seed=3, start_method="spawn") as vec:
+    with make_vec(Walk, 8, 2, "process", seed=3, start_method="spawn") as vec:
         assert same(serial_traces["Python class"][0], play(vec, 100))
 
 
 def test_spawned_workers_take_functions_that_pickle_alone_would_refuse():
     edge = 2.0
-    with make_vec(lambda num_agents: Walk(num_agents=num_agents, edge=edge), 2, 2, "process", isolate=True, start_method="spawn", num_agents=2) as vec:
+    with make_vec(lambda num_agents: Walk(num_agents=num_agents, edge=edge), 2, 2, "process", start_method="spawn", num_agents=2) as vec:
         assert vec.num_agents == 4 and np.isfinite(vec.reset(0)[0]).all()
 
 
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", MAKERS)
 def test_vectorizer_has_the_attributes_of_an_environment(maker, backend):
-    with make_vec(MAKERS[maker], 4, 2, backend, **ISOLATED[backend]) as vec, make_vec(MAKERS[maker], 4) as serial:
+    with make_vec(MAKERS[maker], 4, 2, backend) as vec, make_vec(MAKERS[maker], 4) as serial:
         for name in (*ATTRIBUTES, "seed", "batch_envs", "num_workers"):
             assert hasattr(vec, name), name
         for name in ("single_observation_space", "action_space", "num_agents", "agents_per_env", "metric_names", "truncates", "native"):
@@ -228,7 +219,7 @@ def test_neighbouring_workers_are_received_without_a_copy_and_others_as_one(back
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", ["native class with truncation", "Python class"])
 def test_log_counts_every_episode_once(maker, backend):
-    with make_vec(MAKERS[maker], 6, 3, backend, report_interval=10, **ISOLATED[backend]) as vec:
+    with make_vec(MAKERS[maker], 6, 3, backend, report_interval=10) as vec:
         vec.reset(0)
         seen, reported = 0, []
         for t in range(205):
@@ -256,7 +247,7 @@ def test_log_of_asynchronous_steps_counts_every_episode_once(backend):
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_what_an_environment_reports_arrives_however_long(backend):
-    with make_vec(Talking, 4, 2, backend, **ISOLATED[backend]) as vec:
+    with make_vec(Talking, 4, 2, backend) as vec:
         vec.reset(0)
         for t in range(8):
             infos = vec.step(actions_of(vec, t))[4]
@@ -266,7 +257,7 @@ def test_what_an_environment_reports_arrives_however_long(backend):
 @pytest.mark.parametrize("backend", POOLS)
 @pytest.mark.parametrize("maker", MAKERS)
 def test_saved_state_goes_on_as_if_nothing_had_happened(maker, backend):
-    settings = dict(num_envs=4, num_workers=2, backend=backend, **ISOLATED[backend])
+    settings = dict(num_envs=4, num_workers=2, backend=backend)
     with make_vec(MAKERS[maker], **settings) as vec, make_vec(MAKERS[maker], seed=9, **settings) as other:
         play(vec, 40, seed=2)
         saved = pickle.loads(pickle.dumps(vec.get_state()))
@@ -285,7 +276,7 @@ def test_state_of_another_division_is_refused():
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_picture_of_the_environment_asked_for(backend):
-    with make_vec(Walk, 5, 2, backend, **ISOLATED[backend]) as vec:
+    with make_vec(Walk, 5, 2, backend) as vec:
         vec.reset(0)
         for index in range(5):
             assert (vec.render(index) == seed_of(0, index) % 256).all()
@@ -323,7 +314,7 @@ def test_calls_out_of_order_are_refused(backend):
     (np.array([0, 0, 0, -1], np.int32), ValueError, "actions: agent 3 has -1"),
 ])
 def test_wrong_actions_are_refused_before_anything_is_stepped(actions, error, sentence, backend):
-    with make_vec(Walk, 4, 2, backend, **ISOLATED[backend]) as vec, make_vec(Walk, 4) as serial:
+    with make_vec(Walk, 4, 2, backend) as vec, make_vec(Walk, 4) as serial:
         for each in (vec, serial):
             each.reset(0)
             with pytest.raises(error, match=sentence):
@@ -357,12 +348,12 @@ def test_environments_of_different_spaces_are_refused(backend, tmp_path):
         return Walk() if len(list(tmp_path.iterdir())) == 1 else Counter()
 
     with pytest.raises(ValueError, match="environments differ in single_observation_space"):
-        make_vec(make, 2, 2, backend) if backend == "thread" else make_vec(make, 2, 1, backend, isolate=True)
+        make_vec(make, 2, 2, backend) if backend == "thread" else make_vec(make, 2, 1, backend)
 
 
 @pytest.mark.parametrize("backend", POOLS)
 def test_closed_vectorizer_says_so_and_closing_twice_is_harmless(backend):
-    with make_vec(Counter, 2, 2, backend, **ISOLATED[backend]) as vec:
+    with make_vec(Counter, 2, 2, backend) as vec:
         vec.reset(0)
     vec.close()
     for use in (lambda: vec.step(np.zeros(2, np.int32)), vec.reset, vec.recv, vec.get_state):

@@ -220,7 +220,12 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
 
 @pytest.mark.parametrize("arguments, error, sentence", [
     (dict(make_env="sqared"), ValueError, "unknown environment 'sqared': did you mean 'squared'"),
-    (dict(make_env=3), TypeError, "make_env: given 3, expected a callable that makes an environment, or the name of one: bandit"),
+    (dict(make_env=3), TypeError, "make_env: given 3, expected a function or class that makes an environment each time it is called"),
+    (dict(make_env=Drift()), TypeError, r"make_env: given an environment, Drift, expected .* such as lambda: gymnasium.make"),
+    (dict(make_env=gymnasium.make("CartPole-v1")), TypeError, "make_env: given an environment, TimeLimit, expected"),
+    (dict(make_env=envs.make("squared")), TypeError, "make_env: given an environment, Squared, expected"),
+    (dict(make_env=gymnasium.make_vec("CartPole-v1", 2)), TypeError, "make_env: given an environment, CartPoleVectorEnv, expected"),
+    (dict(make_env=lambda: gymnasium.make_vec("CartPole-v1", 2)), TypeError, "make_env made CartPoleVectorEnv, expected a PufferEnv"),
     (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment"),
     (dict(make_env=lambda: envs.make("squared")), TypeError, r"made a native Squared.*give its name or its class: make_vec\(\"squared\""),
     (dict(make_env=Drift, backend="proces"), ValueError, "backend='proces' given, expected one of 'serial'"),

@@ -12,9 +12,6 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_min.env.puffer_env import PufferEnv
 
-ISOLATED = {"process": {"isolate": True}, "thread": {}}         # else what is cheap is stepped here, and what is native by threads
-
-
 class Walk(PufferEnv):
     """A number walks at random, pushed by the action, from 0; the episode ends beyond `edge`, or by time after 20 steps."""
 

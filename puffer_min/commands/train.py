@@ -88,7 +88,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                  "start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
-                           batch_envs=config.batch_envs, isolate=config.isolate, report_interval=0, **share,
+                           batch_envs=config.batch_envs, report_interval=0, **share,
                            **training_settings(env) | env_settings)
             stack.callback(env.close)
         env_name = name_of(env)

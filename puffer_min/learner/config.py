@@ -18,7 +18,6 @@ class Config:
     total_steps: int = 10_000_000           # agent-steps of the whole run
     num_envs: int = 1024                    # environments stepped at a time
     backend: str = "serial"                 # how they are stepped: "serial", "thread", "process", "auto" (see make_vec)
-    isolate: bool = False                   # processes also where they are slower than serial or threads, for environments that may crash
     num_workers: int | None = None          # threads or processes that step them; None: make_vec's choice
     batch_envs: int | None = None           # environments that act at a time: those ready first (asynchronous.py); None: all, or as "auto" finds
     horizon: int = 32                       # steps in a row of the buffer; also how far back a recurrent policy learns

@@ -7,16 +7,16 @@
 
     caller                                          worker
     command = STEP; ticket += 1, wake worker   ->   sees the ticket, steps into its rows
-    target = how many it wants in all               done = ticket; finished += 1
-    waits for events until finished >= target  <-   the one that reaches the target: events += 1, wake caller
+    target = finished steps it waits for            done = ticket; finished += 1
+    waits for events until finished >= target  <-   the worker that reaches the target: events += 1, wake caller
 
-The caller waits for one word, `events`, whichever worker it is that finishes: the first ready is the first served. It is woken once,
-by the worker that makes up the number it wants. What the caller writes often has a cache line apart from what the workers
-write. Nothing else happens on the way of a step: no pickle, no pipe, no lock, and a system call only where the other side sleeps.
+The caller waits for one word, `events`, for all workers together, so it receives results in the order in which workers finish. The
+worker that completes the number that the caller wants wakes it, once. The words that the caller writes often lie on another cache
+line than those of the workers. A step needs nothing else: no pickle, no pipe, no lock, and a system call only to wake a sleeper.
 
-A side that waits yields its core for a while (whoever has work gets it at once), then sleeps. It does not spin: with more workers
-than cores, or other programs on the machine, a spinning side keeps the one it waits for from running. Spinning first, where a core is
-to spare, would save 1 microsecond of 3, and costs 100 where it is not (benchmarks/VECTORIZATION.md).
+A waiting side yields its core for a while, so that a process with work gets it at once, and then sleeps. It does not spin: with
+more workers than cores, or with other programs on the machine, a spinning side keeps the other side from running
+(benchmarks/VECTORIZATION.md has the figures).
 """
 
 import os
@@ -25,7 +25,10 @@ from envs.core.freshness import require_fresh
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from libc.signal cimport SIGKILL
 from libc.stdint cimport int64_t, uint32_t
+from posix.signal cimport kill
+from posix.unistd cimport getpgrp, getpid, getppid, usleep
 
 from envs.core.native cimport Native
 from puffer_min.vector.waiting cimport add, ahead, load, now, store, wait, wake
@@ -34,14 +37,16 @@ cnp.import_array()
 require_fresh("puffer_min.vector.handoff")
 
 STEP, STEP_AND_LOG, CALL, STOP = 1, 2, 3, 4         # commands
-DONE, MESSAGE, FAILED = 0, 1, 2                     # statuses; after MESSAGE and FAILED something follows through the pipe
+DONE, MESSAGE, FAILED = 0, 1, 2                     # statuses; after MESSAGE and FAILED a message follows through the pipe
 
 cdef enum:
     LINE = 64                                       # bytes of a cache line
     C_STEP = 1
+    C_STEP_AND_LOG = 2
     C_STOP = 4
-    SLICE = 50_000_000                              # ns; how often the caller looks after signals and dead workers
-    WORKER_SLICE = 1_000_000_000                    # ns; how often an idle worker looks whether its parent lives
+    SLICE = 50_000_000                              # ns after which a waiting caller handles signals and dead workers
+    WORKER_SLICE = 1_000_000_000                    # ns after which an idle worker looks whether its parent lives
+    PARENT_SLICE = 200_000                          # microseconds after which its thread does, in `end_with`
 
 cdef struct CallerLines:
     uint32_t target
@@ -56,6 +61,19 @@ cdef struct WorkerLines:
     uint32_t[13] apart_too
 
 
+def end_with(int parent):
+    """Never returns: kills this process, and the group that it leads, when the process `parent`, which started it, is gone.
+
+    For a thread of a worker. It needs no lock of Python, so it also ends a worker in the middle of a long step.
+    """
+    with nogil:
+        while getppid() == parent:
+            usleep(PARENT_SLICE)
+        if getpgrp() == getpid():
+            kill(0, SIGKILL)
+        kill(getpid(), SIGKILL)
+
+
 cdef class Handoff:
     """The words of `num_workers` workers in `memory`, a zeroed uint8 array of `Handoff.size(num_workers)` bytes on a cache line.
 
@@ -67,8 +85,8 @@ cdef class Handoff:
     cdef object memory, running_memory
     cdef CallerLines* caller
     cdef WorkerLines* workers
-    cdef cnp.uint8_t* running                       # the caller's own: which workers have been given something
-    cdef uint32_t taken                             # and how many finished steps it has taken
+    cdef cnp.uint8_t* running                       # the caller's own: whether each worker has a command
+    cdef uint32_t taken                             # and the number of finished commands that it has taken
 
     def __init__(self, cnp.ndarray memory, int num_workers, double spin_us=0, double yield_us=100):
         if memory.nbytes < Handoff.size(num_workers) or <size_t> cnp.PyArray_DATA(memory) % LINE:
@@ -99,9 +117,9 @@ cdef class Handoff:
             wake(&lines.ticket, &lines.sleepers, 1)
 
     def await_any(self, int wanted):
-        """Wait until `wanted` of the running workers have finished, or a slice of 50 ms is over; returns how many have.
+        """Wait until `wanted` running workers have finished, or for 50 ms; returns how many have.
 
-        Signals are handled (KeyboardInterrupt): nothing is lost, it can be called again.
+        Signals are handled: after KeyboardInterrupt nothing is lost, and it can be called again.
         """
         cdef uint32_t events, target = self.taken + <uint32_t> wanted
         cdef int64_t until
@@ -118,7 +136,7 @@ cdef class Handoff:
         return ahead(load(&self.caller.finished), self.taken)
 
     def take_ready(self, int wanted):
-        """(worker, status) of the `wanted` workers that finished first, in that order; they are idle from now on."""
+        """(worker, status) of the `wanted` workers that finished first, in that order; the workers become idle."""
         cdef int worker
         cdef uint32_t orders = load(&self.caller.orders)
         found = []
@@ -134,7 +152,7 @@ cdef class Handoff:
         return ready
 
     def take_all(self):
-        """All workers, which must have finished, are idle from now on; returns (worker, status) of those with something to say."""
+        """Let all workers, which must have finished, become idle; returns (worker, status) of those with a message."""
         cdef int worker
         cdef uint32_t said = 0
         for worker in range(self.num_workers):
@@ -146,19 +164,19 @@ cdef class Handoff:
         return [(worker, self.workers[worker].status) for worker in range(self.num_workers) if self.workers[worker].status]
 
     def running_workers(self):
-        """Workers that have been given something and have not been taken yet."""
+        """Workers that have a command and have not been taken yet."""
         return [worker for worker in range(self.num_workers) if self.running[worker]]
 
     def unfinished_workers(self):
-        """Of these, the ones that are still at it."""
+        """Running workers that have not finished."""
         return [worker for worker in self.running_workers() if not self.is_ready(worker)]
 
     def is_unfinished(self, int worker):
-        """Whether it is still at it."""
+        """Whether `worker` runs and has not finished."""
         return self.running[worker] and not self.is_ready(worker)
 
     def stop(self, workers, double seconds):
-        """Tell each of `workers` that finishes its work within `seconds` to stop; returns those, the others are left alone."""
+        """Stop each of `workers` that finishes its work within `seconds`; returns those, and leaves the others alone."""
         cdef int64_t until = now() + <int64_t> (seconds * 1e9)
         self.outlast(workers, until)
         idle = [worker for worker in workers if not self.is_unfinished(worker)]
@@ -167,7 +185,7 @@ cdef class Handoff:
         return idle
 
     def outlast(self, workers, int64_t until):
-        """Wait until all of `workers` are done, or the time has come."""
+        """Wait until all of `workers` have finished, or until the time `until`."""
         cdef int64_t left = until - now()
         while left > 0 and any([self.is_unfinished(worker) for worker in workers]):
             with nogil:
@@ -183,12 +201,15 @@ cdef class Handoff:
     def serve(self, int worker, batch, answer, int parent):
         """The loop of a worker process, until STOP or until its parent is gone.
 
-        answer(command) -> (status, message) does what is asked, or calls the command if it is a function; answer.deliver(message)
-        comes after the caller has been told, because only then does it read the pipe. Steps of a native batch bypass Python.
+        answer(command) -> (status, message) carries out a command; if the command is a function, it calls that instead.
+        answer.deliver(message) follows when the caller knows of it, because only then does the caller read the pipe.
+        A native batch is stepped here, without Python; `answer` does the rest: its log, or its action masks if it
+        has any (then `answer.masks` is not None).
         """
         cdef WorkerLines* lines = &self.workers[worker]
         cdef Native native = batch if isinstance(batch, Native) else None
         cdef bint compiled = native is not None
+        cdef bint silent = getattr(answer, "masks", None) is None
         cdef uint32_t seen = lines.done
         cdef bint changed, faulty = False
         while True:
@@ -198,11 +219,11 @@ cdef class Handoff:
                     if not changed:
                         break
                     seen += 1
-                    if not (compiled and lines.command == C_STEP):
+                    if not compiled or lines.command > C_STEP_AND_LOG:
                         break
                     native.advance()
                     faulty = native.fault != NULL
-                    if faulty:
+                    if faulty or not silent or lines.command != C_STEP:
                         break
                     self.finish(worker, seen, 0)
             if not changed:

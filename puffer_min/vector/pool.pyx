@@ -1,12 +1,11 @@
-"""`ThreadPool`: parts of a batch, stepped by threads of this process; native parts without Python and without its lock.
+"""`ThreadPool`: parts of a batch, stepped by threads of this process; native parts without Python and its lock.
 
-Each part has a word of its own: IDLE -> READY (the caller gave it) -> RUNNING (some thread claimed it) -> FINISHED -> IDLE (taken).
-Any thread may claim any ready part, the caller's own among them: while it awaits all parts it would be idle anyway. So parts and
-threads need not be equal in number, four parts on two cores are stepped by two threads, and a part that is late delays no other.
+Each part has a word of its own:
 
-A pool of threads can also be slower than none: where a step is shorter than the hand-off, or where Python's lock lets only one run. So
-`run_all` measures both ways of stepping, alone and with the others, now and then, and goes on with the faster one. This changes the
-time a step takes and nothing else.
+    IDLE -> READY (the caller gave it) -> RUNNING (a thread claimed it) -> FINISHED -> IDLE (the caller took it)
+
+Any thread may claim any ready part, so parts and threads need not be equal in number: two threads step four parts on two cores,
+and a part that is late delays no other. In `run_all` the caller claims parts too, because it would only wait.
 """
 
 from envs.core.freshness import require_fresh
@@ -25,35 +24,28 @@ require_fresh("puffer_min.vector.pool")
 cdef enum State:
     IDLE, READY, RUNNING, FINISHED
 
-cdef enum Trial:
-    NONE, ALONE, TOGETHER
-
 cdef enum:
-    SLICE = 50_000_000              # ns; how often the caller looks after signals
-    HELPER_SLICE = 1_000_000_000
-    TRIAL = 1_000_000               # ns; a way of stepping is tried for so long (a sleeping thread must get a core), the fastest step counts,
-    TRIAL_STEPS = 3                 # and at least for so many steps
-    FIRST_PAUSE = 2_000_000         # ns between trials: at first, then twice as long, ...
-    LAST_PAUSE = 500_000_000        # up to this
-    GAIN = 115                      # per cent of the others' fastest step that alone may take: a fast hand-off is the exception
-
-cdef int64_t FOREVER = 2**62
+    SLICE = 50_000_000              # ns after which a waiting caller handles signals
+    HELPER_SLICE = 1_000_000_000    # ns after which an idle helper looks for the stop
 
 ctypedef void (*Advance)(void*) noexcept nogil
 
 cdef void advance_native(Native part) noexcept nogil:
     part.advance()
 
-cdef Advance ADVANCE = <Advance> <void*> advance_native         # a part by its address: without Python's lock no reference is counted
+cdef Advance ADVANCE = <Advance> <void*> advance_native         # takes an address: without Python's lock nothing counts references
 
 cdef struct Part:
     uint32_t state, order
     void* native                    # NULL: stepped by Python
-    uint32_t[12] apart              # a cache line
+    uint32_t[12] apart              # fills the cache line
 
 
 cdef class ThreadPool:
-    """parts: batches; `run(part)` is called, with the lock of Python held, for a part that is not native or that has a request."""
+    """Steps `parts`, a list of batches. Python parts, and native ones after `use_python`, are stepped by `run(index)`.
+
+    alone   whether the caller of `run_all` steps all parts by itself, although there are helpers
+    """
 
     cdef readonly list parts, natives
     cdef object run, memory
@@ -62,10 +54,7 @@ cdef class ThreadPool:
     cdef int64_t spin_ns, yield_ns
     cdef uint32_t work, helpers_asleep, orders, finished, taken, target, events, caller_asleep, stopping
     cdef readonly int helpers
-    cdef bint alone
-    cdef Trial trial
-    cdef int trial_steps
-    cdef int64_t alone_ns, together_ns, trial_began, pause, next_trial
+    cdef public bint alone
 
     def __cinit__(self, list parts, run, *, int64_t spin_us=0, int64_t yield_us=100):
         self.num_parts, self.parts, self.run = len(parts), parts, run
@@ -76,7 +65,6 @@ cdef class ThreadPool:
         for i, part in enumerate(parts):
             self.states[i].native = <void*> part if isinstance(part, Native) else NULL
         self.spin_ns, self.yield_ns = 1000 * spin_us, 1000 * yield_us
-        self.pause, self.next_trial = FIRST_PAUSE, now() + FIRST_PAUSE
 
     def __dealloc__(self):
         free(self.states)
@@ -84,7 +72,7 @@ cdef class ThreadPool:
     # ------------------------------------------------------------------ helper threads
 
     def help(self):
-        """What a helper thread does until `stop`."""
+        """Step ready parts until `stop`: the main function of a helper thread."""
         cdef uint32_t seen
         self.helpers += 1
         with nogil:
@@ -96,7 +84,7 @@ cdef class ThreadPool:
                     wait(&self.work, seen, &self.helpers_asleep, self.spin_ns, self.yield_ns, HELPER_SLICE)
 
     def stop(self):
-        """Let the helpers end when they have finished what they are at."""
+        """Let each helper end after the part that it steps."""
         store(&self.stopping, 1)
         wake(&self.work, &self.helpers_asleep, 2**30)
 
@@ -120,13 +108,13 @@ cdef class ThreadPool:
             self.ask(i)
 
     cdef void ask(self, int i) noexcept with gil:
-        """Let Python step a part; `run` catches what it raises."""
+        """Let Python step a part; `run` catches exceptions."""
         self.run(i)
 
     # ------------------------------------------------------------------ the caller's side
 
     def use_python(self, int part, bint always):
-        """Whether `run` is called for a native part too (for one that is asked something else than a step)."""
+        """Let `run` handle a native part, for a request that is not a step, or no longer."""
         self.states[part].native = NULL if always or not self.natives[part] else <void*> self.parts[part]
 
     def give(self, workers):
@@ -137,7 +125,7 @@ cdef class ThreadPool:
         wake(&self.work, &self.helpers_asleep, len(workers))
 
     def await_any(self, int wanted, bint helping):
-        """Wait until `wanted` of the parts have finished, or a slice of 50 ms is over; returns how many have. `helping`: step parts too."""
+        """Wait until `wanted` parts have finished, or for 50 ms; returns how many have. `helping`: step parts meanwhile."""
         cdef uint32_t events, target = self.taken + <uint32_t> wanted
         cdef int64_t until
         with nogil:
@@ -155,7 +143,7 @@ cdef class ThreadPool:
         return ahead(load(&self.finished), self.taken)
 
     def take_ready(self, int wanted):
-        """The `wanted` parts that finished first, in that order; they are idle from now on."""
+        """Indices of the `wanted` parts that finished first, in that order; the parts become idle."""
         cdef int i
         cdef uint32_t orders = load(&self.orders)
         found = []
@@ -169,18 +157,12 @@ cdef class ThreadPool:
         return [i for _, i in found[:wanted]]
 
     def run_all(self):
-        """Step all parts, which are idle, and wait for them. After a signal that raises they are on their way, as after `give`.
+        """Step all parts, which must be idle, and wait for them. If a signal raises, the parts are on their way, as after `give`.
 
-        Returns whether there is something to look at: a part was stepped by Python, or the debug build has found a fault.
+        Returns whether a part was stepped by Python or, in the debug build, has found a fault.
         """
-        cdef int64_t began = now()
-        cdef bint alone = self.alone
         cdef int i
-        if self.helpers == 0 or self.num_parts == 1:
-            alone = True
-        elif self.trial != NONE:
-            alone = self.trial == ALONE
-        if alone:
+        if self.alone or self.helpers == 0 or self.num_parts == 1:
             with nogil:
                 for i in range(self.num_parts):
                     self.advance(i)
@@ -191,8 +173,6 @@ cdef class ThreadPool:
             for i in range(self.num_parts):
                 self.states[i].state = IDLE
             self.taken += <uint32_t> self.num_parts
-        if self.helpers:
-            self.judge(began, now())
         return self.remarkable()
 
     cdef bint remarkable(self):
@@ -202,34 +182,8 @@ cdef class ThreadPool:
                 return True
         return False
 
-    cdef void judge(self, int64_t began, int64_t ended) noexcept nogil:
-        """After a step: take its time if it was a trial, go on to the next trial if it is time, and after both decide."""
-        if self.trial == NONE:
-            if ended > self.next_trial:
-                self.trial, self.trial_began, self.trial_steps, self.alone_ns = ALONE, ended, 0, FOREVER
-            return
-        self.trial_steps += 1
-        if self.trial == ALONE:
-            self.alone_ns = min(self.alone_ns, ended - began)
-        else:
-            self.together_ns = min(self.together_ns, ended - began)
-        if self.trial_steps < TRIAL_STEPS or ended - self.trial_began < TRIAL:
-            return
-        if self.trial == ALONE:
-            self.trial, self.trial_began, self.trial_steps, self.together_ns = TOGETHER, ended, 0, FOREVER
-        else:
-            self.alone = 100 * self.alone_ns < GAIN * self.together_ns
-            self.trial = NONE
-            self.pause = min(2 * self.pause, LAST_PAUSE)
-            self.next_trial = ended + self.pause
-
-    @property
-    def mode(self):
-        """How `run_all` steps at present: "alone" or "together"."""
-        return "alone" if self.alone or self.helpers == 0 else "together"
-
     def check_faults(self):
-        """Raise what a native part of the debug build has found."""
+        """Raise the fault that a native part of the debug build has found."""
         cdef Native native
         for i in range(self.num_parts):
             if self.states[i].native != NULL:

@@ -1,27 +1,30 @@
-"""`ProcessVectorizer`: each worker a process that steps its environments straight into memory which the caller sees.
+"""`ProcessVectorizer`: each worker is a process that steps its environments straight into memory which the caller sees.
 
     caller          one block of shared memory                          worker w
-    actions  ---->  | hand-off | logs | observations | actions ... | <- rows spans[w], nobody else's
+    actions  ---->  | hand-off | logs | observations | actions ... | <- rows spans[w], which no other worker writes
     results  <----
 
-A step goes through the hand-off (handoff.pyx): nothing is copied, pickled or sent. A pipe to each worker carries the rest.
-What can go wrong, and who notices:
+A step goes through the hand-off (handoff.pyx): nothing is copied, pickled or sent. A pipe to each worker carries everything else.
+What can go wrong, and how it is noticed:
 
-    an environment raises        the worker sends the exception and its traceback; it is raised here
-    a worker dies                seen within 50 ms while its result is awaited
+    an environment raises        the worker sends the exception and its traceback, and the caller raises it
+    a worker dies                the caller sees it within 50 ms while it waits for the worker: WorkerDied
     a worker hangs               TimeoutError after `timeout` seconds
-    Ctrl-C                       workers ignore it; here it is KeyboardInterrupt, and `recv` may be called again
-    the caller dies              Linux ends the workers at once; elsewhere they look every second
-    the caller forgets close()   a finalizer ends them, at the latest when the interpreter exits
-The vectorizer is closed after the first three. Shared memory has no name, so none can be left behind.
+    Ctrl-C                       workers ignore it; the caller raises KeyboardInterrupt, and may call `recv` again
+    the caller dies              a thread of each worker notices it within a second, also during a long step, and ends the worker
+    the caller forgets close()   a finalizer ends the workers, at the latest when the interpreter exits
+
+The first three close the vectorizer. An environment may start processes: they end with its worker at the latest. Shared memory has
+no name, so none can be left behind.
 """
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import threading
 import time
 import weakref
 from multiprocessing import connection, reduction
@@ -31,18 +34,19 @@ import numpy as np
 from gymnasium.vector.utils import CloudpickleWrapper
 
 from envs.core.buffers import Buffers
-from puffer_min.env.episodes import mean_of
 from puffer_min.vector import handoff
+from puffer_min.vector.serial import choices
 from puffer_min.vector.shared_memory import Layout, buffers_of, create_block, map_block
 from puffer_min.vector.turns import Vectorizer, part_bounds
 from puffer_min.vector.worker import Job, log_fields, work
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
-GRACE = 0.5         # seconds a worker is given to finish its step and close its environments
+GRACE = 0.5         # seconds in which a worker may finish its step and close its environments
+PAUSE_HARD = 2      # omp_pause_hard of OpenMP
 
 
 class WorkerDied(RuntimeError):
-    """A worker process has ended without being told to."""
+    """A worker process has ended although the caller did not stop it."""
 
 
 class ProcessVectorizer(Vectorizer):
@@ -50,65 +54,78 @@ class ProcessVectorizer(Vectorizer):
 
     backend = "process"
 
-    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0, start_method=None,
-                 spin_us=0, yield_us=100, **settings):
+    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0,
+                 start_method=None, spin_us=0, yield_us=100, env_settings=None):
         self._timeout, self._grace, self._creator = timeout, GRACE, os.getpid()
         self._method = start_method or START_METHOD
         self._bounds, waits = part_bounds(num_envs, num_workers), {"spin_us": spin_us, "yield_us": yield_us}
-        made = packed_for(self._method, make_env, settings)
-        context = multiprocessing.get_context(self._method)
+        made = packed_for(self._method, make_env, env_settings)
         self._processes, self._pipes, self._handoff = [], [], None
         self._finalizer = weakref.finalize(self, end_workers, self._processes, self._pipes, self._creator)
+        if self._method == "fork":
+            rest_openmp()
         try:
             for worker, (first, last) in enumerate(self._bounds):
-                job = Job(worker, first, last - first, seed, made, self._creator, threading.current_thread() is threading.main_thread())
-                pipe, far_end = context.Pipe()
-                process = context.Process(target=work, args=(job, far_end), daemon=True, name=f"puffer_min worker {worker}")
-                self._pipes.append(pipe)
-                process.start()
-                far_end.close()                     # so that the worker's end is the only one: its death is the end of the pipe
-                self._processes.append(process)
+                self._start(Job(worker, first, last - first, seed, made, self._creator))
             parts = [self._answer(worker) for worker in range(num_workers)]
+            self._prepare(parts, None, batch_envs, seed, report_interval)
             arrays = self._share(parts, waits)
             for worker in range(num_workers):
                 self._answer(worker)
-            self._describe(parts, buffers_of(arrays), batch_envs, seed, report_interval)
+            self._use_buffers(buffers_of(arrays))
         except BaseException:
             self._finalizer()
             raise
-        self._logs, self._fields, self._logging = arrays["logs"], log_fields(self.metric_names), set()
+        self._logs, self._fields, self._masks = arrays["logs"], log_fields(self.metric_names), arrays.get("action_masks")
         self._handoff = handoff.Handoff(arrays["handoff"], num_workers, **waits)
         self.spec = SimpleNamespace(id=parts[0].name)
         self.pids = [process.pid for process in self._processes]
 
+    def _start(self, job):
+        """Start a worker process and keep it and its pipe."""
+        context = multiprocessing.get_context(self._method)
+        pipe, far_end = context.Pipe()
+        process = context.Process(target=work, args=(job, far_end), daemon=True, name=f"puffer_min worker {job.worker}")
+        self._pipes.append(pipe)
+        with children_allowed():
+            process.start()
+        far_end.close()                     # the worker's end is now the only one: the worker's death is the end of the pipe
+        self._processes.append(process)
+        with contextlib.suppress(OSError):
+            os.setpgid(process.pid, process.pid)        # the worker does it too; the first of both counts
+
     def _share(self, parts, waits):
         """Allocate memory for all parts and send it to the workers; returns its arrays."""
-        first, total = parts[0], sum(part.num_agents for part in parts)
-        rows = Buffers.layout(total, first.single_observation_space, first.single_action_space, first.truncates)
+        rows = Buffers.layout(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
+        if self.masks_actions:
+            rows["action_masks"] = (self.num_agents, choices(self.single_action_space)), np.bool_
         layout = Layout({"handoff": ((handoff.Handoff.size(len(parts)),), np.uint8),
-                         "logs": ((len(parts), len(log_fields(first.metric_names))), np.float64), **rows})
+                         "logs": ((len(parts), len(log_fields(self.metric_names))), np.float64), **rows})
         descriptor = create_block(layout.size)
-        arrays, row = layout.arrays(map_block(descriptor)), 0
-        arrays["masks"][:] = True
-        for worker, part in enumerate(parts):
-            reduction.send_handle(self._pipes[worker], descriptor, self._processes[worker].pid)
-            self._pipes[worker].send((layout, row, row + part.num_agents, waits))
-            row += part.num_agents
-        os.close(descriptor)
+        try:
+            arrays = layout.arrays(map_block(descriptor))
+            arrays["masks"][:] = True
+            for worker, span in enumerate(self.spans):
+                reduction.send_handle(self._pipes[worker], descriptor, self._processes[worker].pid)
+                self._pipes[worker].send((layout, *span, waits))
+        except (BrokenPipeError, ConnectionResetError):
+            self._lose(worker)
+        finally:
+            os.close(descriptor)
         return arrays
 
     # ------------------------------------------------------------------ the hot path
 
-    def _begin(self, workers, request):
-        kind, argument = request
-        if kind == "step":
-            self._handoff.give(workers, handoff.STEP_AND_LOG if argument else handoff.STEP)
-            if argument:
-                self._logging.update(workers)
-            return
-        self._handoff.give(workers, handoff.CALL)
-        for worker in workers:
-            self._request(worker, "reset", (argument,))
+    def _begin_step(self, workers, asked):
+        if asked:
+            self._handoff.give(asked, handoff.STEP_AND_LOG)
+            workers = [worker for worker in workers if worker not in asked]
+        self._handoff.give(workers, handoff.STEP)
+
+    def _begin_reset(self, seed):
+        self._handoff.give(self._everyone, handoff.CALL)
+        for worker in self._everyone:
+            self._request(worker, "reset", (seed,))
 
     def _finish(self, wanted):
         channel = self._handoff
@@ -122,21 +139,19 @@ class ProcessVectorizer(Vectorizer):
         infos = []
         for worker, _ in said:
             infos += self._answer(worker)
-        if self._logging:
-            infos += self._reports(workers)
         return workers, infos
 
-    # ------------------------------------------------------------------ what is rare
+    def _log_of(self, worker):
+        log = dict(zip(self._fields, self._logs[worker].tolist(), strict=True))
+        return log | {"n": int(log["n"])}
 
-    def _reports(self, workers):
-        """The logs that `workers` have written, as one."""
-        logs = [dict(zip(self._fields, self._logs[worker].tolist())) for worker in workers if worker in self._logging]
-        self._logging.difference_update(workers)
-        log = mean_of([log | {"n": int(log["n"])} for log in logs])
-        return [log] if log else []
+    def _masks_of(self, workers):
+        return self._masks
+
+    # ------------------------------------------------------------------ off the fast path
 
     def _await(self, wanted):
-        """Wait on in slices, looking after dead workers and the time."""
+        """Wait on in slices, looking for dead workers and at the time."""
         deadline = time.monotonic() + self._timeout
         while self._handoff.await_any(wanted) < wanted:
             late = self._handoff.unfinished_workers()
@@ -145,11 +160,10 @@ class ProcessVectorizer(Vectorizer):
                     self._lose(worker)
             if time.monotonic() > deadline:
                 names = ", ".join(self._name(worker) for worker in late)
-                error = TimeoutError(f"{names} did not finish within timeout={self._timeout:g} s: its environments hang, or are slower "
-                                     "than that; make_vec(..., timeout=...) sets the limit")
                 self._grace = 0.0
                 self._close(f"{names} did not finish in time")
-                raise error
+                raise TimeoutError(f"{names} did not finish within timeout={self._timeout:g} s: its environments hang, or are slower "
+                                   "than that; make_vec(..., timeout=...) sets the limit")
 
     def _call(self, worker, method, *arguments):
         self._handoff.give([worker], handoff.CALL)
@@ -165,7 +179,7 @@ class ProcessVectorizer(Vectorizer):
             self._lose(worker)
 
     def _answer(self, worker, close=True):
-        """The message that a worker has sent or is about to send."""
+        """The content of the message that a worker has sent or is about to send."""
         pipe, process = self._pipes[worker], self._processes[worker]
         try:
             if not connection.wait([pipe, process.sentinel], self._timeout):
@@ -176,16 +190,21 @@ class ProcessVectorizer(Vectorizer):
             kind, content = pipe.recv()
         except (EOFError, ConnectionResetError):
             self._lose(worker)
-        if kind != "error":
+        if kind == "result" or kind == "ready":
             return content
-        error, text = content
-        error.add_note(f"This happened in {self._name(worker)}:\n\n{text}")
+        error = self._error_of(worker, content)
         if close:
             self._close(f"{self._name(worker)} raised {type(error).__name__}")
         raise error
 
+    def _error_of(self, worker, content):
+        """The exception that a worker has sent, with a note where it happened."""
+        error, text = content
+        error.add_note(f"This happened in {self._name(worker)}:\n\n{text}")
+        return error
+
     def _lose(self, worker):
-        """A worker is gone: say how it ended."""
+        """A worker is gone: close the vectorizer and say how the worker ended."""
         process = self._processes[worker]
         process.join(GRACE)
         code = process.exitcode
@@ -206,41 +225,80 @@ class ProcessVectorizer(Vectorizer):
         return f"worker {worker} (environments {first} to {last - 1})"
 
     def bind(self, buffers):
-        """Not possible: workers write into memory that was shared with them when they were made. Copy rows where you need them."""
+        """Raise ValueError: workers write into memory that was shared with them when they were made."""
         raise ValueError("bind: workers in other processes write into shared memory of their own; read vec.observations and copy, "
                          "or use backend=\"thread\" or \"serial\", which write into any memory")
 
     def _stop(self):
+        error = None
         if self._handoff is not None and os.getpid() == self._creator:
             alive = [worker for worker, process in enumerate(self._processes) if process.is_alive()]
             deadline = time.monotonic() + self._grace
             for worker in self._handoff.stop(alive, self._grace):
                 self._processes[worker].join(max(0.0, deadline - time.monotonic()))
-        self._handoff = self._logs = None
+                error = error or self._closing_error(worker)
+        self._handoff = self._logs = self._masks = None
         self._finalizer()
+        return error
+
+    def _closing_error(self, worker):
+        """The exception with which a stopped worker has closed its environments, or None."""
+        pipe = self._pipes[worker]
+        with contextlib.suppress(OSError, EOFError):
+            while self._processes[worker].exitcode == 0 and pipe.poll():
+                kind, content = pipe.recv()
+                if kind == "close":
+                    return self._error_of(worker, content)
 
 
-def packed_for(start_method, make_env, settings):
-    """What makes the environments, for a process started so; pickled by value for one that does not share this one's memory."""
+def packed_for(start_method, make_env, env_settings):
+    """(make_env, env_settings) for a worker; pickled by value for a worker that does not share this process's memory."""
     if start_method == "fork":
-        return make_env, settings
+        return make_env, env_settings
     try:
-        return pickle.dumps(CloudpickleWrapper((make_env, settings)))
+        return pickle.dumps(CloudpickleWrapper((make_env, env_settings)))
     except Exception as error:
         raise TypeError(f"make_env or a setting cannot be pickled for a worker ({error}): give a function or a class, "
                         "or use start_method=\"fork\"") from error
 
 
+def rest_openmp():
+    """End the idle threads of GNU OpenMP (torch's on Linux); they start again when they are needed.
+
+    A fork has no threads but the one that called it, and GNU OpenMP does not know: an environment that used
+    torch with two threads would wait for the others without end.
+    """
+    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
+        for path in {line.split()[-1] for line in maps if "/libgomp" in line}:
+            pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
+            if pause is not None:
+                pause(PAUSE_HARD)
+
+
+@contextlib.contextmanager
+def children_allowed():
+    """Let this process start others, even if it is daemonic itself, as the workers of a `multiprocessing.Pool` are."""
+    own = multiprocessing.current_process()._config
+    before = own.get("daemon", False)
+    own["daemon"] = False
+    try:
+        yield
+    finally:
+        own["daemon"] = before
+
+
 def end_workers(processes, pipes, creator):
-    """End what is still there; nothing in a fork of the process that made them."""
+    """End the workers that are left, and the processes that their environments started. Does nothing in a fork of the creator."""
     if os.getpid() != creator:
         return
     for pipe in pipes:
         pipe.close()
-    for end in ("terminate", "kill"):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, number)          # the worker leads a group, unless it has only just begun
             if process.is_alive():
-                getattr(process, end)()
+                os.kill(process.pid, number)
         deadline = time.monotonic() + GRACE
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))

@@ -1,45 +1,52 @@
-"""A *batch*: environments [first_env, first_env + n) over given buffers, as one object that steps them all.
+"""Environments stepped in this process, one after the other: `make_batch`, `PythonBatch` and the serial backend, `Serial`.
+
+A *batch* is environments [first_env, first_env + n) over given buffers, as one object that steps them all:
 
     batch = make_batch("snake", 4)                                      # native: the object itself
     batch = make_batch(MyEnv, 4, first_env=8, buffers=buffers.rows(8, 12))
     batch = make_batch(lambda: gymnasium.make("CartPole-v1"), 4)
 
 A native environment is a batch as it is. Python environments become a `PythonBatch`, in which each writes into its rows of
-common buffers. Whoever drives batches (__init__.py, a worker of worker.py) needs to know no more than this face.
+common buffers. `Serial` drives one batch; a thread or a worker process drives one batch each.
 
 Environment i is seeded from (seed, i) alone, so the trajectories do not depend on how the environments are split.
 """
 
 import gymnasium
 import numpy as np
-from gymnasium.vector.utils import batch_space
 
 import envs
 from envs.core.buffers import Buffers
-from puffer_min.env.action_check import ActionCheck
-from puffer_min.env.puffer_env import PufferEnv, whole_seed
-from puffer_min.env.episodes import EpisodeLog
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv, common_loop
 from puffer_min.emulation.pettingzoo_env import PettingZooEnv
+from puffer_min.env.episodes import EpisodeLog
+from puffer_min.env.puffer_env import PufferEnv, whole_seed
+from puffer_min.env.spec import EnvSpec
+from puffer_min.vector.turns import OnBuffers, Received, refuse_turn, same_spec
 
 
-def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, **settings):
-    """Environments [first_env, first_env + num_envs) of a larger batch as one object, writing into `buffers` if given."""
-    if num_envs < 1:
-        raise ValueError(f"num_envs={num_envs} given, expected at least 1")
+def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, report_interval=128, env_settings=None, **settings):
+    """Environments [first_env, first_env + num_envs) of a larger batch as one object, writing into `buffers` if given.
+
+    env_settings and settings are passed on to each environment together.
+    """
+    settings = (env_settings or {}) | settings
     if isinstance(make_env, str):
         make_env = envs.load(make_env)
-    if not callable(make_env):
-        raise TypeError(f"make_env: given {make_env!r}, expected a callable that makes an environment, "
-                        f"or the name of one: {', '.join(envs.names())}")
     if is_native(make_env):
-        return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, **settings)
-    return PythonBatch(make_env, num_envs, first_env=first_env, buffers=buffers, seed=seed, **settings)
+        return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, report_interval=report_interval, **settings)
+    return PythonBatch(make_env, num_envs, first_env, buffers, seed, report_interval, settings)
 
 
 def is_native(make_env) -> bool:
-    """Whether `make_env`, a name or a callable, makes native batches; an unknown name raises ValueError."""
-    return getattr(envs.load(make_env) if isinstance(make_env, str) else make_env, "native", False)
+    """Whether `make_env`, a name or a callable, makes native batches; TypeError if it is neither."""
+    if isinstance(make_env, str):
+        return True
+    if not callable(make_env):
+        given = f"an environment, {type(make_env).__name__}" if hasattr(make_env, "step") else repr(make_env)
+        raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment each time it is called, "
+                        f"such as lambda: gymnasium.make(\"CartPole-v1\"), or a native environment's name: {', '.join(envs.names())}")
+    return getattr(make_env, "native", False)
 
 
 def seed_of(seed, index):
@@ -51,49 +58,40 @@ def seed_of(seed, index):
     return (seed + index * 1_327_217_885) % 2**31
 
 
-class PythonBatch:
-    """`num_envs` Python environments, each bound to its rows of common buffers; the face of a native batch."""
+class PythonBatch(OnBuffers):
+    """`num_envs` Python environments, each bound to its rows of common buffers; has the methods and attributes of a native batch."""
 
-    native = False
-
-    def __init__(self, make_env, num_envs, *, first_env=0, buffers=None, seed=0, report_interval=128, **settings):
-        self.environments = [adapt(make_env(**settings)) for _ in range(num_envs)]
-        self.driver = driver = self.environments[0]
-        for env in self.environments:
-            for name in ("single_observation_space", "single_action_space", "metric_names", "truncates"):
-                if getattr(env, name) != getattr(driver, name):
-                    raise ValueError(f"environments differ in {name}: {getattr(driver, name)} and {getattr(env, name)}, "
-                                     "expected one kind of environment")
-        self.single_observation_space, self.single_action_space = driver.single_observation_space, driver.single_action_space
-        self.metric_names, self.truncates = driver.metric_names, driver.truncates
-        self.observation_sets = driver.observation_sets
-        self.keys, self.idle_action, self.action_names = driver.keys, driver.idle_action, driver.action_names
-        self.first_env, self.seed, self.report_interval = first_env, whole_seed(seed), report_interval
-        self.num_envs = sum(env.num_envs for env in self.environments)
-        ends = np.cumsum([env.num_agents for env in self.environments]).tolist()
-        self.slices = [slice(end - env.num_agents, end) for end, env in zip(ends, self.environments)]
-        self.num_agents, self.agents_per_env = ends[-1], driver.agents_per_env
-        self.observation_space = batch_space(self.single_observation_space, self.num_agents)
-        self.action_space = batch_space(self.single_action_space, self.num_agents)
-        self.episodes = EpisodeLog(self.num_agents, self.metric_names)
-        self.buffers, self.fresh = None, True
-        self.bind(buffers or Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
+    def __init__(self, make_env, num_envs, first_env=0, buffers=None, seed=0, report_interval=128, settings=None):
+        self.environments = []
+        try:
+            for _ in range(num_envs):
+                self.environments.append(adapt(make_env(**settings or {})))
+            require_distinct(self.environments)
+            spec = same_spec([EnvSpec.of(env) for env in self.environments])
+            ends = np.cumsum([env.num_agents for env in self.environments]).tolist()
+            self._describe(spec, sum(env.num_envs for env in self.environments), ends[-1])
+            self.driver = self.environments[0]
+            self.first_env, self.seed, self.report_interval = first_env, whole_seed(seed), report_interval
+            self.slices = [slice(end - env.num_agents, end) for end, env in zip(ends, self.environments, strict=True)]
+            self.episodes = EpisodeLog(self.num_agents, self.metric_names)
+            self.buffers, self.fresh = None, True
+            self.masks_of_actions = np.ones((self.num_agents, choices(self.single_action_space)), bool) if self.masks_actions else None
+            self.bind(buffers or Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
+        except BaseException:
+            close_all(self.environments)
+            raise
 
     def bind(self, buffers):
         """Write into `buffers` from now on; each environment gets its rows, and their contents move along."""
         buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
-        for env, rows in zip(self.environments, self.slices):
+        for env, rows in zip(self.environments, self.slices, strict=True):
             env.join(buffers.rows(rows.start, rows.stop), self.episodes, rows)
-        self.buffers = buffers
-        self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
-        self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
-        self.final_observations = buffers.final_observations
-        self.check = ActionCheck(self.single_action_space, self.actions)
+        self._use_buffers(buffers)
         self.steps = [(env.step, env.actions) for env in self.environments]
         self.loop = common_loop(self.environments, buffers)
 
     def reset(self, seed=None):
-        """Reset every environment, with a seed each to its own; returns (observations, infos)."""
+        """Reset every environment, each with a seed of its own; returns (observations, infos)."""
         self._require_open()
         if seed is not None:
             self.seed = whole_seed(seed)
@@ -106,12 +104,18 @@ class PythonBatch:
             infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
             if env.observations is not observations:
                 raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: self.observations[:] = ...")
+            if self.masks_actions:
+                require_mask(env)
         return self.observations, infos
 
     def step(self, actions):
         """Step every environment once; returns (observations, rewards, terminals, truncations, infos)."""
         self._require_open()
-        self.check.take(actions)
+        self._check.take(actions)
+        return self.observations, self.rewards, self.terminals, self.truncations, self.advance()
+
+    def advance(self):
+        """Step with the actions in the buffers, which the caller has checked; returns the infos."""
         self.rewards.fill(0)
         self.terminals.fill(False)
         self.truncations.fill(False)
@@ -124,7 +128,14 @@ class PythonBatch:
                 if own_infos:
                     infos.extend(own_infos)
         infos += self.episodes.add(self.buffers, self.report_interval)
-        return self.observations, self.rewards, self.terminals, self.truncations, infos
+        return infos
+
+    def action_masks(self):
+        """Bool (num_agents, choices): the legal actions of every agent; the same array each time, written anew."""
+        self._require_open()
+        for env, rows in zip(self.environments, self.slices, strict=True):
+            self.masks_of_actions[rows] = env.action_masks()
+        return self.masks_of_actions
 
     def log(self):
         """Mean over the episodes that ended since the last call, or {}."""
@@ -137,11 +148,11 @@ class PythonBatch:
                 "seed": self.seed, "fresh": self.fresh}
 
     def set_state(self, state):
-        """Go on from what `get_state` gave; the batch must have been made with the same arguments."""
+        """Go on from the result of `get_state`; the batch must have been made with the same arguments."""
         self._require_open()
         if len(state["environments"]) != len(self.environments):
             raise ValueError(f"state of {len(state['environments'])} environments given, expected {len(self.environments)}")
-        for env, saved in zip(self.environments, state["environments"]):
+        for env, saved in zip(self.environments, state["environments"], strict=True):
             env.set_state(saved)
         self.loop = common_loop(self.environments, self.buffers)
         self.episodes.set_state(state["log"])
@@ -158,16 +169,91 @@ class PythonBatch:
             index -= env.num_envs
 
     def close(self):
-        """Close every environment and let go of the buffers. Closing twice is harmless; stepping afterwards is an error."""
-        for env in self.environments:
-            env.close()
-        self.buffers = self.observations = self.actions = self.rewards = self.terminals = None
-        self.truncations = self.masks = self.final_observations = None
-        self.steps, self.loop = [], None
+        """Close every environment, also if one of them raises, and let go of the buffers. Closing twice is harmless."""
+        self._use_buffers(None)
+        environments, self.environments, self.steps, self.loop = self.environments, [], [], None
+        error = close_all(environments)
+        if error is not None:
+            raise error
 
     def _require_open(self):
         if self.buffers is None:
             raise RuntimeError("this batch is closed; make a new one with make_vec(...)")
+
+
+class Serial:
+    """The serial backend: one batch, stepped in this process. All other attributes are those of the batch."""
+
+    backend, num_workers = "serial", 1
+
+    def __init__(self, batch):
+        self.batch, self.env_spec = batch, EnvSpec.of(batch)
+        self.batch_envs = batch.num_envs
+        self._was_reset = False
+        self._results = None            # infos of the last async_reset or send, until recv takes them
+
+    def __getattr__(self, name):
+        if name == "batch":             # before __init__, as in unpickling
+            raise AttributeError(name)
+        return getattr(self.batch, name)
+
+    def reset(self, seed=None):
+        """Reset every environment; returns (observations, infos)."""
+        self._results = None
+        results = self.batch.reset(seed)
+        self._was_reset = True
+        return results
+
+    def step(self, actions):
+        """Step every environment once; returns (observations, rewards, terminals, truncations, infos)."""
+        if self._results is not None or not self._was_reset:
+            self._refuse("step()", all_workers=True)
+        return self.batch.step(actions)
+
+    def async_reset(self, seed=None):
+        """Begin a reset; `recv` gives its result."""
+        self._results = self.reset(seed)[1]
+
+    def send(self, actions):
+        """Begin a step of the agents that the last `recv` returned; `recv` gives its result."""
+        if self._results is not None or not self._was_reset:
+            self._refuse("send()")
+        self._results = self.batch.step(actions)[4]
+
+    def recv(self):
+        """The next `Received`."""
+        if self._results is None:
+            raise RuntimeError("recv() without a step on its way: call async_reset() or send(actions) first")
+        infos, self._results = self._results, None
+        masks = self.batch.action_masks() if self.env_spec.masks_actions else None
+        return Received.of(self.batch, masks, infos, slice(0, self.batch.num_agents))
+
+    def get_state(self):
+        """Everything that decides the future of the environments, as a picklable dict."""
+        return self.batch.get_state() | {"was_reset": self._was_reset}
+
+    def set_state(self, state):
+        """Go on from the result of `get_state`; the vectorizer must have been made with the same arguments."""
+        self.batch.set_state(state)
+        self._was_reset, self._results = state.get("was_reset", True), None
+
+    def close(self):
+        """Close the batch. Closing twice is harmless; stepping afterwards is an error."""
+        self.batch.close()
+
+    def _refuse(self, method, all_workers=False):
+        if self.batch.buffers is None:
+            raise RuntimeError("this vectorizer is closed; make a new one with make_vec(...)")
+        refuse_turn(method, self._results is not None, all_workers)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __repr__(self):
+        return f"Serial({self.batch!r})"
 
 
 def adapt(env):
@@ -182,3 +268,43 @@ def adapt(env):
         raise TypeError(f"make_env made a native {type(env).__name__}, which steps a whole batch itself; "
                         f"give its name or its class: make_vec(\"{type(env).__module__.removeprefix('envs.')}\", num_envs=...)")
     raise TypeError(f"make_env made {type(env).__name__}, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment")
+
+
+def require_distinct(environments):
+    """Raise ValueError if two of `environments`, or what they wrap, are one object."""
+    innermost = [innermost_of(env) for env in environments]
+    if len({id(env) for env in innermost}) < len(innermost):
+        raise ValueError(f"make_env made the same {type(innermost[0]).__name__} twice, expected an environment of its own for each call: "
+                         "make it inside the function, lambda: MyEnv(), not lambda: env")
+
+
+def innermost_of(env):
+    """The environment inside its adapter and all wrappers."""
+    if not isinstance(env, GymnasiumEnv | PettingZooEnv):
+        return env
+    return getattr(env.env, "unwrapped", env.env)
+
+
+def choices(space) -> int:
+    """Number of columns of an action mask: the sizes of all components of the action together."""
+    return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
+
+
+def require_mask(env):
+    """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
+    mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
+    if getattr(mask, "dtype", None) != bool or mask.shape != expected:
+        given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
+                        "a column for each choice of its action")
+
+
+def close_all(closable):
+    """Close every one of `closable`, environments or batches; returns the first exception that one of them raised, or None."""
+    errors = []
+    for thing in closable:
+        try:
+            thing.close()
+        except Exception as error:
+            errors.append(error)
+    return errors[0] if errors else None

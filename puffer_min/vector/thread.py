@@ -1,25 +1,27 @@
 """`ThreadVectorizer`: the parts of the environments in this process, stepped by its threads.
 
-For native environments: their steps run outside Python and its lock (pool.pyx), in memory that everyone sees, so this is the
-fastest way onto several cores. Environments in Python gain only where they release the lock, in C or while they wait.
+Made for native environments: their steps run outside Python and its lock (pool.pyx), in memory that every thread sees, so this is
+the fastest way onto several cores. Environments in Python gain only where they release the lock, in C or while they wait.
 
-    step          the caller steps parts as well: num_workers=2 takes one more thread, num_workers=1 none
-    send, recv    threads alone step, and the caller is free in between
+    native parts    at most as many threads as cores; in `step` the caller, who would only wait, steps parts as well
+    Python parts    one thread for each worker; the caller only waits, so it hears Ctrl-C and notices a step that hangs
 
-At most as many threads as cores. An exception is raised by the `recv`, `step` or `reset` that awaits its part. A thread cannot be
-killed: of one that hangs `recv` says so after `timeout`, and it ends with the process; use processes for what may hang.
+The `recv`, `step` or `reset` that waits for a part raises that part's exception. A thread cannot be killed: after `timeout` the
+vectorizer gives up a part that hangs, and its thread ends with the process. Use processes for environments that may hang.
 """
 
 import threading
 import time
 import weakref
 
+import numpy as np
+
 from envs.core.buffers import Buffers
-from puffer_min.env.episodes import mean_of
-from puffer_min.vector.serial import make_batch
 from puffer_min.cores import cores
+from puffer_min.env.spec import EnvSpec
 from puffer_min.vector.pool import ThreadPool
-from puffer_min.vector.turns import Vectorizer, part_bounds
+from puffer_min.vector.serial import choices, close_all, make_batch, require_distinct
+from puffer_min.vector.turns import Vectorizer, exception_of, part_bounds
 
 
 class ThreadVectorizer(Vectorizer):
@@ -27,101 +29,99 @@ class ThreadVectorizer(Vectorizer):
 
     backend = "thread"
 
-    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0, **settings):
+    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0,
+                 env_settings=None):
         self._bounds, self._timeout = part_bounds(num_envs, num_workers), timeout
-        parts = []
+        self._parts = []
         try:
             for first, last in self._bounds:
-                parts.append(make_batch(make_env, last - first, first_env=first, seed=seed, report_interval=0, **settings))
-            buffers = Buffers.allocate(sum(part.num_agents for part in parts), parts[0].single_observation_space,
-                                       parts[0].single_action_space, parts[0].truncates)
-            self._describe(parts, buffers, batch_envs, seed, report_interval)
-            self._parts = parts
-            self.bind(buffers)
+                self._parts.append(make_batch(make_env, last - first, first_env=first, seed=seed, report_interval=0,
+                                              env_settings=env_settings))
+            require_distinct([env for part in self._parts for env in getattr(part, "environments", ())])
+            self._prepare([Part(part) for part in self._parts], None, batch_envs, seed, report_interval)
+            self.bind(Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
         except BaseException:
-            for part in parts:
-                part.close()
+            close_all(self._parts)
             raise
-        self.driver = getattr(parts[0], "driver", parts[0])
-        self._outcomes = [[] for _ in parts]        # of each part that Python steps: its infos, or what it raised
-        self._requests = [None] * num_workers
-        self._pool = ThreadPool(parts, Runner(parts, self._requests, self._outcomes))
-        self._most_threads, self._threads = min(num_workers, cores()), []
-        self._logging = set()
+        self.driver = getattr(self._parts[0], "driver", self._parts[0])
+        if self.masks_actions:
+            self._masks = np.ones((self.num_agents, choices(self.single_action_space)), bool)
+        self._outcomes = [[] for _ in self._parts]      # of each part that Python steps: its infos, or its exception
+        self._requests = [None] * num_workers           # of each part that resets: (seed,)
+        self._pool = ThreadPool(self._parts, Runner(self._parts, self._requests, self._outcomes))
+        self._most_threads, self._threads = min(num_workers, cores()) if self.native else num_workers, []
         self._finalizer = weakref.finalize(self, self._pool.stop)
 
     @property
     def parts(self):
-        """The batches, one a worker."""
+        """The batches, one for each worker."""
         return self._parts
 
     def bind(self, buffers):
-        """Write into `buffers` (of num_agents rows) from now on; their contents move along. Nothing may be on its way."""
+        """Write into `buffers` (of num_agents rows) from now on; their contents move along. No step may be on its way."""
         self._require_idle("bind()")
         buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
-        for part, span in zip(self._parts, self.spans):
+        for part, span in zip(self._parts, self.spans, strict=True):
             part.bind(buffers.rows(*span))
         self._use_buffers(buffers)
 
     # ------------------------------------------------------------------ the hot path
 
-    def step(self, actions):
-        """Step every environment once; returns (observations, rewards, terminals, truncations, infos).
-
-        The arrays are the vectorizer's own, written in place. Raises TypeError or ValueError for actions that do not fit, before
-        anything is stepped, and whatever an environment raises.
-        """
-        if self._held is not self._everyone and len(self._held) != self.num_workers:
-            self._require_turn("step()", all_workers=True)
-        self._check.take(actions)
-        self._held, self._in_flight = (), self.num_workers         # _depart, without a call
-        self._calls += 1
-        reporting = self._reporters(self._everyone) if self._due or self.report_interval and not self._calls % self.report_interval else ()
-        if not self._threads and self._most_threads > 1:
-            self._start_threads(self._most_threads - 1)
+    def _step_all(self, asked):
+        if not self.native:
+            return super()._step_all(asked)
+        self._start_threads(self._most_threads - 1)
         remarkable = self._pool.run_all()
         self._held, self._in_flight = self._everyone, 0
         infos = self._infos(self._everyone) if remarkable else []
-        if reporting:
-            infos += self._reports(reporting)
-        return self.observations, self.rewards, self.terminals, self.truncations, infos
+        return infos + self._reports() if asked else infos
 
-    def _begin(self, workers, request):
+    def step_alone(self, actions):
+        """Step every environment once in the caller's thread: what the serial backend would do. For native environments."""
+        self._pool.alone = True
+        try:
+            return self.step(actions)
+        finally:
+            self._pool.alone = False
+
+    def _begin_reset(self, seed):
+        for worker in self._everyone:
+            self._requests[worker] = seed,
+            self._pool.use_python(worker, True)
+        self._begin_step(self._everyone, ())
+
+    def _begin_step(self, workers, asked):
         self._start_threads(self._most_threads)
-        if request[0] == "reset":
-            for worker in workers:
-                self._requests[worker] = request[1],
-                self._pool.use_python(worker, True)
-        elif request[1]:
-            self._logging.update(workers)
         self._pool.give(workers)
 
     def _finish(self, wanted):
-        helping, deadline = wanted == self._in_flight, None
-        while self._pool.await_any(wanted, helping) < wanted:
+        deadline = None
+        while self._pool.await_any(wanted, helping=False) < wanted:
             deadline = deadline or time.monotonic() + self._timeout
             if time.monotonic() > deadline:
                 self._close("an environment did not finish in time")
                 raise TimeoutError(f"environments did not finish within timeout={self._timeout:g} s: they hang, or are slower than that; "
                                    "make_vec(..., timeout=...) sets the limit, and backend=\"process\" can end such environments")
         workers = self._pool.take_ready(wanted)
-        infos = self._infos(workers)
-        reporting = [worker for worker in workers if worker in self._logging]
-        if reporting:
-            self._logging.difference_update(reporting)
-            infos += self._reports(reporting)
-        return workers, infos
+        return workers, self._infos(workers)
 
-    # ------------------------------------------------------------------ what is rare
+    def _log_of(self, worker):
+        return self._parts[worker].log()
+
+    def _masks_of(self, workers):
+        for worker in workers:
+            first, last = self.spans[worker]
+            self._masks[first:last] = self._parts[worker].action_masks()
+        return self._masks
+
+    # ------------------------------------------------------------------ off the fast path
 
     def _infos(self, workers):
-        """What the parts that Python stepped have said; raises the first exception."""
+        """The infos of the parts that Python stepped; raises the first exception."""
         infos = []
         self._pool.check_faults()
         for worker in workers:
             outcome = self._outcomes[worker]
-            if not outcome:
-                continue
             self._outcomes[worker] = []
             if isinstance(outcome, BaseException):
                 first, last = self._bounds[worker]
@@ -129,15 +129,10 @@ class ThreadVectorizer(Vectorizer):
                 self._close(f"worker {worker} raised {type(outcome).__name__}")
                 raise outcome
             infos += outcome
-        for worker in workers:
             if self._requests[worker] is not None:
                 self._requests[worker] = None
                 self._pool.use_python(worker, False)
         return infos
-
-    def _reports(self, workers):
-        log = mean_of([self._parts[worker].log() for worker in workers])
-        return [log] if log else []
 
     def _start_threads(self, number):
         while len(self._threads) < number:
@@ -150,15 +145,22 @@ class ThreadVectorizer(Vectorizer):
 
     def _stop(self):
         self._finalizer()
+        deadline = time.monotonic() + 0.5
         for thread in self._threads:
-            thread.join(0.5)
+            thread.join(max(0.0, deadline - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
-            for part in self._parts:
-                part.close()
+            return close_all(self._parts)
+
+
+class Part:
+    """What the vectorizer must know about a batch."""
+
+    def __init__(self, batch):
+        self.env_spec, self.num_envs, self.num_agents = EnvSpec.of(batch), batch.num_envs, batch.num_agents
 
 
 class Runner:
-    """Steps a part by Python, in whichever thread; keeps what it says or raises."""
+    """Steps a part in Python, in any thread; keeps its infos or its exception."""
 
     def __init__(self, parts, requests, outcomes):
         self.parts, self.requests, self.outcomes = parts, requests, outcomes
@@ -166,6 +168,6 @@ class Runner:
     def __call__(self, worker):
         part, request = self.parts[worker], self.requests[worker]
         try:
-            self.outcomes[worker] = part.reset(*request)[1] if request else part.step(part.actions)[4]
+            self.outcomes[worker] = part.reset(*request)[1] if request else part.advance()
         except BaseException as error:
-            self.outcomes[worker] = error
+            self.outcomes[worker] = exception_of(error)

@@ -1,65 +1,80 @@
-"""A worker process: makes its part of the environments, binds them to its rows of shared memory, then serves until told to stop.
+"""A worker process: makes its part of the environments, binds them to its rows of shared memory, and serves until it is stopped.
 
-Its life, as its caller (process.py) sees it through a pipe:
+The pipe between a worker and its caller (process.py) carries, one after the other:
 
     worker -> caller    ("ready", Description)      the environments are made
-    caller -> worker    file descriptor, Layout     memory for all; the worker binds its rows and maps the hand-off
+    caller -> worker    file descriptor, Layout     memory for all workers; the worker binds its rows and maps the hand-off
     worker -> caller    ("ready", None)
 
-After that steps go through the hand-off alone. The pipe carries what is rare: infos, exceptions with their traceback, and calls
+After that, steps go through the hand-off alone. The pipe carries the rest: infos, exceptions with their traceback, and calls
 such as get_state.
 """
 
 import contextlib
-import ctypes
+import multiprocessing
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing import reduction
-from types import SimpleNamespace
 
+from puffer_min.env.spec import EnvSpec
 from puffer_min.vector import handoff
 from puffer_min.vector.serial import make_batch
 from puffer_min.vector.shared_memory import buffers_of, map_block
-from puffer_min.vector.turns import SHARED
+from puffer_min.vector.turns import exception_of
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is to do. `make_env` and `settings` are pickled by value (cloudpickle), or as they are where the worker is a fork."""
+    """The task of a worker: environments [first_env, first_env + num_envs), for the process `parent`.
+
+    made    (make_env, env_settings), or in a spawned worker their pickle by value (cloudpickle)
+    """
 
     worker: int
     first_env: int
     num_envs: int
     seed: int
-    made: tuple | bytes             # (make_env, settings), or that pickled
+    made: tuple | bytes
     parent: int
-    lives_with_parent: bool         # whether the system may end the worker when the thread that started it ends
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the caller must know about a batch that it cannot see."""
+
+    env_spec: EnvSpec
+    num_envs: int
+    num_agents: int
+    name: str
 
 
 def log_fields(metric_names):
-    """The names in a log, in order; a row of the shared log holds their values."""
+    """The names in a log, in order; a worker's row of the shared log holds their values."""
     return ("n", "episode_return", "episode_length", *dict.fromkeys((*metric_names, "score")))
 
 
 def work(job, pipe):
     """The main function of a worker process."""
-    if not begin(job):
+    if not begin(job.parent):
         return
     try:
-        make_env, settings = unpacked(job)
-        batch = make_batch(make_env, job.num_envs, first_env=job.first_env, seed=job.seed, report_interval=0, **settings)
-        pipe.send_bytes(packed("ready", describe(batch)))
+        make_env, env_settings = pickle.loads(job.made).fn if isinstance(job.made, bytes) else job.made
+        batch = make_batch(make_env, job.num_envs, first_env=job.first_env, seed=job.seed, report_interval=0,
+                           env_settings=env_settings)
+        pipe.send_bytes(packed("ready", Description(EnvSpec.of(batch), batch.num_envs, batch.num_agents, name_of(batch))))
         descriptor = reduction.recv_handle(pipe)
         layout, first, last, waits = pipe.recv()
         arrays = layout.arrays(map_block(descriptor))
         os.close(descriptor)
         batch.bind(buffers_of(arrays).rows(first, last))
         channel = handoff.Handoff(arrays["handoff"], len(arrays["logs"]), **waits)
-        answer = Answer(pipe, batch, arrays["logs"][job.worker], channel)
+        masks = arrays["action_masks"][first:last] if "action_masks" in arrays else None
+        answer = Answer(pipe, batch, arrays["logs"][job.worker], masks)
         pipe.send_bytes(packed("ready", None))
     except (EOFError, BrokenPipeError):
         return                                                  # the caller has given up meanwhile
@@ -67,44 +82,40 @@ def work(job, pipe):
         pipe.send_bytes(packed_error(error))
         return
     channel.serve(job.worker, batch, answer, job.parent)
-    with contextlib.suppress(Exception):
+    try:
         batch.close()
+    except BaseException as error:
+        with contextlib.suppress(OSError):                      # the caller may be gone
+            pipe.send_bytes(packed_error(error, "close"))
 
 
-def begin(job):
-    """Make this process one that its caller can rely on; False where the caller is gone already."""
+def begin(parent):
+    """Prepare this process for environments, which may use threads and start processes; False if the caller is gone already."""
+    os.setpgid(0, 0)                                            # so that the processes of environments end with this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)                # Ctrl-C reaches all processes of a terminal; the caller decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if job.lives_with_parent and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)              # PR_SET_PDEATHSIG: also ends a worker that hangs
-    if os.getppid() != job.parent:
+    multiprocessing.current_process()._config["daemon"] = False     # a daemonic process may not have children
+    if os.getppid() != parent:
         return False
-    if "torch" in sys.modules:                                  # the OpenMP threads of the parent are not there in a fork, and waiting
-        sys.modules["torch"].set_num_threads(1)                 # for them would last for ever
+    threading.Thread(target=handoff.end_with, args=(parent,), daemon=True, name="puffer_min end").start()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)                 # several workers share the cores
     return True
 
 
-def unpacked(job):
-    """(make_env, settings) of a job."""
-    return pickle.loads(job.made).fn if isinstance(job.made, bytes) else job.made
-
-
-def describe(batch):
-    """What the caller must know about a batch it cannot see."""
+def name_of(batch):
+    """The id of a Gymnasium environment, the name of a native one, else the name of the class."""
     driver = getattr(batch, "driver", batch)
     inner = getattr(driver, "env", driver)
-    spec = getattr(inner, "spec", None)
-    module = type(inner).__module__
-    name = spec.id if spec is not None else module.removeprefix("envs.") if module.startswith("envs.") else type(inner).__name__
-    return SimpleNamespace(**{attribute: getattr(batch, attribute) for attribute in (*SHARED, "num_envs", "num_agents", "agents_per_env")},
-                           name=name)
+    spec, module = getattr(inner, "spec", None), type(inner).__module__
+    return getattr(spec, "id", None) or (module.removeprefix("envs.") if module.startswith("envs.") else type(inner).__name__)
 
 
 class Answer:
-    """What a worker does for one command; see `Handoff.serve`."""
+    """Carries out one command after the other; see `Handoff.serve`. masks: the rows of shared memory for action masks, or None."""
 
-    def __init__(self, pipe, batch, log_row, channel):
-        self.pipe, self.batch, self.log_row, self.channel = pipe, batch, log_row, channel
+    def __init__(self, pipe, batch, log_row, masks):
+        self.pipe, self.batch, self.log_row, self.masks = pipe, batch, log_row, masks
         self.fields = log_fields(batch.metric_names)
         self.deliver = pipe.send_bytes
 
@@ -114,18 +125,26 @@ class Answer:
                 command()
             if command == handoff.CALL:
                 return handoff.MESSAGE, packed("result", self.call(*self.pipe.recv()))
-            infos = self.batch.step(self.batch.actions)[4]
+            infos = [] if self.batch.native else self.batch.advance()       # `serve` has stepped a native batch
+            self.show_masks()
             if command == handoff.STEP_AND_LOG:
                 log = self.batch.log()
                 self.log_row[:] = [log.get(field, 0) for field in self.fields]
             return (handoff.MESSAGE, packed("result", infos)) if infos else (handoff.DONE, None)
-        except BaseException as error:                          # SystemExit of an environment included
+        except BaseException as error:
             return handoff.FAILED, packed_error(error)
 
     def call(self, method, arguments):
-        """A method of the batch; of reset only the infos, the observations are in shared memory."""
+        """Call a method of the batch. Of a reset only the infos are returned, because the observations are in shared memory."""
         result = getattr(self.batch, method)(*arguments)
+        if method in ("reset", "set_state"):
+            self.show_masks()
         return result[1] if method == "reset" else result
+
+    def show_masks(self):
+        """Write the action masks."""
+        if self.masks is not None and not getattr(self.batch, "fresh", False):      # fresh: never reset
+            self.masks[:] = self.batch.action_masks()
 
 
 def packed(kind, content):
@@ -133,11 +152,12 @@ def packed(kind, content):
     return reduction.ForkingPickler.dumps((kind, content))
 
 
-def packed_error(error):
-    """An exception and its traceback as text; where the exception cannot be pickled, a RuntimeError with the same words stands for it."""
+def packed_error(error, kind="error"):
+    """An exception and its traceback as text; a RuntimeError with the same words stands for an exception that cannot be pickled."""
     text = "".join(traceback.format_exception(error))
+    error = exception_of(error)
     with contextlib.suppress(Exception):
-        message = bytes(packed("error", (error, text)))
+        message = bytes(packed(kind, (error, text)))
         reduction.ForkingPickler.loads(message)
         return message
-    return packed("error", (RuntimeError(f"{type(error).__name__}: {error}"), text))
+    return packed(kind, (RuntimeError(f"{type(error).__name__}: {error}"), text))
