@@ -20,7 +20,7 @@ import envs.core.compile_settings  # noqa: F401                 finds the debug 
 _HOME = {
     "PufferEnv": "env.puffer_env", "EnvSpec": "env.spec", "make_vec": "vector",
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
-    "as_gymnasium_vector": "emulation.gymnasium_vector", "as_sb3": "emulation.sb3",
+    "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "emulation.arrays",
     "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config",
     "Policy": "learner.policy", "Actor": "learner.policy", "RandomPolicy": "learner.policy",

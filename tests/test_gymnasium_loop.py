@@ -1,4 +1,4 @@
-"""The compiled loop over Gymnasium environments: the same as one by one, faster, and clear about what an environment gets wrong."""
+"""The loop over Gymnasium environments: the same as one by one, faster, and clear about what an environment gets wrong."""
 
 import time
 
@@ -137,7 +137,7 @@ def steps_to(**attributes):
 
 
 @pytest.mark.parametrize("kind, error, sentence", [
-    (steps_to(reward=None), TypeError, "environment 1: step gave the reward None, expected a number"),
+    (steps_to(reward=None), TypeError, "environment 1: step gave the reward None, expected a finite number"),
     (steps_to(terminated=None), TypeError, "environment 1: step gave terminated=None, expected a bool"),
     (steps_to(truncated="no"), TypeError, "environment 1: step gave truncated='no', expected a bool"),
     (steps_to(info=None), TypeError, "environment 1: step gave an info of type NoneType, expected a dict"),

@@ -85,7 +85,7 @@ class ActionLayout:
         row = np.asarray(row)
         if self.dtype == np.int32 and row.dtype.kind not in "iu":
             raise TypeError(f"action row of {row.dtype} given, expected whole numbers (int32)")
-        return self.decoder.decode(np.ascontiguousarray(row, self.dtype).ravel())
+        return self.decoder.decode_rows(np.ascontiguousarray(row, self.dtype).reshape(1, -1))[0]
 
     def encode(self, action) -> np.ndarray:
         """The row of `action`, a member of the space."""

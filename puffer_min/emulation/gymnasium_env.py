@@ -1,31 +1,32 @@
 """`GymnasiumEnv`: one ordinary Gymnasium environment, with spaces nested at will, as a `PufferEnv` of one agent.
 
     env = GymnasiumEnv(gymnasium.make("CartPole-v1"))
-    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)       # make_vec adapts by itself, and steps all in one compiled loop
-    vec = make_vec(lambda: GymnasiumEnv(gymnasium.make("MyEnv-v0"), info_keys=["is_success"]), num_envs=8)      # vec.log()["is_success"]
+    vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)       # make_vec adapts by itself, and steps all in one loop
+    vec = make_vec(lambda: GymnasiumEnv(gymnasium.make("MyEnv-v0"), info_keys=["is_success"]), num_envs=8)
+    vec.log()["is_success"]
 """
 
 import gymnasium
 
-from puffer_min.emulation.observations import Layout
 from puffer_min.emulation.actions import ActionLayout
-from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.emulation.observations import Layout
+from puffer_min.emulation.values import LARGEST, first_observation, flag, info_number, number, step_results
 from puffer_min.env.episodes import metric_names_of
-from puffer_min.emulation.gymnasium_loop import GymnasiumLoop
+from puffer_min.env.puffer_env import PufferEnv
 
 
 class GymnasiumEnv(PufferEnv):
     """A `gymnasium.Env` behind the contract of this project: flat rows, SAME_STEP autoreset, final observation kept.
 
-    Observation   as observations.py says: a Box as it is, a Discrete one-hot, structured ones as rows; where the row is not the observation
-                  itself, `single_observation_space.layout.unpack(rows)` gives nested views.
+    Observation   as observations.py says: a Box as it is, a Discrete one-hot, structured ones as rows; where the row is not the
+                  observation itself, `single_observation_space.layout.unpack(rows)` gives nested views.
     Actions       as actions.py says: whole numbers count from 0 here, whatever their `start`; a Box is clipped to its bounds, as
                   most environments expect, and converted to its dtype.
-    Log           episode_return, episode_length, score (the return), and the numbers that `info_keys` names, as the environment's `info`
-                  holds them on the last step of an episode. The dicts themselves are not passed on.
+    Log           episode_return, episode_length, score (the return), and the numbers under `info_keys` in the environment's `info`
+                  of the last step of an episode. The dicts themselves are not passed on.
 
-    The environment is reset with the seed given, so what it draws from its
-    `np_random` is reproducible. Raises TypeError for spaces without a fixed size, naming the leaf.
+    The environment is reset with the seed given, so its random draws from its `np_random` are reproducible. Raises TypeError for spaces
+    without a fixed size, naming the leaf.
     """
 
     truncates = True
@@ -49,7 +50,7 @@ class GymnasiumEnv(PufferEnv):
         """Start an episode, with a seed also the environment's random stream; returns (observations, infos)."""
         self.begin_reset(seed)
         seed, self._pending_seed = (self._pending_seed if seed is None else self.seed), None
-        self.loop.reset(0, seed)
+        self.loop.reset(seed)
         return self.observations, []
 
     def step(self, actions):
@@ -77,6 +78,56 @@ class GymnasiumEnv(PufferEnv):
         super().close()
 
 
+class GymnasiumLoop:
+    """One step of many Gymnasium environments of one kind; environment i has row i of `buffers`.
+
+    For each: action out of its row -> env.step -> reward, flags and observation into the buffers. Where an episode ended, its last
+    observation goes into `final_observations`, and the row holds the first observation after env.reset() (SAME_STEP).
+    """
+
+    def __init__(self, environments, buffers):
+        driver, self.environments, self.buffers = environments[0], environments, buffers
+        self.pack, self.decode_rows = driver.layout.packer.pack, driver.action_layout.decoder.decode_rows
+        rows = range(len(environments))
+        self.rows = [buffers.observations[i:i + 1] for i in rows]
+        self.final_rows = [buffers.final_observations[i:i + 1] for i in rows]
+        self.steps = [env.env.step for env in environments]
+        self.results = [[None] * len(environments) for _ in range(3)]
+
+    def step(self):
+        """Step every environment once with the actions in the buffers; rewards and flags are all written anew."""
+        pack, buffers, i = self.pack, self.buffers, 0
+        rewards, terminals, truncations = self.results
+        for step, action, row in zip(self.steps, self.decode_rows(buffers.actions), self.rows):
+            results = step(action)
+            if type(results) is not tuple or len(results) != 5 or type(results[4]) is not dict:
+                results = step_results(results, f"environment {i}")
+            observation, reward, terminated, truncated, info = results
+            rewards[i] = reward if type(reward) is float else number(reward, f"environment {i}")
+            terminals[i] = terminated if terminated is False else flag(terminated, "terminated", f"environment {i}")
+            truncations[i] = truncated if truncated is False else flag(truncated, "truncated", f"environment {i}")
+            if terminals[i] or truncations[i]:
+                observation = self._restart(i, observation, info)
+            pack(observation, row)
+            i += 1
+        if not sum(map(abs, rewards)) < LARGEST:                # one that is not finite, or all of them too large
+            for i, reward in enumerate(rewards):
+                number(reward, f"environment {i}")
+        buffers.rewards[:], buffers.terminals[:], buffers.truncations[:] = rewards, terminals, truncations
+
+    def _restart(self, i, last, info):
+        """Keep the last observation and the numbers that are logged; returns the first observation of the next episode."""
+        env = self.environments[i]
+        self.pack(last, self.final_rows[i])
+        for j, key in enumerate(env.metric_names):
+            env.metrics[0, j] = info_number(info, key, f"environment {i}")
+        return first_observation(env.env.reset, None, f"environment {i}")
+
+    def reset(self, seed):
+        """Reset the first environment with a seed, or None to go on with its random stream."""
+        self.pack(first_observation(self.environments[0].env.reset, seed, "environment 0"), self.rows[0])
+
+
 def common_loop(environments, buffers):
-    """One compiled loop over all `environments` if they are Gymnasium's and nothing but, else None."""
+    """One loop over all `environments` if every one is a plain `GymnasiumEnv`, else None."""
     return GymnasiumLoop(environments, buffers) if all(type(env) is GymnasiumEnv for env in environments) else None

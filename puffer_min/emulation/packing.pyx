@@ -48,7 +48,7 @@ cdef class Node:
     cdef list children
     cdef Py_ssize_t offset, size, count             # bytes into the row, bytes, elements
     cdef int type, ndim
-    cdef cnp.npy_intp dims[32]
+    cdef cnp.npy_intp dims[64]                     # as many as NumPy allows
     cdef object dtype, shape, scalar, low, high
     cdef bint coded                                 # low and high are to be kept
     cdef const int64_t* lows
@@ -72,6 +72,10 @@ cdef class Node:
 cdef class Packer:
     """Packs samples of one space into rows of `size` bytes; with `one_hot`, a single whole number into a row of one byte a value."""
 
+    cdef Node root
+    cdef Py_ssize_t size
+    cdef bint one_hot
+
     def __init__(self, program, size, one_hot=False):
         self.root, self.size, self.one_hot = observation_node(program), size, one_hot
 
@@ -79,19 +83,17 @@ cdef class Packer:
         """Write `sample` into `row`, a contiguous writable array of `size` bytes."""
         if cnp.PyArray_NBYTES(row) != self.size or not cnp.PyArray_ISCARRAY(row):
             raise ValueError(f"row of {row.nbytes} bytes given, expected {self.size} contiguous writable bytes")
-        self.pack_into(sample, <char*> cnp.PyArray_DATA(row))
-
-    cdef int pack_into(self, object sample, char* row) except -1:
-        cdef Node root = <Node> self.root
+        cdef char* where = <char*> cnp.PyArray_DATA(row)
         cdef char number[8]
-        if root.kind == LEAF and not self.one_hot:
-            return pack_leaf(root, sample, row)
-        memset(row, 0, self.size)                   # the padding, and what is not hot
+        if self.root.kind == LEAF and not self.one_hot:
+            pack_leaf(self.root, sample, where)
+            return
+        memset(where, 0, self.size)                 # the padding, and what is not hot
         if self.one_hot:
-            pack_leaf(root, sample, number)
-            row[whole(number, 0, root.type) - root.lows[0]] = 1
-            return 0
-        return pack(root, sample, row)
+            pack_leaf(self.root, sample, number)
+            where[whole(number, 0, self.root.type) - self.root.lows[0]] = 1
+        else:
+            pack(self.root, sample, where)
 
 
 def observation_node(program):
@@ -246,17 +248,20 @@ def convert(Node node, value):
 cdef class Decoder:
     """Takes the action of one agent out of its row of `width` numbers of `dtype` (int32 or float32)."""
 
+    cdef Node root
+    cdef readonly object dtype
+    cdef readonly Py_ssize_t width
+
     def __init__(self, program, width, dtype):
         self.root, self.width, self.dtype = action_node(program), width, np.dtype(dtype)
 
-    def decode(self, cnp.ndarray row not None):
-        """The action in `row`, a contiguous array of `width` numbers."""
-        if row.dtype != self.dtype or row.size != self.width or not cnp.PyArray_IS_C_CONTIGUOUS(row):
-            raise ValueError(f"row {row.dtype} {(<object> row).shape} given, expected {self.width} contiguous {self.dtype}")
-        return self.decode_from(<const char*> cnp.PyArray_DATA(row))
-
-    cdef object decode_from(self, const char* row):
-        return decode(<Node> self.root, row)
+    def decode_rows(self, cnp.ndarray rows not None):
+        """A list of the actions in `rows`, a contiguous array (number of agents, ...) of `width` numbers for each."""
+        cdef Py_ssize_t i, num_rows = cnp.PyArray_DIM(rows, 0), step = self.width * 4
+        cdef const char* first = <const char*> cnp.PyArray_DATA(rows)
+        if rows.dtype != self.dtype or rows.size != num_rows * self.width or not cnp.PyArray_IS_C_CONTIGUOUS(rows):
+            raise ValueError(f"rows {rows.dtype} {(<object> rows).shape} given, expected {self.width} contiguous {self.dtype} an agent")
+        return [decode(self.root, first + i * step) for i in range(num_rows)]
 
 
 def action_node(program):

@@ -15,7 +15,7 @@ from puffer_min.emulation.observations import Layout
 from puffer_min.emulation.actions import ActionLayout
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.env.episodes import metric_names_of
-from puffer_min.emulation.gymnasium_loop import info_number
+from puffer_min.emulation.values import info_number
 
 
 class PettingZooEnv(PufferEnv):
@@ -64,8 +64,9 @@ class PettingZooEnv(PufferEnv):
     def step(self, actions):
         """Step every agent that lives."""
         self.begin_step(actions)
-        decode, living = self.action_layout.decoder.decode, list(self.env.agents)
-        results = self.env.step({name: decode(self.actions[slot:slot + 1]) for name, slot in self._slots_of(living)})
+        living = list(self.env.agents)
+        chosen = self.action_layout.decoder.decode_rows(self.actions)
+        results = self.env.step({name: chosen[slot] for name, slot in self._slots_of(living)})
         if not isinstance(results, tuple) or len(results) != 5:
             raise TypeError(f"step of {type(self.env).__name__} gave {type(results).__name__}, expected the five dicts "
                             "(observations, rewards, terminations, truncations, infos)")

@@ -58,7 +58,7 @@ class EpisodeLog:
         self.returns += buffers.rewards
         ends = buffers.terminals | buffers.truncations
         self.lengths += buffers.masks | ends                # a slot may empty on the step on which its episode ends
-        if ends.any():
+        if np.count_nonzero(ends):
             ended = np.flatnonzero(ends)
             self.episodes += len(ended)
             self.sums[0] += self.returns[ended].sum(dtype=float)

@@ -54,6 +54,7 @@ class PufferEnv:
                     with the last observation where a truncation is raised.
     observation_sets   name -> (first, members, size) of sets in the observation, for encoder="set" (encoders.py).
     derived         names of attributes that follow from the others and stay out of a saved state.
+    training_settings   settings that `train` adds while a policy learns; evaluation and play do without them.
     keys, idle_action, action_names   for a person who plays: browser key name -> action, the action of no key, names.
 
     Ready for the subclass: the arrays of `Buffers` as attributes; `self.random`, a NumPy Generator seeded by `begin_reset`;
@@ -69,6 +70,7 @@ class PufferEnv:
     keys = {}
     idle_action = 0
     action_names = ()
+    training_settings = {}
 
     def __init__(self, buffers=None, seed=0, report_interval=128):
         """buffers: memory to write into, or None for memory of its own. report_interval: steps between logs in `infos`, 0 for never."""
