@@ -50,7 +50,7 @@ def __dir__():
 _MOVED = {                          # room -> names of its modules, "name=path" where the name has changed too
     "env": "contract recording=random_play episodes=episode_log",
     "emulation": "actions=emulation_actions packing=emulation_kernel arrays gymnasium_env pettingzoo_env "
-                 "gymnasium_vector=adapters.gymnasium_vector presented=adapters.presented sb3=adapters.sb3",
+                 "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
     "vector": "handoff pool=thread_pool process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
     "learner": "ppo config buffer advantage distributions=sampling policy encoders structured_encoder lstm "
