@@ -10,6 +10,7 @@ The registry is the folder. `envs/README.md` is the way from nothing to a traine
 import difflib
 import importlib
 import os
+import re
 from pathlib import Path
 
 from envs.core.compile_settings import build_name
@@ -27,6 +28,9 @@ def load(name: str) -> type:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
+        if re.search(r"-v\d+$", name):
+            hint = f"for an environment of Gymnasium give a function, lambda: gymnasium.make({name!r}), or on the command line " \
+                   f"gymnasium:make --set env.id={name}"
         raise ValueError(f"unknown environment {name!r}: {hint}")
     try:
         module = importlib.import_module(f"envs.{name}")

@@ -206,14 +206,16 @@ def test_ten_thousand_random_schedules_keep_order_agents_and_data(backend, shape
 def test_neighbouring_workers_are_received_without_a_copy_and_others_as_one(backend):
     with make_vec(Counter, 6, 6, backend, batch_envs=2) as vec:
         vec.async_reset(0)
-        views = 0
-        for t in range(200):
+        kinds = set()
+        for t in range(5000):
+            if len(kinds) == 2:                                 # which workers finish first is up to the machine
+                break
             batch = vec.recv()
-            views += isinstance(batch.rows, slice)
+            kinds.add(type(batch.rows))
             assert np.shares_memory(batch.observations, vec.observations) == isinstance(batch.rows, slice)
             assert np.array_equal(batch.observations, vec.observations[batch.rows])
-            vec.send(np.full(2, t, np.int32))
-        assert views
+            vec.send(np.full(2, t % 1000, np.int32))
+        assert slice in kinds
 
 
 @pytest.mark.parametrize("backend", POOLS)

@@ -249,6 +249,41 @@ def test_impossible_arguments_are_refused_with_a_sentence(arguments, error, sent
         make_vec(**arguments)
 
 
+def wrapped(env):
+    """A factory of new wrappers around the same environment."""
+    return lambda: gymnasium.wrappers.TimeLimit(env, 5)
+
+
+@pytest.mark.parametrize("backend, workers", [("serial", 1), ("thread", 3), ("process", 1), ("auto", None)])
+@pytest.mark.parametrize("make", [lambda env=Drift(): env, lambda env=gymnasium.make("CartPole-v1"): env,
+                                  wrapped(gymnasium.make("CartPole-v1").unwrapped)])
+def test_one_environment_made_several_times_is_refused(make, backend, workers):
+    with pytest.raises(ValueError, match="make_env made the same (Drift|CartPoleEnv) twice, expected an environment of its own for each call"):
+        make_vec(make, 3, workers, backend).close()
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_step_before_the_first_reset_is_refused(maker):
+    vec = make_vec(MAKERS[maker], 2)
+    for use in (vec.step, vec.send):
+        with pytest.raises(RuntimeError, match=rf"{use.__name__}\(\) before the first reset: call reset\(seed\) or async_reset\(seed\)"):
+            use(np.zeros_like(vec.actions))
+    saved, other = vec.get_state(), make_vec(MAKERS[maker], 2)
+    other.reset(0)
+    other.set_state(saved)
+    with pytest.raises(RuntimeError, match="before the first reset"):
+        other.step(np.zeros_like(vec.actions))
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_numpy_are_whole_numbers(whole):
+    arguments = dict(num_envs=whole(4), num_workers=whole(2), batch_envs=whole(2), seed=whole(3), report_interval=whole(5))
+    for make_env in (Drift, "squared"):
+        with make_vec(make_env, backend="thread", **arguments) as vec:
+            assert (vec.num_envs, vec.num_workers, vec.batch_envs, vec.seed, vec.report_interval) == (4, 2, 2, 3, 5)
+            assert all(type(number) is int for number in (vec.num_envs, vec.num_workers, vec.batch_envs, vec.plan.batch_envs))
+
+
 def test_environments_of_different_spaces_are_refused():
     makers = iter([Drift, lambda: gymnasium.make("CartPole-v1")])
     with pytest.raises(ValueError, match="environments differ in single_observation_space"):

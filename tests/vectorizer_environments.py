@@ -2,8 +2,10 @@
 
 import ctypes
 import faulthandler
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -148,3 +150,53 @@ class Unlucky(Counter):
         if self.random.random() < 0.05:
             raise ValueError("unlucky reset")
         return results
+
+
+def sleep():
+    time.sleep(1000)
+
+
+class Parent(Counter):
+    """Starts a process of its own, which sleeps, and reports its number at each reset."""
+
+    def __init__(self, how="multiprocessing", hang=False, **base):
+        super().__init__(**base)
+        self.hang = hang
+        if how == "multiprocessing":
+            self.child = multiprocessing.get_context("fork").Process(target=sleep)
+            self.child.start()
+        else:
+            self.child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+
+    def reset(self, seed=None):
+        return super().reset(seed)[0], [{"child": self.child.pid}]
+
+    def step(self, actions):
+        if self.hang:
+            time.sleep(1000)
+        return super().step(actions)
+
+
+class Stubborn(Counter):
+    """Its close notes that it was called, and raises if its seed is odd."""
+
+    def __init__(self, folder, **base):
+        self.folder = folder
+        super().__init__(**base)
+
+    def close(self):
+        (self.folder / str(self.seed)).touch()
+        if self.buffers is not None:
+            super().close()
+            if self.seed % 2:
+                raise OSError(f"seed {self.seed} does not close")
+
+
+class Factory:
+    """A factory that is an object."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def __call__(self, **settings):
+        return Failing(self.what, **settings)
