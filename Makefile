@@ -16,11 +16,14 @@ lab: python              ## set up and open JupyterLab at the table of contents 
 	@JUPYTER_CONFIG_PATH="$(JUPYTER)" JUPYTERLAB_WORKSPACES_DIR="$(CURDIR)/.venv/workspaces" \
 		$(SETUP) jupyter lab $(ROOT_FLAG) $(ARGS) index.ipynb
 
-test: python             ## set up and run all tests, notebooks included (ARGS=tests/test_x.py runs some)
-	@$(SETUP) --debug python -m pytest $(ARGS)
+# As many tests at a time as there are processors; those that measure time run at the end, alone (tools/alone.py).
+PYTEST = python -m pytest -n auto --durations=30
 
-test-long: python        ## the tests that take minutes
-	@$(SETUP) --debug python -m pytest -m long $(ARGS)
+test: python             ## set up and run all tests, notebooks included (ARGS=tests/test_x.py runs some)
+	@$(SETUP) --debug $(PYTEST) $(ARGS)
+
+test-long: python        ## the tests that take minutes, less those that passed with the same inputs (ARGS=--all: all)
+	@$(SETUP) --debug $(PYTEST) -m long $(ARGS)
 
 build: python            ## compile what has changed
 	@$(SETUP)
