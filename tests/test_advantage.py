@@ -169,6 +169,7 @@ def test_a_missing_array_is_named():
         run(gae, arrays)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(is_debug(), reason="the debug build is slow on purpose")
 def test_the_kernel_is_many_times_faster_than_numpy_columns():
     """NumPy over columns is what Stable-Baselines3 does. Measured 5 to 8 times faster; 2 leaves room for a busy machine."""

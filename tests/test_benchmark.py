@@ -259,6 +259,7 @@ def test_too_large_batches_are_left_out(monkeypatch):
     assert [speed.num_envs for speed in benchmark.speeds("squared", (1, 4, 8), 0.01)] == [1, 4]
 
 
+@pytest.mark.alone
 def test_the_yardstick_measures_the_machine_and_puts_the_threads_back():
     import torch
     threads = torch.get_num_threads()

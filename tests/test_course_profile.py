@@ -77,6 +77,7 @@ def test_own_times_add_up_to_the_total_of_the_outermost(hooked):
     assert found.row("<lambda>").total <= found.seconds
 
 
+@pytest.mark.alone
 @needs_cython_profiling
 def test_a_function_that_does_nothing_is_mostly_hook_and_so_is_its_caller(hooked):
     found = min((profile_calls(lambda: hooked.step(N)) for _ in range(5)), key=lambda found: found.seconds)
@@ -185,6 +186,7 @@ def test_a_speed_of_a_profiled_build_is_labelled(hooked, plain):
     assert not measure(lambda: plain.step(1), **quick).conditions.profiled
 
 
+@pytest.mark.alone
 @needs_cython_profiling
 def test_the_hook_slows_a_build_down_even_when_nobody_profiles(hooked, plain):
     both = measure_together({"hooked": lambda: hooked.step(500), "plain": lambda: plain.step(500)}, seconds=0.1)

@@ -325,6 +325,7 @@ def test_the_picture_shows_the_level_and_lights_what_is_seen():
     assert not np.array_equal(before, env.render()), "the agent has turned"
 
 
+@pytest.mark.alone
 def test_a_batch_is_five_hundred_times_as_fast_as_minigrid():
     peer, env = DoorKeyEnv(size=8), envs.make("grid", 1024, task="door_key", report_interval=0)
     peer.reset(seed=0)

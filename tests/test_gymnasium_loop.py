@@ -120,6 +120,7 @@ def rate(step, steps):
     return best
 
 
+@pytest.mark.alone
 def test_the_loop_is_faster_than_gymnasiums_own():
     ours, theirs = make_vec(Trivial, 16), SyncVectorEnv([Trivial] * 16)
     ours.reset(0)

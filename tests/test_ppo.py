@@ -313,6 +313,7 @@ def test_training_leaves_torchs_settings_and_random_streams_alone(tmp_path):
     assert before[0].equal(after[0]) and before[1:] == after[1:] and not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.alone
 def test_stages_add_up_to_the_wall_time_and_sps_is_steps_by_wall_time(tmp_path):
     marks = []
     start = time.perf_counter()
