@@ -293,7 +293,7 @@ def choices(space) -> int:
 def require_mask(env):
     """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
     mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
-    if getattr(mask, "dtype", None) != bool or mask.shape != expected:
+    if getattr(mask, "dtype", None) != np.dtype(bool) or mask.shape != expected:
         given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
                         "a column for each choice of its action")
