@@ -50,6 +50,15 @@ def random_space(random, depth=3, largest=None):
     return spaces.Tuple(parts)
 
 
+def sample_of(space, views, index):
+    """The sample in row `index` of what `Layout.unpack` gave for NumPy rows, as the environment itself would give it: copies."""
+    if isinstance(space, spaces.Dict):
+        return {key: sample_of(inner, views[key], index) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple([sample_of(inner, part, index) for inner, part in zip(space.spaces, views, strict=True)])
+    return views[index] if isinstance(space, spaces.Discrete) else views[index].copy()
+
+
 def same(one, other):
     """Whether two samples are equal, in structure, dtype and every bit."""
     if isinstance(one, dict):

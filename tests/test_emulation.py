@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, OneOf, Sequence, Text, Tuple
 from gymnasium.spaces.utils import flatten
-from random_spaces import random_space, same
+from random_spaces import random_space, same, sample_of
 
 from puffer_min.emulation.observations import Layout
 from puffer_min.emulation.actions import ActionLayout
@@ -52,9 +52,9 @@ def test_a_thousand_random_spaces_come_back_to_the_bit():
         assert all(map(layout.row_space.contains, rows)), space
         views, tensors = layout.unpack(rows), layout.unpack(torch.from_numpy(rows))
         for i, sample in enumerate(samples):
-            assert same(layout.sample_of(views, i), sample), space
+            assert same(sample_of(layout.space, views, i), sample), space
             in_torch = numpy_of(tensors)
-            assert same(layout.sample_of(in_torch, i), sample), space
+            assert same(sample_of(layout.space, in_torch, i), sample), space
 
 
 def numpy_of(tensors):
@@ -103,7 +103,7 @@ def test_unpacking_works_on_part_of_a_larger_batch():
     samples = [SCENE.sample() for _ in range(8)]
     rows = torch.from_numpy(packed(layout, samples))
     part = layout.unpack(rows[2:8:2])
-    assert same(layout.sample_of(numpy_of(part), 1), samples[4])
+    assert same(sample_of(layout.space, numpy_of(part), 1), samples[4])
 
 
 def test_leaves_of_one_numeric_dtype_make_an_ordinary_box_with_their_bounds():
@@ -142,7 +142,7 @@ def test_what_environments_really_return_is_converted_where_nothing_is_lost():
          "pair": (np.int8([1, 9, 0])[::2], np.array(2))},
     ):
         rows = packed(layout, [given])
-        assert same(layout.sample_of(layout.unpack(rows), 0), expected), given
+        assert same(sample_of(layout.space, layout.unpack(rows), 0), expected), given
 
 
 @pytest.mark.parametrize("change, error, sentence", [
@@ -313,3 +313,36 @@ def test_unpacking_does_not_touch_the_data():
 def test_gymnasiums_own_checker_agrees_with_the_sample():
     """The spaces of these tests are ones that Gymnasium itself accepts."""
     assert gymnasium.spaces.utils.flatdim(SCENE) > 0 and SCENE.contains(SCENE.sample())
+
+
+# ---------------------------------------------------------------------------------------------------------------- many dimensions
+
+@pytest.mark.parametrize("dimensions", [33, 63])
+def test_as_many_dimensions_as_a_batch_can_have_are_taken(dimensions):
+    """33 once overran an array of the packer."""
+    shape = (1,) * (dimensions - 1) + (2,)
+    for space in (Box(0, 1, shape), MultiBinary(shape), Dict(a=Box(0, 1, shape), b=Discrete(3)), MultiDiscrete(np.full(shape, 3))):
+        layout, sample = Layout(space), space.sample()
+        assert same(sample_of(space, layout.unpack(packed(layout, [sample])), 0), sample)
+        actions = ActionLayout(space)
+        assert same(actions.decode(actions.encode(sample)), sample)
+
+
+def test_more_dimensions_are_refused_by_name():
+    space = Dict(a=Box(0, 1, (1,) * 64), b=Discrete(3))
+    for kind, name in ((Layout, "observation"), (ActionLayout, "action")):
+        with pytest.raises(TypeError, match=rf"{name}\['a'\]: Box of 64 dimensions given, expected at most 63"):
+            kind(space)
+
+
+def test_a_number_that_no_int32_holds_is_refused_and_not_wrapped():
+    for layout, row in ((ActionLayout(Dict(a=Discrete(4), b=Discrete(3))), [2**32 + 1, 1]), (ActionLayout(Discrete(4)), [-2**32])):
+        with pytest.raises(ValueError, match="expected numbers that an int32 holds"):
+            layout.decode(np.array(row))
+
+
+def test_one_hot_rows_come_back_in_the_dtype_of_the_space():
+    layout = Layout(Discrete(4, start=1, dtype=np.int16))
+    rows = packed(layout, [np.int16(3), np.int16(1)])
+    numbers, tensor = layout.unpack(rows), layout.unpack(torch.from_numpy(rows))
+    assert (numbers.dtype, tensor.dtype) == (np.int16, torch.int16) and numbers.tolist() == tensor.tolist() == [3, 1]

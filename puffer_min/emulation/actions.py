@@ -1,11 +1,11 @@
-"""Action trees as flat rows: what the policy emits, and the nested action the environment is given.
+"""Action trees as flat rows: the numbers that a policy emits, and the nested action that the environment is given.
 
     layout = ActionLayout(Dict(move=Discrete(5), tools=MultiBinary(3)))
-    layout.row_space                    MultiDiscrete([5 2 2 2]): one int32 a number, counted from 0
-    layout.decode(row)                  {"move": np.int64, "tools": int8 (3,)}, compiled
+    layout.row_space                    MultiDiscrete([5 2 2 2]): one int32 for each number, counted from 0
+    layout.decode(row)                  {"move": np.int64, "tools": int8 (3,)}
     layout.encode(action)               the row that decodes to `action`
 
-What a row is
+The row of a space
     Discrete alone                      Discrete
     whole numbers only                  MultiDiscrete, the leaves one after the other; MultiBinary(n) is n numbers below 2
     Box leaves only                     Box of float32 with their bounds; decoding clips, and rounds where the Box holds whole numbers
@@ -21,8 +21,7 @@ A float32 holds whole numbers exactly up to 2**24, so Boxes of whole numbers hav
 import numpy as np
 from gymnasium import spaces
 
-from puffer_min.emulation.observations import children_of, require_emulated
-from puffer_min.emulation.packing import Decoder
+from puffer_min.emulation.observations import leaves_of, nested, tree_of
 
 MAX_SCORES = 4096
 MAX_COUNT = 2**31 - 1
@@ -30,127 +29,123 @@ EXACT = 2**24
 
 
 class ActionLayout:
-    """Where each leaf of the action space `space` lies in a row. Raises TypeError or ValueError naming a leaf that cannot be emulated."""
+    """The place of each leaf of the action space `space` in a row. Raises TypeError or ValueError naming a leaf that no row can hold."""
 
     def __init__(self, space: spaces.Space):
-        self.space = space
-        self.leaves = list(leaves_of(space, "action"))
-        if not self.leaves:
+        self.space, self.tree = space, tree_of(space)
+        leaves = list(leaves_of(space, "action"))
+        if not leaves:
             raise TypeError(f"action: {space} given, expected a space with something to choose")
-        real = [isinstance(leaf, spaces.Box) for _, leaf in self.leaves]
+        real = [isinstance(leaf, spaces.Box) for _, leaf in leaves]
         self.mixed = any(real) and not all(real)
-        for path, leaf in self.leaves:
-            require_row(path, leaf, self.mixed)
-        self.dtype = np.dtype(np.float32 if any(real) else np.int32)
-        ends = np.cumsum([self.width_of(leaf) for _, leaf in self.leaves]).tolist()
-        self.starts = [0, *ends[:-1]]
+        self.leaves, start = [], 0
+        for path, leaf in leaves:
+            self.leaves.append(ActionLeaf(path, leaf, self.mixed, start))
+            start = self.leaves[-1].end
+        self.width, self.dtype = start, np.dtype(np.float32 if any(real) else np.int32)
         self.row_space = self._row_space(any(real))
-        self.decoder = Decoder(self._program(space, iter(self.starts)), ends[-1], self.dtype)
-
-    def width_of(self, leaf) -> int:
-        """Numbers that `leaf` takes in a row."""
-        if self.mixed and isinstance(leaf, (spaces.Discrete, spaces.MultiDiscrete)):
-            return int(counts_of(leaf).sum())
-        return int(np.prod(leaf.shape, dtype=int))
 
     def _row_space(self, real):
-        leaves = [leaf for _, leaf in self.leaves]
+        if isinstance(self.space, spaces.Discrete):
+            return spaces.Discrete(int(self.space.n))
         if not real:
-            if isinstance(self.space, spaces.Discrete):
-                return spaces.Discrete(int(self.space.n))
-            return spaces.MultiDiscrete(np.concatenate([counts_of(leaf) for leaf in leaves]))
+            return spaces.MultiDiscrete(np.concatenate([leaf.counts for leaf in self.leaves]))
         if isinstance(self.space, spaces.Box):
             return spaces.Box(self.space.low.astype(np.float32), self.space.high.astype(np.float32))
-        sides = [(leaf.low.ravel(), leaf.high.ravel()) if isinstance(leaf, spaces.Box) else (-np.ones(n), np.ones(n))
-                 for leaf, n in ((leaf, self.width_of(leaf)) for leaf in leaves)]
-        low, high = (np.concatenate([side[k] for side in sides]).astype(np.float32) for k in (0, 1))
+        low, high = (np.concatenate([leaf.bounds[side] for leaf in self.leaves]).astype(np.float32) for side in (0, 1))
         return spaces.Box(low, high)
 
-    def _program(self, space, starts):
-        """What the compiled decoder follows; `starts` gives the first number of each leaf, in order."""
-        children = children_of(space, "action")
-        if children is not None:
-            kind = "dict" if isinstance(space, spaces.Dict) else "tuple"
-            return kind, tuple(key for key, _, _ in children), [self._program(inner, starts) for _, _, inner in children]
-        start = next(starts)
-        if isinstance(space, spaces.Box):
-            return "real", start, space.dtype, space.shape, space.low, space.high
-        kinds = {spaces.Discrete: ("discrete", "scores"), spaces.MultiDiscrete: ("multi", "multi scores"),
-                 spaces.MultiBinary: ("multi", "signs")}
-        kind = next(names[self.mixed] for known, names in kinds.items() if isinstance(space, known))
-        return kind, start, space.dtype, space.shape, starts_of(space).tolist(), counts_of(space).tolist()
+    def decode_rows(self, rows: np.ndarray) -> list:
+        """The actions in `rows` (number of agents, ...), int32 or float32 as the row space; nested as the space is, in memory of their own."""
+        if isinstance(self.space, spaces.Discrete):             # the most frequent space, in the fewest calls
+            return list((rows + self.leaves[0].low).astype(self.space.dtype, copy=False))
+        rows = rows.reshape(len(rows), self.width)
+        columns = [leaf.decode(rows[:, leaf.start:leaf.end]) for leaf in self.leaves]
+        return columns[0] if self.tree == 0 else [nested(self.tree, parts) for parts in zip(*columns, strict=True)]
 
     def decode(self, row: np.ndarray):
-        """The action in `row`, (width,) of any integer dtype for whole numbers, float for others; nested as the space is."""
-        row = np.asarray(row)
-        if self.dtype == np.int32 and row.dtype.kind not in "iu":
-            raise TypeError(f"action row of {row.dtype} given, expected whole numbers (int32)")
-        return self.decoder.decode_rows(np.ascontiguousarray(row, self.dtype).reshape(1, -1))[0]
+        """The action in `row`, (width,) of any integer dtype for whole numbers, of any real dtype for others. Raises TypeError or ValueError."""
+        given = np.asarray(row)
+        if self.dtype == np.int32 and given.dtype.kind not in "iu":
+            raise TypeError(f"action row of {given.dtype} given, expected whole numbers (int32)")
+        taken = given.astype(self.dtype)
+        if self.dtype == np.int32 and not np.array_equal(taken, given):
+            raise ValueError(f"action row {given} given, expected numbers that an int32 holds: a row of {self.row_space}")
+        return self.decode_rows(taken.reshape(1, *self.row_space.shape))[0]
 
     def encode(self, action) -> np.ndarray:
         """The row of `action`, a member of the space."""
         if not self.space.contains(action):
             raise ValueError(f"action {action} given, expected a member of {self.space}")
-        row = np.zeros(self.decoder.width, self.dtype)
-        for (_, leaf), start, value in zip(self.leaves, self.starts, values_of(self.space, action)):
-            part = row[start:start + self.width_of(leaf)]
-            if isinstance(leaf, spaces.Box) or not self.mixed:
-                part[:] = np.ravel(value) - (0 if isinstance(leaf, spaces.Box) else starts_of(leaf))
-            elif isinstance(leaf, spaces.MultiBinary):
-                part[:] = np.where(np.ravel(value), 1, -1)
-            else:
-                part[:] = -1
-                counts = counts_of(leaf)
-                part[np.cumsum(counts) - counts + np.ravel(value) - starts_of(leaf)] = 1
-        return row.reshape(self.row_space.shape)
+        parts = [leaf.encode(value) for leaf, value in zip(self.leaves, values_of(self.tree, action), strict=True)]
+        return np.concatenate(parts).astype(self.dtype).reshape(self.row_space.shape)
 
     def __reduce__(self):
         return ActionLayout, (self.space,)
 
 
-def leaves_of(space, path):
-    """(path, space) of each leaf, in the order of the tree."""
-    children = children_of(space, path)
-    if children is None:
-        require_emulated(space, path)
-        yield path, space
-    else:
-        for _, inner_path, inner in children:
-            yield from leaves_of(inner, inner_path)
+class ActionLeaf:
+    """One leaf: numbers [start, end) of a row; `mixed` if whole numbers are scores there.
+
+    counts, low     how many values each whole number can take, and the smallest of them, flat
+    """
+
+    def __init__(self, path, space, mixed, start):
+        self.space, self.start, self.real = space, start, isinstance(space, spaces.Box)
+        size, self.scores = int(np.prod(space.shape, dtype=int)), mixed and not self.real
+        if self.real:
+            self.end, self.bounds = start + size, (space.low.ravel(), space.high.ravel())
+            largest = np.abs(np.stack(self.bounds).astype(float)).max(initial=0)
+            if space.dtype.kind != "f" and largest > EXACT:
+                raise ValueError(f"{path}: {space} given, expected bounds within 2**24 for whole numbers: a row holds float32; "
+                                 "declare floats or a Discrete")
+            return
+        self.signs = isinstance(space, spaces.MultiBinary)
+        self.counts = np.full(size, 2) if self.signs else np.ravel(getattr(space, "nvec", getattr(space, "n", None))).astype(np.int64)
+        self.low = np.zeros(size, np.int64) if self.signs else np.ravel(space.start).astype(np.int64)
+        limit = MAX_SCORES if self.scores and not self.signs else MAX_COUNT
+        if (self.counts > limit).any():
+            where = " beside a Box, where each value is a score" if mixed else ""
+            raise ValueError(f"{path}: {space} given, expected at most {limit:,} values{where}")
+        width = int(self.counts.sum()) if self.scores and not self.signs else size
+        self.end, self.bounds = start + width, (-np.ones(width), np.ones(width))
+        self.ends = np.cumsum(self.counts)                  # of the scores of each number
+
+    def decode(self, part):
+        """A list of the actions in rows `part` (N, width), of the space's shape and dtype."""
+        space, shape = self.space, (len(part), *self.space.shape)
+        if self.real:
+            part = part.reshape(shape)
+            if space.dtype.kind != "f":
+                part = np.rint(part.astype(float))
+            values = np.minimum(np.maximum(part, space.low), space.high).astype(space.dtype, copy=False)
+            return list(values) if space.shape else [values[i, ...] for i in range(len(part))]        # () is an array too
+        if self.scores and self.signs:
+            part = part > 0
+        elif self.scores:
+            part = np.stack([part[:, end - n:end].argmax(1) for n, end in zip(self.counts, self.ends, strict=True)], 1) + self.low
+        else:
+            part = part + self.low
+        return list(part.astype(space.dtype, copy=False).reshape(shape))
+
+    def encode(self, value):
+        """The numbers of a row for the action `value`."""
+        value = np.ravel(value)
+        if self.real:
+            return value
+        if self.scores and self.signs:
+            return np.where(value, 1, -1)
+        if not self.scores:
+            return value - self.low
+        scores = np.full(self.end - self.start, -1)
+        scores[self.ends - self.counts + value - self.low] = 1
+        return scores
 
 
-def values_of(space, action):
+def values_of(tree, action):
     """The leaves of a nested action, in the order of the tree."""
-    children = children_of(space, "")
-    if children is None:
+    if isinstance(tree, int):
         yield action
     else:
-        for key, _, inner in children:
-            yield from values_of(inner, action[key])
-
-
-def counts_of(space) -> np.ndarray:
-    """How many values each whole number of a leaf can take, flat."""
-    if isinstance(space, spaces.Discrete):
-        return np.array([space.n], np.int64)
-    return space.nvec.ravel().astype(np.int64) if isinstance(space, spaces.MultiDiscrete) else np.full(int(np.prod(space.shape)), 2)
-
-
-def starts_of(space) -> np.ndarray:
-    """The smallest value of each whole number of a leaf, flat."""
-    starts = np.zeros(space.shape) if isinstance(space, spaces.MultiBinary) else space.start
-    return np.ravel(starts).astype(np.int64)
-
-
-def require_row(path, leaf, mixed):
-    """Raise ValueError where a row of int32 or float32 cannot hold the leaf."""
-    if isinstance(leaf, spaces.Box):
-        largest = np.abs(np.stack([leaf.low, leaf.high]).astype(float)).max(initial=0)
-        if leaf.dtype.kind != "f" and largest > EXACT:
-            raise ValueError(f"{path}: {leaf} given, expected bounds within 2**24 for whole numbers: a row holds float32; "
-                             "declare floats or a Discrete")
-    else:
-        limit = MAX_SCORES if mixed and not isinstance(leaf, spaces.MultiBinary) else MAX_COUNT
-        if (counts_of(leaf) > limit).any():
-            where = " beside a Box, where each value is a score" if mixed else ""
-            raise ValueError(f"{path}: {leaf} given, expected at most {limit:,} values{where}")
+        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from values_of(part, action[key])

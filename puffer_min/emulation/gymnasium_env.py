@@ -87,7 +87,7 @@ class GymnasiumLoop:
 
     def __init__(self, environments, buffers):
         driver, self.environments, self.buffers = environments[0], environments, buffers
-        self.pack, self.decode_rows = driver.layout.packer.pack, driver.action_layout.decoder.decode_rows
+        self.pack, self.decode_rows = driver.layout.packer.pack, driver.action_layout.decode_rows
         rows = range(len(environments))
         self.rows = [buffers.observations[i:i + 1] for i in rows]
         self.final_rows = [buffers.final_observations[i:i + 1] for i in rows]

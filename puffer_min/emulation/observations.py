@@ -10,14 +10,14 @@ The layout is an aligned NumPy structured dtype, so every offset is NumPy's own 
     byte    0         8         16     20                29   32
             | position| tile    | bag.0 | bag.1           | -- |        "--" is padding, written as zeros
 
-What a row is
+The row of a space
     Box                             the Box itself
     Discrete of at most 4,096       one-hot uint8, for any network to read; `unpack` gives the numbers back
     Box and MultiBinary leaves of   a Box of that dtype, the leaves one after the other with their bounds: any network can read it
     one dtype
     anything else                   a Box of uint8 bytes; structured_encoder.py unpacks them for a network
 
-`row_space.layout` is the layout wherever `unpack` does more than hand the rows back. Text, Graph, Sequence and OneOf have no fixed size and
+`row_space.layout` is the layout wherever `unpack` does more than return the rows. Text, Graph, Sequence and OneOf have no fixed size and
 are refused, with the path of the leaf.
 """
 
@@ -31,12 +31,15 @@ from gymnasium import spaces
 from puffer_min.emulation.packing import Packer
 
 MAX_ONE_HOT = 4096
-"""A single Discrete observation of more values than these stays a number."""
+"""A single Discrete observation of more values than this stays a number."""
+
+MAX_DIMENSIONS = 63
+"""Of a leaf: NumPy's arrays have at most 64, and one of them counts the rows."""
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of the tree: its path, its space, and where a row holds it (byte offset, dtype, shape)."""
+    """One leaf of the tree: its path, its space, and its place in a row (byte offset, dtype, shape)."""
 
     path: str
     space: spaces.Space
@@ -56,6 +59,19 @@ class Leaf:
         """The smallest value of each element, flat, for Discrete and MultiDiscrete."""
         return np.ravel(self.space.start)
 
+    @property
+    def limits(self):
+        """(lowest, highest) of each whole number of a Discrete, MultiDiscrete or MultiBinary, flat; None for a Box.
+
+        The packer holds codes to them, because an encoder would crash on a code outside. It does not look at the numbers of a Box: the
+        contract's check does, and not every step.
+        """
+        if isinstance(self.space, spaces.Box):
+            return None
+        low, count = (0, 2) if self.codes is None else (self.start.astype(np.int64), self.codes.astype(np.int64))
+        size = int(np.prod(self.shape, dtype=int))
+        return np.broadcast_to(low, size), np.broadcast_to(low + count - 1, size)
+
 
 class RowSpace(spaces.Box):
     """The Box of a packed row. It carries the layout, by which an encoder finds the leaves again."""
@@ -69,21 +85,21 @@ class RowSpace(spaces.Box):
 
 
 class Layout:
-    """Where each leaf of the observation space `space` lies in a row. Raises TypeError naming the leaf that has no fixed size."""
+    """The place of each leaf of the observation space `space` in a row. Raises TypeError naming a leaf that has no fixed size."""
 
     def __init__(self, space: spaces.Space):
-        self.space = space
-        self.dtype = structured_dtype(space, "observation")
-        self.leaves = tuple(leaves_of(space, "observation", self.dtype))
+        self.space, self.tree, self.torch_plan = space, tree_of(space), None
+        named = list(leaves_of(space, "observation"))
+        self.dtype = structured_dtype(space)
+        self.leaves = tuple(Leaf(*leaf, *place) for leaf, place in zip(named, places_of(self.dtype), strict=True))
         if self.dtype.itemsize == 0:
             raise TypeError(f"observation: {space} given, expected a space that holds something")
         self.one_hot = isinstance(space, spaces.Discrete) and space.n <= MAX_ONE_HOT
         alike = len({leaf.dtype for leaf in self.leaves}) == 1 and all(leaf.codes is None for leaf in self.leaves)
         self.structured = not (alike or self.one_hot)           # rows are bytes
-        self.tree, self.torch_plan = tree_of(space, itertools.count()), None
         self.row_space = self._row_space()
         size = self.row_space.dtype.itemsize * int(np.prod(self.row_space.shape))
-        self.packer = Packer(program_of(space, "observation", self.dtype), size, self.one_hot)
+        self.packer = Packer(self.tree, self.leaves, size, self.one_hot)
 
     def _row_space(self):
         space, leaves = self.space, self.leaves
@@ -103,29 +119,20 @@ class Layout:
     def unpack(self, rows):
         """Nested dicts and tuples of views of `rows` (N, *row shape), a NumPy array or a torch tensor; leaves are (N, *leaf shape).
 
-        Writing into a view writes into the rows. (Of one-hot rows the numbers are computed, (N,) of the space's dtype.)
+        Writing into a view writes into the rows. Of one-hot rows the numbers are computed, (N,) of the space's dtype.
         """
         if tuple(rows.shape[1:]) != self.row_space.shape:
-            raise ValueError(f"rows of shape {tuple(rows.shape)} given, expected (N, {', '.join(map(str, self.row_space.shape))})")
+            raise ValueError(f"rows of shape {tuple(rows.shape)} given, "
+                             f"expected (N, {', '.join(map(str, self.row_space.shape))})")
         if isinstance(self.space, spaces.Box):
             return rows
+        in_numpy = isinstance(rows, np.ndarray)
         if self.one_hot:
-            return rows.argmax(1) + int(self.space.start)
-        if isinstance(rows, np.ndarray):
-            return nested(self.tree, numpy_views(rows, self))
-        if self.torch_plan is None:
+            codes = rows.argmax(1) + int(self.space.start)
+            return codes.astype(self.space.dtype) if in_numpy else codes.to(torch_dtype(self.leaves[0]))
+        if not in_numpy and self.torch_plan is None:
             self.torch_plan = torch_plan(self)
-        return nested(self.tree, torch_views(rows, self.torch_plan))
-
-    def sample_of(self, views, index):
-        """The sample in row `index` of what `unpack` gave for NumPy rows, as the environment itself would give it: copies."""
-        def pick(space, part):
-            if isinstance(space, spaces.Dict):
-                return {key: pick(inner, part[key]) for key, inner in space.spaces.items()}
-            if isinstance(space, spaces.Tuple):
-                return tuple(map(pick, space.spaces, part))
-            return part[index] if isinstance(space, spaces.Discrete) else part[index].copy()
-        return pick(self.space, views)
+        return nested(self.tree, numpy_views(rows, self) if in_numpy else torch_views(rows, self.torch_plan))
 
     def __eq__(self, other):
         return isinstance(other, Layout) and self.space == other.space and self.leaves == other.leaves      # Dicts compare without order
@@ -143,92 +150,27 @@ class Layout:
 
 # ---------------------------------------------------------------------------------------------------------------- the tree of a space
 
-def children_of(space, path):
-    """(key, path, space) of each part of a Dict or Tuple, or None for a leaf."""
-    if isinstance(space, spaces.Dict):
-        return [(key, f"{path}[{key!r}]", inner) for key, inner in space.spaces.items()]
-    if isinstance(space, spaces.Tuple):
-        return [(i, f"{path}[{i}]", inner) for i, inner in enumerate(space.spaces)]
-    return None
-
-
-def require_emulated(space, path):
-    """Raise TypeError unless the leaf `space` has a fixed size."""
-    if not isinstance(space, (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
+def leaves_of(space, path):
+    """(path, space) of each leaf, in the order of the tree. Raises TypeError for a leaf without a fixed size."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for key, inner in space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces):
+            yield from leaves_of(inner, f"{path}[{key!r}]")
+        return
+    if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
         raise TypeError(f"{path}: {type(space).__name__} given, expected Box, Discrete, MultiDiscrete, MultiBinary, Dict or Tuple: "
-                        "only what has a fixed size becomes a row; turn it into a Box in a wrapper of your own")
+                        "only a space of fixed size becomes a row; turn it into a Box in a wrapper of your own")
+    if len(space.shape) > MAX_DIMENSIONS:
+        raise TypeError(f"{path}: {type(space).__name__} of {len(space.shape)} dimensions given, "
+                        f"expected at most {MAX_DIMENSIONS}; reshape it in a wrapper of your own")
+    yield path, space
 
 
-def bounds(space):
-    """(low, high) of a Box, 0 and 1 of a MultiBinary."""
-    return (space.low, space.high) if isinstance(space, spaces.Box) else (np.zeros(space.shape), np.ones(space.shape))
-
-
-def field_names(space):
-    """Names of the fields of a Dict or Tuple in the structured dtype: its keys where they are distinct words, else f0, f1 ..."""
-    if isinstance(space, spaces.Dict) and all(isinstance(key, str) and key for key in space.spaces):
-        return list(space.spaces)
-    return [f"f{i}" for i in range(len(space.spaces))]
-
-
-def structured_dtype(space, path) -> np.dtype:
-    """The aligned dtype of one sample; NumPy decides about offsets and padding."""
-    children = children_of(space, path)
-    if children is None:
-        require_emulated(space, path)
-        return np.dtype((space.dtype, space.shape))
-    return np.dtype([(name, structured_dtype(inner, inner_path)) for name, (_, inner_path, inner) in zip(field_names(space), children)],
-                    align=True)
-
-
-def parts_of(space, path, dtype, offset):
-    """(space, path, dtype, offset) of each part of a Dict or Tuple whose row part begins at byte `offset`, or None for a leaf."""
-    children = children_of(space, path)
-    if children is None:
-        return None
-    fields = [dtype.fields[name] for name in field_names(space)]
-    return [(inner, inner_path, field[0], offset + field[1]) for (_, inner_path, inner), field in zip(children, fields)]
-
-
-def leaves_of(space, path, dtype, offset=0):
-    """The leaves, in the order of the tree."""
-    parts = parts_of(space, path, dtype, offset)
-    if parts is None:
-        yield Leaf(path, space, offset, dtype.base, dtype.shape)
-    else:
-        for part in parts:
-            yield from leaves_of(*part)
-
-
-def program_of(space, path, dtype, offset=0):
-    """What the compiled packer follows: ("dict" or "tuple", path, keys, programs) or ("leaf", path, offset, dtype, shape, low, high).
-
-    low and high bound each whole number of a Discrete, MultiDiscrete or MultiBinary leaf: a code outside is an error of the environment
-    that an encoder would only meet later, as a crash. A Box has none here: the contract's check looks at it, not every step.
-    """
-    parts = parts_of(space, path, dtype, offset)
-    if parts is not None:
-        keys = tuple(space.spaces) if isinstance(space, spaces.Dict) else tuple(range(len(parts)))
-        return "dict" if isinstance(space, spaces.Dict) else "tuple", path, keys, [program_of(*part) for part in parts]
-    low = high = None
-    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-        low = [int(start) for start in np.ravel(space.start)]
-        counts = space.nvec.ravel() if isinstance(space, spaces.MultiDiscrete) else [space.n]
-        high = [start + int(n) - 1 for start, n in zip(low, counts)]
-    elif isinstance(space, spaces.MultiBinary):
-        low, high = [0] * int(np.prod(space.shape)), [1] * int(np.prod(space.shape))
-    return "leaf", path, offset, dtype.base, dtype.shape, low, high
-
-
-# ---------------------------------------------------------------------------------------------------------------- views of rows
-
-def tree_of(space, numbers):
-    """The shape of the tree in plain terms: the number of a leaf, a dict or a tuple of such."""
+def tree_of(space, numbers=None):
+    """The shape of the tree in plain terms: the number of a leaf, a dict or a tuple of trees."""
+    numbers = itertools.count() if numbers is None else numbers
     if isinstance(space, spaces.Dict):
         return {key: tree_of(inner, numbers) for key, inner in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple([tree_of(inner, numbers) for inner in space.spaces])
-    return next(numbers)
+    return tuple([tree_of(inner, numbers) for inner in space.spaces]) if isinstance(space, spaces.Tuple) else next(numbers)
 
 
 def nested(tree, views):
@@ -238,6 +180,32 @@ def nested(tree, views):
         return {key: nested(part, views) for key, part in tree.items()}
     return tuple([nested(part, views) for part in tree]) if kind is tuple else views[tree]
 
+
+def bounds(space):
+    """(low, high) of a Box, 0 and 1 of a MultiBinary."""
+    return (space.low, space.high) if isinstance(space, spaces.Box) else (np.zeros(space.shape), np.ones(space.shape))
+
+
+def structured_dtype(space) -> np.dtype:
+    """The aligned dtype of one sample; NumPy decides about offsets and padding. Fields are the keys where they are distinct words."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        return np.dtype((space.dtype, space.shape))
+    parts = space.spaces
+    if isinstance(space, spaces.Tuple) or not all(isinstance(key, str) and key for key in parts):
+        parts = {f"f{i}": part for i, part in enumerate(parts.values() if isinstance(space, spaces.Dict) else parts)}
+    return np.dtype([(name, structured_dtype(part)) for name, part in parts.items()], align=True)
+
+
+def places_of(dtype, offset=0):
+    """(byte offset, dtype, shape) of each leaf of a structured dtype."""
+    if dtype.names is None:
+        yield offset, dtype.base, dtype.shape
+    else:
+        for name in dtype.names:
+            yield from places_of(dtype.fields[name][0], offset + dtype.fields[name][1])
+
+
+# ---------------------------------------------------------------------------------------------------------------- views of rows
 
 def numpy_views(rows, layout):
     """One view of NumPy rows for each leaf, in order."""
@@ -261,12 +229,16 @@ def torch_views(rows, plan):
 
 def torch_plan(layout):
     """(number, dtype, shape, strides, first element) of each leaf, in torch's terms, ordered by dtype."""
-    torch, plan = sys.modules["torch"], []          # rows that are torch tensors have imported it; this module does not
+    plan = []
     for number, leaf in enumerate(layout.leaves):
-        try:
-            dtype = torch.from_numpy(np.zeros(0, leaf.dtype)).dtype
-        except TypeError as error:
-            raise TypeError(f"{leaf.path}: {leaf.dtype} given, which torch has no type for; declare float32 or an integer type") from error
         strides = np.cumprod((1, *leaf.shape[:0:-1]))[::-1].tolist() if leaf.shape else []
-        plan.append((number, dtype, leaf.shape, tuple(strides), leaf.offset // leaf.dtype.itemsize))
+        plan.append((number, torch_dtype(leaf), leaf.shape, tuple(strides), leaf.offset // leaf.dtype.itemsize))
     return sorted(plan, key=lambda entry: str(entry[1]))
+
+
+def torch_dtype(leaf):
+    """Torch's dtype of a leaf. Raises TypeError where it has none."""
+    try:
+        return sys.modules["torch"].from_numpy(np.zeros(0, leaf.dtype)).dtype       # a torch tensor was given, so torch is imported
+    except TypeError as error:
+        raise TypeError(f"{leaf.path}: {leaf.dtype} given, for which torch has no type; declare float32 or an integer type") from error

@@ -1,9 +1,7 @@
-"""Packing a sample into a row and taking an action out of one, compiled: a walk over a small tree of C numbers.
+"""Packing a sample into a row, compiled: a walk over a small tree of C numbers.
 
-`Packer` follows the program that observations.py makes of an observation space, `Decoder` the one that actions.py makes of an
-action space. A leaf that arrives in the declared dtype and shape is one `memcpy`; anything else (a list, a Python number, another
-dtype, a torch or JAX array) takes a slow path that converts what can be converted without loss of meaning and refuses the rest with the
-leaf's path.
+A leaf in the declared dtype and shape is one `memcpy`. Anything else (a list, a Python number, another dtype, a torch or JAX array) takes
+a slow path: it converts where nothing is lost and refuses the rest, naming the leaf by its path.
 """
 
 import numpy as np
@@ -13,12 +11,11 @@ from puffer_min.emulation.arrays import as_numpy
 
 cimport numpy as cnp
 from cpython.dict cimport PyDict_CheckExact, PyDict_GetItem, PyDict_Size
-from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.math cimport rint
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 cnp.import_array()
@@ -28,16 +25,6 @@ cdef enum:
     DICT
     TUPLE
     LEAF
-    # leaves of an action
-    DISCRETE
-    MULTI
-    REAL
-    SCORES          # one Discrete among real numbers: n scores, the largest is the action
-    SIGNS           # MultiBinary among real numbers: one score each, positive is 1
-    MULTI_SCORES    # MultiDiscrete among real numbers
-
-KINDS = {"dict": DICT, "tuple": TUPLE, "leaf": LEAF, "discrete": DISCRETE, "multi": MULTI, "real": REAL, "scores": SCORES,
-         "signs": SIGNS, "multi scores": MULTI_SCORES}
 
 
 cdef class Node:
@@ -48,26 +35,33 @@ cdef class Node:
     cdef list children
     cdef Py_ssize_t offset, size, count             # bytes into the row, bytes, elements
     cdef int type, ndim
-    cdef cnp.npy_intp dims[64]                     # as many as NumPy allows
+    cdef cnp.npy_intp dims[64]                      # as many as NumPy allows
     cdef object dtype, shape, scalar, low, high
-    cdef bint coded                                 # low and high are to be kept
+    cdef bint coded                                 # whole numbers, to be held to low and high
     cdef const int64_t* lows
     cdef const int64_t* highs
 
-    def take_shape(self, dtype, shape, low, high):
-        self.dtype, self.shape, self.scalar, self.type, self.ndim = dtype, shape, dtype.type, dtype.num, len(shape)
-        for i, extent in enumerate(shape):
+    def __init__(self, tree, leaves, path):
+        """tree: the number of one of `leaves`, or a dict or tuple of trees."""
+        self.path = path
+        if not isinstance(tree, int):
+            self.kind = DICT if isinstance(tree, dict) else TUPLE
+            self.keys = tuple(tree) if self.kind == DICT else tuple(range(len(tree)))
+            self.children = [Node(tree[key], leaves, f"{path}[{key!r}]") for key in self.keys]
+            return
+        leaf = leaves[tree]
+        self.kind, self.offset, self.dtype, self.shape, self.ndim = LEAF, leaf.offset, leaf.dtype, leaf.shape, len(leaf.shape)
+        self.scalar, self.type = leaf.dtype.type, leaf.dtype.num
+        for i, extent in enumerate(leaf.shape):
             self.dims[i] = extent
-        self.count = int(np.prod(shape, dtype=int))
-        self.size = self.count * dtype.itemsize
-        self.coded = low is not None
+        self.count = int(np.prod(leaf.shape, dtype=int))
+        self.size = self.count * leaf.dtype.itemsize
+        self.coded = leaf.limits is not None
         if self.coded:
-            self.low, self.high = np.array(low, np.int64), np.array(high, np.int64)
+            self.low, self.high = (np.array(side, np.int64) for side in leaf.limits)
             self.lows = <const int64_t*> cnp.PyArray_DATA(self.low)
             self.highs = <const int64_t*> cnp.PyArray_DATA(self.high)
 
-
-# ---------------------------------------------------------------------------------------------------------------- observations
 
 cdef class Packer:
     """Packs samples of one space into rows of `size` bytes; with `one_hot`, a single whole number into a row of one byte a value."""
@@ -76,8 +70,8 @@ cdef class Packer:
     cdef Py_ssize_t size
     cdef bint one_hot
 
-    def __init__(self, program, size, one_hot=False):
-        self.root, self.size, self.one_hot = observation_node(program), size, one_hot
+    def __init__(self, tree, leaves, size, one_hot=False):
+        self.root, self.size, self.one_hot = Node(tree, leaves, "observation"), size, one_hot
 
     def pack(self, sample, cnp.ndarray row not None):
         """Write `sample` into `row`, a contiguous writable array of `size` bytes."""
@@ -94,17 +88,6 @@ cdef class Packer:
             where[whole(number, 0, self.root.type) - self.root.lows[0]] = 1
         else:
             pack(self.root, sample, where)
-
-
-def observation_node(program):
-    cdef Node node = Node()
-    node.kind, node.path = KINDS[program[0]], program[1]
-    if node.kind == LEAF:
-        node.offset = program[2]
-        node.take_shape(*program[3:])
-    else:
-        node.keys, node.children = program[2], [observation_node(part) for part in program[3]]
-    return node
 
 
 cdef int pack(Node node, object value, char* row) except -1:
@@ -241,112 +224,3 @@ def convert(Node node, value):
                              "convert it in the environment")
         array = converted
     return np.ascontiguousarray(array).reshape(node.shape)
-
-
-# ---------------------------------------------------------------------------------------------------------------- actions
-
-cdef class Decoder:
-    """Takes the action of one agent out of its row of `width` numbers of `dtype` (int32 or float32)."""
-
-    cdef Node root
-    cdef readonly object dtype
-    cdef readonly Py_ssize_t width
-
-    def __init__(self, program, width, dtype):
-        self.root, self.width, self.dtype = action_node(program), width, np.dtype(dtype)
-
-    def decode_rows(self, cnp.ndarray rows not None):
-        """A list of the actions in `rows`, a contiguous array (number of agents, ...) of `width` numbers for each."""
-        cdef Py_ssize_t i, num_rows = cnp.PyArray_DIM(rows, 0), step = self.width * 4
-        cdef const char* first = <const char*> cnp.PyArray_DATA(rows)
-        if rows.dtype != self.dtype or rows.size != num_rows * self.width or not cnp.PyArray_IS_C_CONTIGUOUS(rows):
-            raise ValueError(f"rows {rows.dtype} {(<object> rows).shape} given, expected {self.width} contiguous {self.dtype} an agent")
-        return [decode(self.root, first + i * step) for i in range(num_rows)]
-
-
-def action_node(program):
-    """A node of ("dict" or "tuple", keys, programs) or (kind, first number in the row, space's dtype, shape, low, high); low and high
-    are the bounds of a Box, else the smallest value and the count of each element."""
-    cdef Node node = Node()
-    node.kind = KINDS[program[0]]
-    if node.kind == DICT or node.kind == TUPLE:
-        node.keys, node.children = program[1], [action_node(part) for part in program[2]]
-        return node
-    node.offset = program[1] * 4
-    if node.kind == REAL:
-        node.take_shape(program[2], program[3], None, None)
-        node.low, node.high = (np.array(side, order="C") for side in program[4:])       # keeps no dimensions where there are none
-    else:
-        node.take_shape(*program[2:])
-    return node
-
-
-cdef object decode(Node node, const char* row):
-    cdef Py_ssize_t i, n
-    cdef dict parts
-    if node.kind == DICT:
-        parts = {}
-        for i in range(PyList_GET_SIZE(node.children)):
-            parts[<object> PyTuple_GET_ITEM(node.keys, i)] = decode(<Node> PyList_GET_ITEM(node.children, i), row)
-        return parts
-    if node.kind == TUPLE:
-        return tuple([decode(<Node> part, row) for part in node.children])
-    row += node.offset
-    if node.kind == DISCRETE:
-        return whole_number(node, node.lows[0] + (<const int32_t*> row)[0])
-    if node.kind == SCORES:
-        return whole_number(node, node.lows[0] + largest(<const float*> row, node.highs[0]))
-    if node.kind == REAL:
-        return real_numbers(node, <const float*> row)
-    return whole_numbers(node, row)
-
-
-cdef object whole_number(Node node, int64_t number):
-    """A NumPy scalar of the space's dtype, as Gymnasium's own sampling gives."""
-    if node.type == cnp.NPY_INT64:
-        return cnp.PyArray_ToScalar(&number, node.low)
-    return node.dtype.type(number)
-
-
-cdef int64_t largest(const float* scores, int64_t n) noexcept:
-    """The place of the largest score; the first of equals."""
-    cdef int64_t i, best = 0
-    for i in range(1, n):
-        if scores[i] > scores[best]:
-            best = i
-    return best
-
-
-cdef object whole_numbers(Node node, const char* row):
-    """A MultiDiscrete or MultiBinary action."""
-    cdef cnp.ndarray action = cnp.PyArray_EMPTY(node.ndim, node.dims, cnp.NPY_INT64, 0)
-    cdef int64_t* numbers = <int64_t*> cnp.PyArray_DATA(action)
-    cdef const float* scores = <const float*> row
-    cdef Py_ssize_t i
-    for i in range(node.count):
-        if node.kind == MULTI:
-            numbers[i] = node.lows[i] + (<const int32_t*> row)[i]
-        elif node.kind == SIGNS:
-            numbers[i] = scores[i] > 0
-        else:
-            numbers[i] = node.lows[i] + largest(scores, node.highs[i])
-            scores += node.highs[i]
-    return action if node.type == cnp.NPY_INT64 else action.astype(node.dtype)
-
-
-cdef object real_numbers(Node node, const float* row):
-    """A Box action, within its bounds, in its own dtype; whole numbers are rounded."""
-    cdef cnp.ndarray action = cnp.PyArray_EMPTY(node.ndim, node.dims, cnp.NPY_FLOAT32, 0)
-    cdef float* numbers = <float*> cnp.PyArray_DATA(action)
-    cdef const float* low
-    cdef const float* high
-    cdef Py_ssize_t i
-    if node.type == cnp.NPY_FLOAT32:
-        low, high = <const float*> cnp.PyArray_DATA(<cnp.ndarray> node.low), <const float*> cnp.PyArray_DATA(<cnp.ndarray> node.high)
-        for i in range(node.count):
-            numbers[i] = min(max(row[i], low[i]), high[i])
-        return action
-    memcpy(numbers, row, node.count * sizeof(float))
-    if node.dtype.kind == "f":
-        return np.asarray(np.clip(action, node.low, node.high)).astype(node.dtype)
-    return np.asarray(np.clip(np.rint(action.astype(np.float64)), node.low, node.high)).astype(node.dtype)

@@ -65,7 +65,7 @@ class PettingZooEnv(PufferEnv):
         """Step every agent that lives."""
         self.begin_step(actions)
         living = list(self.env.agents)
-        chosen = self.action_layout.decoder.decode_rows(self.actions)
+        chosen = self.action_layout.decode_rows(self.actions)
         results = self.env.step({name: chosen[slot] for name, slot in self._slots_of(living)})
         if not isinstance(results, tuple) or len(results) != 5:
             raise TypeError(f"step of {type(self.env).__name__} gave {type(results).__name__}, expected the five dicts "
