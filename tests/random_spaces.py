@@ -28,11 +28,13 @@ def random_box(random, largest=None):
 
 def random_leaf(random, largest=None):
     kind = random.integers(5)
+    dtype = np.dtype(WHOLE[random.integers(len(WHOLE))] if random.random() < 0.5 else np.int64)
+    least = 0 if dtype.kind == "u" else -5
     if kind == 0:
-        return spaces.Discrete(int(random.integers(1, 12)), start=int(random.integers(-5, 6)))
+        return spaces.Discrete(int(random.integers(1, 12)), start=int(random.integers(least, 6)), dtype=dtype)
     if kind == 1:
         shape = random_shape(random, empty=False) or (1,)
-        return spaces.MultiDiscrete(random.integers(1, 9, shape), start=random.integers(-3, 4, shape))
+        return spaces.MultiDiscrete(random.integers(1, 9, shape), start=random.integers(least, 4, shape), dtype=dtype)
     if kind == 2:
         return spaces.MultiBinary(random_shape(random, empty=False) or 3)
     return random_box(random, largest)

@@ -14,13 +14,16 @@ import dataclasses
 import os
 import pickle
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import torch
+from gymnasium import spaces
 
+from puffer_min.emulation.observations import Layout
 from puffer_min.learner.config import Config
 from puffer_min.learner.policy import Actor, Policy
-from puffer_min.learner.space_record import pack_space, unpack_space
 
 FORMAT = 1
 
@@ -105,3 +108,42 @@ def pack_state(env) -> torch.Tensor | None:
 def unpack_state(packed: torch.Tensor):
     """What `get_state` gave. Unpickles: only for files of your own."""
     return pickle.loads(packed.numpy().tobytes())
+
+
+# ---------------------------------------------------------------------- spaces
+
+def pack_space(space: spaces.Space) -> dict:
+    """A space, or the row space of observations.py, as plain numbers and tensors that are read without unpickling anything."""
+    if getattr(space, "layout", None) is not None:
+        return {"kind": "rows", "of": pack_space(space.layout.space)}
+    if isinstance(space, spaces.Box):
+        bounds = {name: torch.from_numpy(np.array(getattr(space, name), space.dtype.newbyteorder("="), order="C")) for name in ("low", "high")}
+        return {"kind": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
+    if isinstance(space, spaces.Discrete):
+        return {"kind": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
+    if isinstance(space, spaces.MultiDiscrete):
+        return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist(), "dtype": str(space.dtype)}
+    if isinstance(space, spaces.MultiBinary):
+        return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
+    if isinstance(space, spaces.Dict):
+        return {"kind": "Dict", "keys": list(space.spaces), "of": [pack_space(inner) for inner in space.spaces.values()]}
+    return {"kind": "Tuple", "of": [pack_space(inner) for inner in space.spaces]}
+
+
+def unpack_space(packed: dict) -> spaces.Space:
+    """The space of `pack_space`."""
+    kind, dtype = packed["kind"], np.dtype(packed.get("dtype", np.int64))       # older files have none for whole numbers
+    if kind == "rows":
+        return Layout(unpack_space(packed["of"])).row_space
+    if kind == "Box":
+        return spaces.Box(packed["low"].numpy().astype(dtype), packed["high"].numpy().astype(dtype), tuple(packed["shape"]), dtype)
+    if kind == "Discrete":
+        other = {} if dtype == np.int64 else {"dtype": dtype}                   # Gymnasium 1.0 knows int64 alone
+        return spaces.Discrete(packed["n"], start=packed.get("start", 0), **other)
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(packed["nvec"], start=packed.get("start"), dtype=dtype)
+    if kind == "MultiBinary":
+        return spaces.MultiBinary(packed["n"])
+    # A plain dict would be sorted, and the order of the keys is the order of the row.
+    inner = [unpack_space(part) for part in packed["of"]]
+    return spaces.Dict(OrderedDict(zip(packed["keys"], inner))) if kind == "Dict" else spaces.Tuple(inner)
