@@ -56,15 +56,17 @@ def program(name: str):
     return load(name).train
 
 
-def run(name: str, *, train=None, terms: Terms = Terms(), seconds=None, steps=None, seed: int = 1, warm_up: bool = True) -> Run:
+def run(name: str, *, train=None, terms: Terms = Terms(), seconds=None, steps=None, until: float = float("inf"), seed: int = 1,
+        warm_up: bool = True) -> Run:
     """Let a library play and learn until `seconds` or `steps` are spent; construction and the first update are not clocked.
 
+    until   ends the run earlier, as soon as the last 100 episodes have this mean return.
     train   another program than the library's own, such as an `Edited`.
     Every run gets torch's own setting of `validate_args`, which two of the libraries switch off for everybody when they are imported,
     except those two.
     """
     train = train or program(name)
-    watch = Watch(seconds=seconds, steps=steps, warm_up=terms.batch_size if warm_up else 0)
+    watch = Watch(seconds=seconds, steps=steps, until=until, warm_up=terms.batch_size if warm_up else 0)
     drive(name, train, terms, watch, seed)
     return Run(name, terms, watch.steps, watch.seconds, np.array(watch.episodes, float).reshape(-1, 3), bytes(watch.actions))
 

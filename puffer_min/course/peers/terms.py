@@ -48,6 +48,10 @@ class Terms:
         return self.batch_size // self.num_minibatches
 
 
+WIDE = Terms(num_envs=64, horizon=32, learning_rate=5e-3)
+"""64 carts, minibatches of 512, a larger learning rate: what level 4 gives to every library in its last comparison."""
+
+
 def network(outputs: int, gain: float) -> nn.Sequential:
     """CleanRL's network: 4 inputs, two layers of 64 with tanh, orthogonal weights of gain sqrt(2), the last layer's of `gain`."""
     layers = [nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)]
@@ -64,20 +68,30 @@ class BudgetSpent(BaseException):
 class Watch:
     """Counts steps and notes episodes of all environments that it makes, until `seconds` or `steps` are spent.
 
+    until   ends the run earlier, as soon as the last 100 episodes have this mean return.
     The clock starts after `warm_up` steps, so that construction and what is done but once are not counted. Episodes and `actions`,
     every action taken, as bytes, are kept from the very first step.
     """
 
-    def __init__(self, *, seconds: float | None = None, steps: int | None = None, warm_up: int = 0):
+    WINDOW = 100                        # episodes whose mean counts
+
+    def __init__(self, *, seconds: float | None = None, steps: int | None = None, warm_up: int = 0, until: float = float("inf")):
         if (seconds is None) == (steps is None):
             raise ValueError(f"seconds={seconds} and steps={steps} given, expected one of the two")
         self.limit_seconds, self.limit_steps = seconds or float("inf"), steps or float("inf")
         self.warm_up, self.steps, self.actions, self.episodes, self.started = warm_up, -warm_up, bytearray(), [], None
+        self.until = until
 
     @property
     def seconds(self) -> float:
         """Since the end of the warm-up."""
         return 0.0 if self.started is None else time.perf_counter() - self.started
+
+    @property
+    def reached(self) -> bool:
+        """Whether the last 100 episodes have a mean return of `until`."""
+        last = self.episodes[-self.WINDOW:]
+        return len(last) == self.WINDOW and sum(total for _, _, total in last) >= self.until * self.WINDOW
 
     def environment(self, task: str):
         """A function that makes a watched environment."""
@@ -108,6 +122,8 @@ class Watched(gymnasium.Wrapper):
         self.total += float(result[1])
         if result[2] or result[3]:
             watch.episodes.append((watch.seconds, watch.steps + watch.warm_up, self.total))
+            if watch.reached:
+                raise BudgetSpent
         return result
 
 
@@ -122,7 +138,7 @@ class Run:
     episodes: np.ndarray                # (episodes, 3): seconds, steps, return, in the order in which they ended
     actions: bytes = b""
 
-    WINDOW = 100                        # episodes
+    WINDOW = Watch.WINDOW
     SOLVED = 475.0                      # mean return over a window
 
     @property
@@ -147,8 +163,16 @@ class Run:
     @property
     def solved_after(self) -> float | None:
         """Seconds until 100 episodes in a row had a mean return of 475; None if they had not."""
+        return self._solved_at("seconds")
+
+    @property
+    def steps_to_solve(self) -> int | None:
+        """Steps from the very first on until 100 episodes in a row had a mean return of 475; None if they had not."""
+        return self._solved_at("step")
+
+    def _solved_at(self, key):
         whole = self.history[self.WINDOW - 1:]
-        return next((entry["seconds"] for entry in whole if entry["episode_return"] >= self.SOLVED), None)
+        return next((entry[key] for entry in whole if entry["episode_return"] >= self.SOLVED), None)
 
     def __repr__(self):
         solved = "not solved" if self.solved_after is None else f"solved after {self.solved_after:.1f} s"
