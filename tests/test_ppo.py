@@ -14,7 +14,6 @@ import envs
 import puffer_min
 from puffer_min.commands import evaluate as evaluation
 from puffer_min.commands import train as training
-from puffer_min.learner.adam import Adam
 from puffer_min.learner.buffer import Minibatch
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.learner.presets import DEFAULTS
@@ -254,25 +253,6 @@ def test_all_parameters_live_in_one_vector_with_their_gradients():
     with torch.no_grad():
         flat.add_(1)
     assert all(p.equal(e + 1) for p, e in zip(policy.parameters(), expected))
-
-
-def test_adam_equals_torchs():
-    torch.manual_seed(0)
-    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
-    adam, peer = Adam(ours, 0.01, 0.8, 0.95, 1e-6), torch.optim.Adam([theirs], 0.01, (0.8, 0.95), 1e-6)
-    for step in range(30):
-        ours.grad = torch.randn(50)
-        theirs.grad = ours.grad.clone()
-        adam.learning_rate = peer.param_groups[0]["lr"] = 0.01 / (1 + step)
-        adam.step()
-        peer.step()
-        torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
-    further = Adam(ours, 0.01, 0.8, 0.95, 1e-6)
-    further.set_state(adam.get_state())
-    further.learning_rate = adam.learning_rate
-    further.step()
-    peer.step()
-    torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
 # ---------------------------------------------------------------------- whole runs

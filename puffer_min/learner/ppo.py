@@ -18,7 +18,6 @@ import math
 import torch
 
 from puffer_min.env.episodes import EpisodeStatistics
-from puffer_min.learner.adam import Adam
 from puffer_min.learner.buffer import RolloutBuffer
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE
@@ -78,7 +77,8 @@ class PPO:
                                  num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
                                  observation_sets=getattr(env, "observation_sets", None)).to(self.device)
         self.weights = flatten_parameters(self.policy)
-        self.optimizer = Adam(self.weights, config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_eps)
+        self.optimizer = torch.optim.Adam([self.weights], config.learning_rate, (config.adam_beta1, config.adam_beta2),
+                                          config.adam_eps, fused=True)
         self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
         self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
@@ -154,7 +154,7 @@ class PPO:
     def update(self) -> dict:
         """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
         config, buffer, left = self.config, self.buffer, self.config.annealed(self.steps)
-        self.optimizer.learning_rate = config.learning_rate * left
+        self.optimizer.param_groups[0]["lr"] = config.learning_rate * left
         if config.anneal_ent:
             config = dataclasses.replace(config, ent_coef=config.ent_coef * left)
         parts = []
@@ -172,7 +172,7 @@ class PPO:
         variance, unexplained = (self.world.std_mean(part)[0].item()**2 for part in (returns, error))
         means["explained_variance"] = 1 - unexplained / variance if variance > 0 else 0.0
         self.clock.lap("learn")
-        return means | {"learning_rate": self.optimizer.learning_rate, "epochs": epoch + 1}
+        return means | {"learning_rate": config.learning_rate * left, "epochs": epoch + 1}
 
     def step_on(self, rows, config):
         """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
@@ -201,7 +201,7 @@ class PPO:
     def get_state(self) -> dict:
         """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
         return {"weights": self.weights.detach().clone(), "statistics": {name: b.clone() for name, b in self.policy.named_buffers()},
-                "optimizer": self.optimizer.get_state(), "generator": self.generator.get_state(),
+                "optimizer": self.optimizer.state_dict()["state"], "generator": self.generator.get_state(),
                 "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
                 "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
 
@@ -210,7 +210,7 @@ class PPO:
         self.weights.data.copy_(state["weights"])
         for name, tensor in self.policy.named_buffers():
             tensor.copy_(state["statistics"][name])
-        self.optimizer.set_state(state["optimizer"])
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state["optimizer"]})
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)

@@ -1,7 +1,8 @@
 """This course's learner on the terms: its own loop, and two networks with tanh instead of one with ReLU, as the others have them."""
 
 from puffer_min import PPO, Config, Policy, make_vec
-from puffer_min.learner.adam import Adam
+import torch
+
 from puffer_min.vector.serial import PythonBatch
 from puffer_min.course.peers.terms import network
 from puffer_min.learner.ppo import flatten_parameters
@@ -32,7 +33,7 @@ def train(terms, make_env, seed):
     learner = PPO(envs, config, seed=seed)
     learner.policy = TwoNetworks(envs)
     learner.weights = flatten_parameters(learner.policy)
-    learner.optimizer = Adam(learner.weights, config.learning_rate, eps=config.adam_eps)
+    learner.optimizer = torch.optim.Adam([learner.weights], config.learning_rate, eps=config.adam_eps, fused=True)
     while True:
         learner.iterate()
 
