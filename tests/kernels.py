@@ -8,7 +8,6 @@ Every array is an allocation of its own, so that a step outside it is a step int
 import numpy as np
 
 from puffer_min.learner import advantage
-from puffer_min.learner.kernels import categorical as categorical_kernel
 from puffer_min.learner.kernels import sparse_layer
 
 random = np.random.default_rng(0)
@@ -44,17 +43,6 @@ def sparse(rows, cells, size, threads):
         sparse_layer.density(observations)
 
 
-def categorical(columns, actions, threads):
-    """Draws, what is known of them, and the gradient."""
-    logits, chosen, log_probs, entropy = floats(actions, columns), np.zeros(columns, np.int64), floats(columns), floats(columns)
-    log_p, grad = np.zeros_like(logits), np.full_like(logits, np.nan)
-    logits[1:][flags(actions - 1, columns)] = -np.inf
-    categorical_kernel.draw(logits, random.random(columns, np.float32), chosen, log_probs, threads)
-    categorical_kernel.evaluate(logits, chosen, log_p, log_probs, entropy, threads)
-    categorical_kernel.gradient(log_p, entropy, chosen, floats(columns), floats(columns), grad, threads)
-    assert np.isfinite(grad).all()
-
-
 def main():
     sizes = 0
     for rows in (0, 1, 2, 7, 8, 9, 31, 257):
@@ -62,7 +50,6 @@ def main():
             if rows:
                 advantages(rows, width)
             for threads in (1, 2, 3):
-                categorical(rows, width, threads)
                 for cells in (1, 8, 11, 70):
                     sparse(rows, cells, width, threads)
             sizes += 1

@@ -8,8 +8,6 @@ from scipy import stats
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
-from puffer_min.learner.kernels import categorical as categorical_kernel
-from puffer_min.learner import distributions as sampling
 from puffer_min.learner.distributions import LogProbAndEntropy, distribution_of, draw, draw_index
 
 
@@ -165,12 +163,9 @@ def test_the_written_gradient_equals_autograds_to_the_last_digits():
     assert (written[4] == 0).all()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("columns", [0, 1, 7, 63, 64, 65, 1000])
 @pytest.mark.parametrize("actions, spread", [(1, 1), (2, 1), (5, 0.01), (5, 30), (15, 3), (90, 10)])
-def test_the_kernel_gives_what_double_precision_gives(monkeypatch, actions, spread, columns, threads):
-    monkeypatch.setattr(sampling, "ONE_THREAD", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+def test_single_precision_gives_what_double_precision_gives(actions, spread, columns):
     random = generator(columns)
     outputs = torch.randn(actions + 1, columns, generator=random)[:actions] * spread        # a view, as the policy's outputs are
     if actions > 2:
@@ -194,36 +189,10 @@ def test_the_kernel_gives_what_double_precision_gives(monkeypatch, actions, spre
     torch.testing.assert_close(at_drawing, results[0][0].detach(), rtol=2e-6, atol=2e-6 * max(1, spread))
 
 
-def test_the_kernel_never_draws_an_action_without_probability_whatever_the_rounding():
+def test_an_action_without_probability_is_never_drawn_whatever_the_rounding():
     least, most = torch.tensor(0.0), torch.nextafter(torch.tensor(1.0), torch.tensor(0.0))
     outputs = logits(7, 20_000) * 10
     outputs[[0, 6]] = -torch.inf
     for uniform in (least, most):
         drawn, log_probs = draw(outputs, uniform.repeat(20_000))
         assert drawn.min() >= 1 and drawn.max() <= 5 and torch.isfinite(log_probs).all()
-
-
-def test_the_kernel_is_asked_only_for_what_it_can_do(monkeypatch):
-    asked = []
-    monkeypatch.setattr(sampling, "kernel", lambda function, *tensors: asked.append(function.__name__))
-    for outputs in (logits(4, 6).double(), logits(4, 1).expand(4, 6), logits(6, 4).t()):
-        draw(outputs, torch.rand(6))
-        LogProbAndEntropy.apply(outputs, torch.zeros(6, dtype=torch.int64))
-    assert asked == []
-    draw(logits(4, 6), torch.rand(6))
-    assert asked == ["draw"]
-
-
-def test_the_kernel_refuses_what_does_not_fit():
-    table, row, chosen = np.zeros((4, 6), np.float32), np.zeros(6, np.float32), np.zeros(6, np.int64)
-    with pytest.raises(ValueError, match="logits 4 x 6 with arrays for 4 x 5 given"):
-        categorical_kernel.draw(table, row, chosen[:5], row.copy())
-    with pytest.raises(ValueError, match="4 x 6 with arrays for 3 x 6"):
-        categorical_kernel.evaluate(table, chosen, table[:3].copy(), row.copy(), row.copy())
-    with pytest.raises(ValueError, match="4 x 6 with arrays for 4 x 5"):
-        categorical_kernel.gradient(table, row, chosen, row[:5], row, table.copy())
-    for action in (-1, 4):
-        with pytest.raises(ValueError, match=f"action {action} given, expected 0 to 3"):
-            categorical_kernel.evaluate(table, np.full(6, action), table.copy(), row.copy(), row.copy())
-    with pytest.raises(ValueError, match="4 x 6 with arrays for 4 x 6 given, expected as many of both, actions first"):
-        categorical_kernel.draw(np.asfortranarray(table), row, chosen, row.copy())

@@ -13,7 +13,6 @@ A distribution object holds no data, only the layout of the action space:
     log_probs, entropy   (N,) float32
 
 An illegal action is a logit of -inf: it has probability 0, is never drawn, adds nothing to the entropy, and sends no gradient.
-Categorical distributions are done by kernels/categorical.pyx where it can, on the CPU in float32; what is written here is the same.
 """
 
 import math
@@ -22,10 +21,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from puffer_min.learner.kernels import categorical as categorical_kernel
 from puffer_min.learner.distributed import ALONE
-
-ONE_THREAD = 16_384         # numbers that one thread is done with before a second one has begun
 
 
 def distribution_of(action_space: spaces.Space):
@@ -61,23 +57,8 @@ def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
     return -(log_probabilities.exp() * finite).sum(0)
 
 
-def has_kernel(logits: torch.Tensor) -> bool:
-    """Whether kernels/categorical.pyx serves these logits: float32 on the CPU, neighbours side by side."""
-    return logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.stride(1) == 1
-
-
-def kernel(function, *tensors):
-    """Call a function of kernels/categorical.pyx on the memory of tensors, with torch's threads if there is enough for them."""
-    threads = torch.get_num_threads() if tensors[0].numel() > ONE_THREAD else 1
-    function(*(tensor.detach().contiguous().numpy() if i else tensor.detach().numpy() for i, tensor in enumerate(tensors)), threads)
-
-
 def draw(logits: torch.Tensor, uniform: torch.Tensor):
     """One action for each column of logits (n, N), drawn by `uniform` (N,) in [0, 1): actions (N,) int64, their log-probabilities (N,)."""
-    if has_kernel(logits):
-        actions, log_probs = torch.empty(len(uniform), dtype=torch.int64), torch.empty(len(uniform))
-        kernel(categorical_kernel.draw, logits, uniform, actions, log_probs)
-        return actions, log_probs
     log_p = torch.log_softmax(logits, 0)
     actions = draw_index(log_p.exp(), uniform)
     return actions, log_p.gather(0, actions.unsqueeze(0))[0]
@@ -95,22 +76,14 @@ class LogProbAndEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, actions):
-        if has_kernel(logits):
-            log_p, log_probs, entropy = torch.empty(logits.shape), torch.empty(len(actions)), torch.empty(len(actions))
-            kernel(categorical_kernel.evaluate, logits, actions, log_p, log_probs, entropy)
-        else:
-            log_p = torch.log_softmax(logits, 0)
-            log_probs, entropy = log_p.gather(0, actions.unsqueeze(0))[0], entropy_of(log_p)
+        log_p = torch.log_softmax(logits, 0)
+        log_probs, entropy = log_p.gather(0, actions.unsqueeze(0))[0], entropy_of(log_p)
         ctx.save_for_backward(log_p, entropy, actions)
         return log_probs, entropy
 
     @staticmethod
     def backward(ctx, d, e):
         log_p, entropy, actions = ctx.saved_tensors
-        if has_kernel(log_p):
-            grad = torch.empty_like(log_p)
-            kernel(categorical_kernel.gradient, log_p, entropy, actions, d, e, grad)
-            return grad, None
         p = log_p.exp()
         surprise = log_p.clamp(min=torch.finfo(log_p.dtype).min).add_(entropy).mul_(p)      # p first: 0 * a large number is 0
         return surprise.mul_(-e).addcmul_(p, d, value=-1).scatter_add_(0, actions.unsqueeze(0), d.unsqueeze(0)), None
