@@ -8,7 +8,7 @@ Every array is an allocation of its own, so that a step outside it is a step int
 import numpy as np
 
 from puffer_min.learner import advantage
-from puffer_min.learner.kernels import sparse_layer
+from puffer_min.learner.kernels import onehot
 
 random = np.random.default_rng(0)
 
@@ -32,15 +32,14 @@ def advantages(rows, horizon):
     assert np.isfinite(results).all()
 
 
-def sparse(rows, cells, size, threads):
-    """Sums of the weights' rows, and their gradient: for one-hot inputs, and for numbers."""
+def onehot_layer(rows, cells, size, threads):
+    """Sums of the weights' rows, and their gradient."""
     most = random.integers(0, 4, cells).astype(np.uint8)
-    codes, numbers = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), random.integers(-3, 4, (rows, cells)).astype(np.int8)
-    for observations, bounds, inputs in ((codes, most, int(most.sum())), (numbers, None, cells)):
-        weight, out, grad_weight = floats(inputs, size), np.zeros((rows, size), np.float32), np.zeros((inputs, size), np.float32)
-        sparse_layer.rows_sum(observations, bounds, weight, floats(size), out, threads)
-        sparse_layer.rows_gradient(observations, bounds, floats(rows, size), grad_weight, threads)
-        sparse_layer.density(observations)
+    codes, inputs = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), int(most.sum())
+    weight, out, grad_weight = floats(inputs, size), np.zeros((rows, size), np.float32), np.zeros((inputs, size), np.float32)
+    onehot.rows_sum(codes, most, weight, floats(size), out, threads)
+    onehot.rows_gradient(codes, most, floats(rows, size), grad_weight, threads)
+    assert np.isfinite(out).all() and np.isfinite(grad_weight).all()
 
 
 def main():
@@ -51,7 +50,7 @@ def main():
                 advantages(rows, width)
             for threads in (1, 2, 3):
                 for cells in (1, 8, 11, 70):
-                    sparse(rows, cells, width, threads)
+                    onehot_layer(rows, cells, width, threads)
             sizes += 1
     print(f"{sizes} sizes")
 

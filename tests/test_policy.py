@@ -7,8 +7,7 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
-from puffer_min.learner import encoders
-from puffer_min.learner.kernels import sparse_layer
+from puffer_min.learner.kernels import onehot
 from puffer_min.learner.encoders import make_encoder, scale_of
 from puffer_min.learner.lstm import LSTM, Unroll
 from puffer_min.learner.policy import Actor, Policy, RandomPolicy
@@ -123,66 +122,29 @@ def test_a_cell_above_the_bound_of_its_space_is_refused_by_name():
     ({"cells": 11}, "11 cells of uint8 given, expected 12 of uint8"), ({"dtype": np.int8}, "12 cells of int8 given, expected 12 of uint8"),
     ({"rows": 43}, "5 x 8 outputs and weights 43 x 8 given, expected 5 x 8 and 44 x 8"), ({"size": 7}, "weights 44 x 7 given, expected 5 x 8 and 44 x 8"),
     ({"lines": 6}, "5 x 8 outputs .* expected 6 x 8"), ({"bias": 9}, "bias of 9 given, expected 8"),
-    ({"cells": 4097, "most": None}, "4097 cells of uint8 given, expected at most 4096"), ({"most": None}, "expected 5 x 8 and 12 x 8"),
+    ({"cells": 4097, "most": np.ones(4097, np.uint8)}, "4097 cells of uint8 given, expected 4097 of uint8, 4096 at most"),
 ])
-def test_the_sparse_sum_refuses_sizes_that_do_not_fit(given, message):
+def test_the_sum_of_rows_refuses_sizes_that_do_not_fit(given, message):
     sizes = {"lines": 5, "cells": 12, "dtype": np.uint8, "most": BOUNDS.high.ravel(), "rows": 44, "size": 8, "bias": 8} | given
     observations = np.zeros((sizes["lines"], sizes["cells"]), sizes["dtype"])
     weight, bias, out = (np.zeros(shape, np.float32) for shape in ((sizes["rows"], sizes["size"]), sizes["bias"], (5, 8)))
     with pytest.raises(ValueError, match=message):
-        sparse_layer.rows_sum(observations, sizes["most"], weight, bias, out)
+        onehot.rows_sum(observations, sizes["most"], weight, bias, out)
 
 
-SIGNED = spaces.Box(-100, 100, (11, 11), np.int8)
-
-
-def nearly_empty(space, count=50, filled=0.05):
-    """Observations of which `filled` of the cells are not 0, their numbers drawn from the whole space."""
-    random = np.random.default_rng(0)
-    drawn = random.integers(space.low.astype(int), space.high.astype(int) + 1, (count, *space.shape))
-    return torch.from_numpy((drawn * (random.random(drawn.shape) < filled)).astype(space.dtype))
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("size", [1, 8, 36, 64, 100, 128])
-@pytest.mark.parametrize("space", [SIGNED, spaces.Box(0, 255, (70,), np.uint8), spaces.Box(0, 2, (3,), np.uint8)], ids=["int8", "uint8", "three cells"])
-@pytest.mark.parametrize("name", ["scaled", "standard"])
-def test_few_numbers_that_are_not_0_give_what_the_product_gives_and_so_does_their_gradient(monkeypatch, name, space, size, threads):
-    encoder, cells = make_encoder(name, space, size), nearly_empty(space)
-    if name == "standard":
-        encoder.observe(cells[:40])
-    of_output, results = torch.randn(50, size, generator=torch.Generator().manual_seed(0)), []
-    for most_filled in (1.1, 0.0):                  # always sparse, never
-        monkeypatch.setattr(encoders, "SPARSE", most_filled)
-        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-        output = encoder(cells)
-        assert ("SumOfRows" in repr(output.grad_fn)) == (most_filled > 1)
-        results.append((output, *torch.autograd.grad(output, [encoder.layer.weight, encoder.layer.bias], of_output)))
-    for sparse, product in zip(*results):
-        torch.testing.assert_close(sparse, product, rtol=1e-4, atol=1e-4)
-    assert results[0][1].abs().sum() > 0
-
-
-def test_the_sparse_sum_is_the_same_to_the_last_digit_for_any_number_of_threads():
-    cells, random = nearly_empty(SIGNED, 300, 0.3).flatten(1).numpy(), np.random.default_rng(1)
-    weight, bias, grad = (random.normal(size=shape).astype(np.float32) for shape in ((121, 100), 100, (300, 100)))
+def test_the_sum_of_rows_is_the_same_to_the_last_digit_for_any_number_of_threads():
+    random, most = np.random.default_rng(1), BOUNDS.high.ravel()
+    cells = random.integers(0, most + 1, (300, 12)).astype(np.uint8)
+    weight, bias, grad = (random.normal(size=shape).astype(np.float32) for shape in ((44, 100), 100, (300, 100)))
     results = []
     for threads in (1, 2, 3, 8):
-        out, of_weight = np.zeros((300, 100), np.float32), np.zeros((121, 100), np.float32)
-        sparse_layer.rows_sum(cells, None, weight, bias, out, threads)
-        sparse_layer.rows_gradient(cells, None, grad, of_weight, threads)
+        out, of_weight = np.zeros((300, 100), np.float32), np.zeros((44, 100), np.float32)
+        onehot.rows_sum(cells, most, weight, bias, out, threads)
+        onehot.rows_gradient(cells, most, grad, of_weight, threads)
         results.append((out, of_weight))
     for out, of_weight in results[1:]:
         np.testing.assert_array_equal(out, results[0][0])
         np.testing.assert_array_equal(of_weight, results[0][1])
-
-
-def test_the_product_is_taken_where_many_numbers_are_not_0():
-    encoder = make_encoder("scaled", SIGNED, 8)
-    few, many = nearly_empty(SIGNED, filled=0.1), nearly_empty(SIGNED, filled=0.3)
-    assert "SumOfRows" in repr(encoder(few).grad_fn) and "SumOfRows" not in repr(encoder(many).grad_fn)
-    assert sparse_layer.density(many.flatten(1).numpy()) == pytest.approx(0.3, abs=0.05)
-    assert sparse_layer.density(np.zeros((0, 5), np.uint8)) == 0
 
 
 @pytest.mark.parametrize("space", [

@@ -21,7 +21,7 @@ from mutants import ROOT, SANITIZE
 from envs.core import compile_settings
 
 REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
-KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.sparse_layer")]
+KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.onehot")]
 pytestmark = pytest.mark.long
 
 

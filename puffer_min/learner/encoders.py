@@ -22,10 +22,9 @@ from gymnasium import spaces
 from torch import nn
 from torch.nn import functional
 
-from puffer_min.learner.kernels import sparse_layer
+from puffer_min.learner.kernels import onehot_layer, serves_onehot
 
 MAX_CODES = 16          # a cell of more values than these is a quantity, not a code
-SPARSE = 0.15           # share of bytes that are not 0, below which a sum of rows is faster than the product
 
 
 def make_encoder(name: str, space: spaces.Box, hidden_size: int, sets: dict | None = None) -> nn.Module:
@@ -67,25 +66,12 @@ class Scaled(nn.Module):
         self.layer = linear(self.scale.numel(), hidden_size)
 
     def forward(self, observations):
-        return linear_of(observations.flatten(1), self.layer.weight * self.scale, self.layer.bias)
+        return functional.linear(numbers_of(observations), self.layer.weight * self.scale, self.layer.bias)
 
 
-def linear_of(numbers, weight, bias):
-    """The product of numbers (N, inputs) of any dtype with weight (size, inputs), and bias (size,) added: (N, size).
-
-    Bytes on the CPU of which few are not 0 are never written out as floats: what they are multiplied by is summed (kernels/sparse_layer.pyx).
-    """
-    if can_be_sparse(numbers, weight, torch.uint8, torch.int8):
-        numbers = numbers.contiguous()
-        if sparse_layer.density(numbers.numpy()) < SPARSE:
-            return SumOfRows.apply(numbers, None, weight.t().contiguous(), bias)
-    return functional.linear(numbers.to(torch.float32), weight, bias)
-
-
-def can_be_sparse(numbers, weight, *dtypes):
-    """Whether kernels/sparse_layer.pyx serves these: not too many numbers of one of `dtypes`, and float32 weights, on the CPU."""
-    return (numbers.device.type == "cpu" and numbers.dtype in dtypes and weight.dtype == torch.float32
-            and numbers.shape[1] <= sparse_layer.MAX_CELLS)
+def numbers_of(observations):
+    """Observations (N, ...) of any dtype as (N, numbers) float32."""
+    return observations.flatten(1).to(torch.float32)
 
 
 class Standardised(Scaled):
@@ -107,7 +93,7 @@ class Standardised(Scaled):
 
     def forward(self, observations):
         weight = self.layer.weight * self.scale
-        return linear_of(observations.flatten(1), weight, self.layer.bias - weight @ self.centre)
+        return functional.linear(numbers_of(observations), weight, self.layer.bias - weight @ self.centre)
 
     @torch.no_grad()
     def observe(self, observations, average_=lambda tensor: tensor):
@@ -131,7 +117,7 @@ def codes_of(space) -> int:
 class OneHot(nn.Module):
     """A linear layer over one input for each cell and each value above 0 that its bound allows (0 is the bias).
 
-    On the CPU the inputs are never written out: nearly all are 0, and the layer is a sum of rows of the weights (kernels/sparse_layer.pyx).
+    On the CPU the inputs are never written out: nearly all are 0, and the layer is a sum of rows of the weights (kernels/onehot.pyx).
     """
 
     def __init__(self, space, hidden_size):
@@ -146,33 +132,9 @@ class OneHot(nn.Module):
 
     def forward(self, observations):
         flat = observations.flatten(1)
-        if can_be_sparse(flat, self.weight, torch.uint8):
-            return SumOfRows.apply(flat.contiguous(), self.most, self.weight, self.bias)
+        if serves_onehot(flat, self.weight):
+            return onehot_layer(flat, self.most, self.weight, self.bias)
         return torch.addmm(self.bias, (flat.index_select(1, self.cells) == self.codes).to(self.weight.dtype), self.weight)
-
-
-class SumOfRows(torch.autograd.Function):
-    """observations (N, cells), most (cells,) uint8 or None, weight (rows, size), bias (size,) in, as in kernels/sparse_layer.pyx; (N, size) out."""
-
-    @staticmethod
-    def forward(ctx, observations, most, weight, bias):
-        ctx.save_for_backward(observations, most)
-        ctx.rows = len(weight)
-        out = weight.new_empty(len(observations), weight.shape[1])
-        sparse_layer.rows_sum(*map(array_of, (observations, most, weight, bias, out)), torch.get_num_threads())
-        return out
-
-    @staticmethod
-    def backward(ctx, grad):
-        observations, most = ctx.saved_tensors
-        of_weight = grad.new_zeros(ctx.rows, grad.shape[1])
-        sparse_layer.rows_gradient(*map(array_of, (observations, most, grad.contiguous(), of_weight)), torch.get_num_threads())
-        return None, None, of_weight, grad.sum(0)
-
-
-def array_of(tensor):
-    """The tensor's memory as a NumPy array; None stays None."""
-    return None if tensor is None else tensor.detach().numpy()
 
 
 class Convolution(nn.Module):

@@ -1,0 +1,193 @@
+"""A linear layer over one-hot inputs, compiled: the sum of a few rows of the weights.
+
+    outputs = bias + one row of the weights for each cell of an observation that is not 0
+
+Cell 0 has the rows 0 to most[0] - 1, one for each value above 0; cell 1 has the next most[1] rows; and so on. A view of `grid` has 784
+such inputs, of which at most 147 are 1: the sum reads those rows and nothing else. `rows_sum` is the layer, `rows_gradient` the gradient
+of its weights. Both work on the CPU in float32 and give the same to the last digit for any number of threads. A test compares them with
+the product over written-out inputs (tests/test_policy.py).
+"""
+
+import numpy as np
+
+from cython.parallel import prange
+
+from envs.core.freshness import require_fresh
+
+from libc.stdint cimport int32_t, uint8_t
+
+require_fresh("puffer_min.learner.kernels.onehot")
+
+cdef enum:
+    MOST_CELLS = 4096
+    LANES = 32                      # columns that are added at once; threads share the columns of a gradient by these
+
+MAX_CELLS = MOST_CELLS              # for Python
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    #include <string.h>
+
+    typedef float Sixteen __attribute__((vector_size(64), aligned(4)));     /* sixteen floats, added at once */
+
+    static uint64_t nonzero_of_eight(const uint8_t* cells) {                /* one bit a cell, the first lowest */
+        const uint64_t low = 0x7f7f7f7f7f7f7f7full;
+        uint64_t word;
+        memcpy(&word, cells, 8);
+        word = (((word & low) + low) | word) & ~low;                        /* the top bit of every byte that is not 0 */
+        return (word >> 7) * 0x0102040810204080ull >> 56;
+    }
+
+    static int find_nonzero(long cells, const uint8_t* line, int* found) {  /* 64 cells at a time: few branches to guess wrong */
+        int count = 0;
+        for (long first = 0; first < cells; first += 64) {
+            uint64_t bits = 0;
+            long last = first + 64 < cells ? first + 64 : cells, cell = first;
+            for (; cell + 8 <= last; cell += 8) bits |= nonzero_of_eight(line + cell) << (cell - first);
+            for (; cell < last; cell++) bits |= (uint64_t) (line[cell] != 0) << (cell - first);
+            for (; bits; bits &= bits - 1) found[count++] = (int) first + __builtin_ctzll(bits);
+        }
+        return count;
+    }
+
+    static void add_rows(long size, long count, const int* rows, const float* weight, const float* bias, float* out) {
+        long k = 0, n;
+        for (; k + 64 <= size; k += 64) {                                   /* 64 outputs stay in registers */
+            const Sixteen* start = (const Sixteen*) (bias + k);
+            Sixteen a = start[0], b = start[1], c = start[2], d = start[3];
+            for (n = 0; n < count; n++) {
+                const Sixteen* row = (const Sixteen*) (weight + rows[n] * size + k);
+                a += row[0]; b += row[1]; c += row[2]; d += row[3];
+            }
+            Sixteen* end = (Sixteen*) (out + k);
+            end[0] = a; end[1] = b; end[2] = c; end[3] = d;
+        }
+        for (; k < size; k++) {
+            float sum = bias[k];
+            for (n = 0; n < count; n++) sum += weight[rows[n] * size + k];
+            out[k] = sum;
+        }
+    }
+
+    static void add_to_rows(long size, long stride, long count, const int* rows, const float* grad, float* sums) {
+        long k = 0, n;
+        for (; k + 32 <= size; k += 32) {                                   /* 32 of the gradient stay in registers */
+            const Sixteen a = *(const Sixteen*) (grad + k), b = *(const Sixteen*) (grad + k + 16);
+            for (n = 0; n < count; n++) {
+                Sixteen* row = (Sixteen*) (sums + rows[n] * stride + k);
+                row[0] += a; row[1] += b;
+            }
+        }
+        for (; k < size; k++)
+            for (n = 0; n < count; n++) sums[rows[n] * stride + k] += grad[k];
+    }
+    """
+    int find_nonzero(long cells, const uint8_t* line, int* found)
+    void add_rows(long size, long count, const int* rows, const float* weight, const float* bias, float* out)
+    void add_to_rows(long size, long stride, long count, const int* rows, const float* grad, float* sums)
+
+
+cdef class Cells:
+    """Observations (N, cells) uint8, and the row of the weights that belongs to each cell that is not 0."""
+
+    cdef const uint8_t[:, ::1] lines
+    cdef const uint8_t[::1] most
+    cdef const int32_t[::1] first   # the row of each cell's value 1
+    cdef Py_ssize_t rows            # of the weights
+
+    def __init__(self, observations, most):
+        cells = observations.shape[1]
+        if observations.dtype != np.uint8 or cells > MOST_CELLS or cells != len(most):
+            raise ValueError(f"{cells} cells of {observations.dtype} given, expected {len(most)} of uint8, {MOST_CELLS} at most")
+        self.lines, self.most = observations, most
+        self.first = np.cumsum(most, dtype=np.int32) - most
+        self.rows = int(most.sum())
+
+    cdef require(self, const float[:, ::1] weight, const float[:, ::1] outputs):
+        """ValueError unless there is a line of outputs for each observation and a row of the weights as long for each input."""
+        lines, size = self.lines.shape[0], outputs.shape[1]
+        if lines != outputs.shape[0] or self.rows != weight.shape[0] or size != weight.shape[1]:
+            raise ValueError(f"{outputs.shape[0]} x {size} outputs and weights {weight.shape[0]} x {weight.shape[1]} given, "
+                             f"expected {lines} x {size} and {self.rows} x {size}")
+
+    cdef int list(self, Py_ssize_t n, int* rows) noexcept nogil:
+        """Fill `rows` for observation n; returns how many, or -1 if a cell holds more than its most."""
+        cdef const uint8_t* line = &self.lines[n, 0]
+        cdef int count = find_nonzero(self.lines.shape[1], line, rows), i, cell
+        for i in range(count):
+            cell = rows[i]
+            if line[cell] > self.most[cell]:
+                return -1
+            rows[i] = self.first[cell] + line[cell] - 1
+        return count
+
+    cdef bint sum_line(self, Py_ssize_t n, const float* weight, const float* bias, Py_ssize_t size, float* out) noexcept nogil:
+        """The outputs of observation n; False if it holds more than it may."""
+        cdef int[MOST_CELLS] rows
+        cdef int count = self.list(n, rows)
+        if count >= 0:
+            add_rows(size, count, rows, weight, bias, out)
+        return count >= 0
+
+    cdef bint add_lines(self, const float* grad, Py_ssize_t row, Py_ssize_t size, float* sums,
+                        Py_ssize_t stride) noexcept nogil:
+        """`size` columns of the weights' gradient, from rows of `row` numbers to rows of `stride`; False if a cell holds too much."""
+        cdef int[MOST_CELLS] rows
+        cdef Py_ssize_t n
+        cdef int count
+        for n in range(self.lines.shape[0]):
+            count = self.list(n, rows)
+            if count < 0:
+                return False
+            add_to_rows(size, stride, count, rows, grad + n * row, sums)
+        return True
+
+    cdef refuse(self):
+        """Name the first cell that is above its bound."""
+        cell = np.argwhere(np.asarray(self.lines) > np.asarray(self.most))[0, 1]
+        raise ValueError(f"observation whose number {cell} is above the bound of its space given to encoder=\"onehot\": "
+                         "the environment writes what its space does not contain (`python -m puffer_min check` finds it)")
+
+
+def rows_sum(observations, most, const float[:, ::1] weight, const float[::1] bias, float[:, ::1] out, int threads=1):
+    """Fill `out` (N, size) float32 from observations (N, cells) uint8, weight (rows, size) and bias (size,).
+
+    most    the largest number of each cell, (cells,) uint8; rows is their sum
+
+    Raises ValueError for sizes that do not fit, and for a number above its cell's `most`.
+    """
+    cdef Cells cells = Cells(observations, most)
+    cdef Py_ssize_t n, size = out.shape[1]
+    cdef int bad = 0
+    cells.require(weight, out)
+    if bias.shape[0] != size:
+        raise ValueError(f"bias of {bias.shape[0]} given, expected {size}")
+    if out.size and weight.size:
+        for n in prange(out.shape[0], nogil=True, schedule="static", num_threads=threads):
+            bad += not cells.sum_line(n, &weight[0, 0], &bias[0], size, &out[n, 0])
+    if bad:
+        cells.refuse()
+
+
+def rows_gradient(observations, most, const float[:, ::1] grad, float[:, ::1] grad_weight, int threads=1):
+    """Add to grad_weight (rows, size) what its rows get from grad (N, size), the gradient of the outputs of `rows_sum`."""
+    cdef Cells cells = Cells(observations, most)
+    cdef Py_ssize_t part, start, size = grad.shape[1], blocks = (size + LANES - 1) // LANES, share
+    cdef float[:, :, ::1] sums
+    cdef int bad = 0
+    cells.require(grad_weight, grad)
+    if not (grad.size and grad_weight.size):
+        return
+    threads = <int> max(1, min(threads, blocks))
+    share = (blocks + threads - 1) // threads * LANES   # columns of a thread, in memory of its own: neighbours would share cache lines
+    sums = np.zeros((threads, grad_weight.shape[0], share), np.float32)
+    for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
+        start = min(size, part * share)
+        bad += not cells.add_lines(&grad[0, 0] + start, size, min(size - start, share), &sums[part, 0, 0], share)
+    if bad:
+        cells.refuse()
+    for part in range(threads):
+        start = min(size, part * share)
+        total = np.asarray(grad_weight)[:, start:start + share]
+        total += np.asarray(sums)[part, :, :total.shape[1]]
