@@ -15,8 +15,7 @@ import puffer_min
 from puffer_min.commands import evaluate as evaluation
 from puffer_min.commands import train as training
 from puffer_min.learner.buffer import Minibatch
-from puffer_min.learner.config import Config, settings_for
-from puffer_min.learner.presets import DEFAULTS
+from puffer_min.learner.config import PRESETS, Config, settings_for
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.learner.distributions import distribution_of
@@ -367,6 +366,28 @@ def test_settings_are_checked_by_name_and_value():
         train("sqared")
 
 
+@pytest.mark.parametrize("name, given, plain", [
+    ("num_envs", np.int64(64), 64), ("num_envs", torch.tensor(64), 64), ("learning_rate", np.float32(0.25), 0.25),
+    ("gamma", torch.tensor(0.5), 0.5), ("gamma", 1, 1.0), ("batch_size", np.int32(128), 128), ("norm_adv", np.bool_(False), False),
+    ("target_score", np.float64(3.5), 3.5), ("encoder", np.str_("conv"), "conv"), ("device", torch.device("cpu"), "cpu"),
+])
+def test_numbers_of_numpy_and_torch_are_stored_as_plain_ones(name, given, plain):
+    stored = getattr(Config(**{name: given}), name)
+    assert stored == plain and type(stored) is type(plain)
+
+
+@pytest.mark.parametrize("name, given, expected", [
+    ("learning_rate", math.nan, "a finite number of at least 0"), ("max_grad_norm", math.inf, "a finite number of at least 0"),
+    ("learning_rate", 10**400, "a finite number of at least 0"), ("gamma", np.array([0.5]), "a number from 0 to 1"),
+    ("target_score", -math.inf, "a finite number or None"), ("num_envs", 2**31 + 1, "at most 2,147,483,648"),
+    ("num_envs", 2.5, "a whole number of at least 1"), ("batch_size", 0, "a whole number of at least 1 or None"),
+    ("recurrent", 1, "True or False"), ("num_workers", True, "a whole number of at least 1 or None"), ("backend", None, "text"),
+])
+def test_a_setting_outside_its_range_is_refused_by_name(name, given, expected):
+    with pytest.raises(ValueError, match=f"^{name}=.* given, expected {expected}$"):
+        Config(**{name: given})
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_missing_cuda_device_is_said_in_a_sentence():
     with pytest.raises(ValueError, match="device='cuda' given, but torch finds no CUDA device here; use device=\"cpu\""):
@@ -385,8 +406,8 @@ def test_on_cuda_the_update_sees_what_acting_saw_and_learning_goes_on(recurrent)
     torch.testing.assert_close(values.cpu(), batch.values, rtol=1e-3, atol=1e-4)
 
 
-def test_defaults_hold_only_what_differs():
-    for name, settings in DEFAULTS.items():
+def test_presets_hold_only_what_differs():
+    for name, settings in PRESETS.items():
         assert name in envs.names() and settings_for(name)
         same = [key for key, value in settings.items() if getattr(Config(), key) == value]
         assert not same, f"{name}: {same} are the defaults anyway"

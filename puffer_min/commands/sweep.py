@@ -7,7 +7,7 @@
 
 A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to be lowered. No single
 trial is the best then; those that no other beats in both are the Pareto front. The first trial of a study has the settings of
-presets.py, as far as the search allows them. Start the command twice and both work on one study: SQLite serves the processes of one
+config.py, as far as the search allows them. Start the command twice and both work on one study: SQLite serves the processes of one
 machine, any other storage of Optuna's several machines.
 
 Written beside the study: pareto.png, importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.

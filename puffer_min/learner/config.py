@@ -1,79 +1,73 @@
-"""Settings of the learner: one frozen dataclass, with the names the field uses (CleanRL, PPO's paper).
+"""Settings of the learner, with the names the field uses (CleanRL, PPO's paper), and presets by environment.
 
-`settings_for("snake", learning_rate=1e-3)` is the default, changed by what `presets.py` says of the environment, changed by what is given.
+    settings_for("snake", learning_rate=1e-3)       the defaults, changed by snake's preset and by this rate
 """
 
 import dataclasses
 import difflib
 import math
+import numbers
+import reprlib
 from dataclasses import dataclass
 
-from puffer_min.learner.presets import DEFAULTS
+import numpy as np
+import torch
 
 
 @dataclass(frozen=True)
 class Config:
-    """What can be set. A learner is decided by these, the environment and the seed."""
+    """All settings of a learner. They, the environment and the seed decide a run.
 
-    total_steps: int = 10_000_000           # agent-steps of the whole run
-    num_envs: int = 1024                    # environments stepped at a time
-    backend: str = "serial"                 # how they are stepped: "serial", "thread", "process", "auto" (see make_vec)
-    num_workers: int | None = None          # threads or processes that step them; None: make_vec's choice
-    batch_envs: int | None = None           # environments that act at a time: those ready first (asynchronous.py); None: all, or as "auto" finds
-    horizon: int = 32                       # steps in a row of the buffer; also how far back a recurrent policy learns
-    batch_size: int | None = None           # agent-steps an update; None: one row for each agent
-    minibatch_size: int = 8192              # agent-steps a gradient step; whole rows
-    update_epochs: int = 1                  # passes over each batch
+    NumPy's and torch's numbers become plain ones. A value outside its range is a ValueError that names it.
+    """
 
-    learning_rate: float = 5e-3             # small networks and large minibatches want a large one
-    anneal_lr: str = "linear"               # to zero over total_steps: "linear", "cosine"; "none" keeps it
-    anneal_ent: bool = False                # the entropy bonus likewise: explore at first, be sure in the end
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_eps: float = 1e-5
-    max_grad_norm: float = 0.5
+    total_steps: int = 10_000_000       # agent-steps of the whole run
+    num_envs: int = 1024                # environments stepped at a time
+    backend: str = "serial"             # how they are stepped: serial, thread, process, auto (see make_vec)
+    num_workers: int | None = None      # threads or processes that step them; None: make_vec's choice
+    batch_envs: int | None = None       # environments that act at a time, as they are ready; None: all
+    horizon: int = 32                   # steps in a row of the buffer, and how far back an LSTM learns
+    batch_size: int | None = None       # agent-steps an update; None: one row for each agent
+    minibatch_size: int = 8192          # agent-steps a gradient step; whole rows
+    update_epochs: int = 1              # passes over each batch
 
-    gamma: float = 0.99                     # discount
-    gae_lambda: float = 0.95
-    until_reward: bool = False              # credit reaches as far as the next reward: where every point of a match is a contest of its own
-    vtrace: bool = False                    # correct advantages for the age of the experience before every epoch
-    vtrace_rho_clip: float = 1.0
-    vtrace_c_clip: float = 1.0
+    learning_rate: float = 5e-3         # small networks and large minibatches want a large one
+    anneal_lr: str = "linear"           # to zero over total_steps: "linear", "cosine"; "none" keeps it
+    anneal_ent: bool = False            # the entropy bonus likewise: explore at first, be sure in the end
+    adam_beta1: float = 0.9             # share of the old in Adam's running mean of the gradient
+    adam_beta2: float = 0.999           # share of the old in Adam's running mean of its square
+    adam_eps: float = 1e-5              # added to Adam's divisor
+    max_grad_norm: float = 0.5          # longer gradients are shortened to this
 
-    clip_coef: float = 0.2                  # ratios are clipped to 1 -+ clip_coef
-    vf_coef: float = 0.5
-    vf_clip_coef: float | None = None       # None: the value loss is not clipped
-    ent_coef: float = 0.01
-    norm_adv: bool = True                   # advantages to mean 0, deviation 1 in each minibatch
-    target_kl: float | None = None          # stop the epochs of an update beyond this approximate divergence
+    gamma: float = 0.99                 # discount
+    gae_lambda: float = 0.95            # how far an advantage trusts rewards (1) over values (0)
+    until_reward: bool = False          # credit ends at the next reward: each point is its own contest
+    vtrace: bool = False                # correct advantages for the age of the experience before every epoch
+    vtrace_rho_clip: float = 1.0        # V-trace: largest weight of a step's own error
+    vtrace_c_clip: float = 1.0          # V-trace: largest weight of what follows a step
 
-    hidden_size: int = 64
-    num_layers: int = 2                     # hidden layers, the encoder's included
-    encoder: str = "auto"                   # how observations enter: "auto", "scaled", "standard", "onehot", "conv", "set"
-    recurrent: bool = False                 # an LSTM between encoder and heads
+    clip_coef: float = 0.2              # ratios are clipped to 1 -+ clip_coef
+    vf_coef: float = 0.5                # weight of the value loss
+    vf_clip_coef: float | None = None   # None: the value loss is not clipped
+    ent_coef: float = 0.01              # weight of the entropy bonus
+    norm_adv: bool = True               # advantages to mean 0, deviation 1 in each minibatch
+    target_kl: float | None = None      # stop the epochs of an update beyond this approximate divergence
 
-    device: str = "cpu"                     # or "cuda"
-    torch_threads: int | None = None        # None: as many as there are cores
-    matmul_precision: str = "medium"        # torch.set_float32_matmul_precision: "highest", "high", "medium"
-    deterministic: bool = False             # torch.use_deterministic_algorithms
-    checkpoint_interval: int = 200          # updates between checkpoints; 0: only at the end
-    target_score: float | None = None       # stop when the mean score of the last 100 episodes reaches it
+    hidden_size: int = 64               # numbers in each hidden layer
+    num_layers: int = 2                 # hidden layers, the encoder's included
+    encoder: str = "auto"               # how observations enter: auto, scaled, standard, onehot, conv, set
+    recurrent: bool = False             # an LSTM between encoder and heads
+
+    device: str = "cpu"                 # or "cuda"
+    torch_threads: int | None = None    # None: as many as there are cores
+    matmul_precision: str = "medium"    # torch.set_float32_matmul_precision: "highest", "high", "medium"
+    deterministic: bool = False         # torch.use_deterministic_algorithms
+    checkpoint_interval: int = 200      # updates between checkpoints; 0: only at the end
+    target_score: float | None = None   # stop when the mean score of the last 100 episodes reaches it
 
     def __post_init__(self):
-        for name in ("total_steps", "num_envs", "horizon", "minibatch_size", "update_epochs", "hidden_size", "num_layers"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}={value!r} given, expected a whole number of at least 1")
-        shares = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")
-        sizes = ("learning_rate", "clip_coef", "max_grad_norm", "vf_coef", "ent_coef")
-        for names, most in ((shares, 1), (sizes, None)):
-            for name in names:
-                value = getattr(self, name)
-                if not isinstance(value, (int, float)) or not 0 <= value <= (most or value):
-                    raise ValueError(f"{name}={value!r} given, expected a number {f'from 0 to {most}' if most else 'of at least 0'}")
-        for name, choices in (("anneal_lr", ("linear", "cosine", "none")), ("matmul_precision", ("highest", "high", "medium"))):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name}={getattr(self, name)!r} given, expected one of {', '.join(map(repr, choices))}")
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
 
     def annealed(self, steps: int) -> float:
         """Factor of the learning rate after `steps` of total_steps."""
@@ -81,32 +75,67 @@ class Config:
         return {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "none": 1.0}[self.anneal_lr]
 
     def rows(self, num_agents: int) -> tuple[int, int]:
-        """(rows an update, rows a minibatch) for `num_agents` agents. Raises ValueError with sizes that would do."""
+        """(rows an update, rows a minibatch). Raises ValueError with sizes that would do."""
         horizon, batch = self.horizon, self.batch_size or num_agents * self.horizon
-        minibatch = min(self.minibatch_size, batch)
-        if batch % (num_agents * horizon):
-            lower = max(1, batch // (num_agents * horizon)) * num_agents * horizon
-            raise ValueError(f"batch_size={batch} is not a multiple of {num_agents} agents x horizon {horizon} = {num_agents * horizon}: "
-                             f"every agent fills whole rows, so take {lower} or {lower + num_agents * horizon}, or other agents")
+        minibatch, step = min(self.minibatch_size, batch), num_agents * horizon
+        if batch % step:
+            lower = max(1, batch // step) * step
+            raise ValueError(
+                f"batch_size={batch} is not a multiple of {num_agents} agents x horizon {horizon} = {step}: "
+                f"every agent fills whole rows, so take {lower} or {lower + step}, or other agents")
         if minibatch % horizon:
-            raise ValueError(f"minibatch_size={minibatch} is not a multiple of horizon={horizon}: a minibatch is whole rows, "
-                             f"so take {max(1, minibatch // horizon) * horizon}")
+            raise ValueError(
+                f"minibatch_size={minibatch} is not a multiple of horizon={horizon}: a minibatch is whole "
+                f"rows, so take {max(1, minibatch // horizon) * horizon}")
         if batch % minibatch:
             rows = batch // horizon
             fitting = max(r for r in range(1, minibatch // horizon + 1) if rows % r == 0)
-            raise ValueError(f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does not divide into "
-                             f"minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
+            raise ValueError(
+                f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does not "
+                f"divide into minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
         return batch // horizon, minibatch // horizon
 
 
+CHOICES = {"anneal_lr": ("linear", "cosine", "none"), "matmul_precision": ("highest", "high", "medium")}
+UP_TO_1 = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")
+
+
+def checked(field: dataclasses.Field, value):
+    """`value` as the str, bool, int or float that `field` of Config stores, or None. Raises ValueError."""
+    name, optional = field.name, isinstance(None, field.type)
+    kind = next(k for k in (bool, int, float, str) if k in getattr(field.type, "__args__", (field.type,)))
+    scalar = isinstance(value, np.generic) or torch.is_tensor(value) and value.ndim == 0
+    plain = value.item() if scalar else value
+    if plain is None and optional:
+        return None
+    if kind is str:
+        expected = f"one of {', '.join(map(repr, CHOICES[name]))}" if name in CHOICES else "text"
+        good = isinstance(plain, str | torch.device) and str(plain) in CHOICES.get(name, (str(plain),))
+    elif kind is bool:
+        expected, good = "True or False", isinstance(plain, bool)
+    else:
+        least = -1e300 if name == "target_score" else int(kind is int and name != "checkpoint_interval")
+        most = 1 if name in UP_TO_1 else 2**63 if name == "total_steps" else 2**31 if kind is int else 1e300
+        wanted = numbers.Integral if kind is int else numbers.Real
+        good = isinstance(plain, wanted) and not isinstance(plain, bool) and least <= plain <= most
+        expected = "a whole number" if kind is int else "a finite number"
+        expected = "a number from 0 to 1" if most == 1 else expected + f" of at least {least}" * (least >= 0)
+        if kind is int and isinstance(plain, int) and plain > most:
+            expected = f"at most {most:,}"
+    if not good:
+        expected += " or None" * optional
+        raise ValueError(f"{name}={reprlib.repr(value)} given, expected {expected}")
+    return kind(plain)
+
+
 def settings_for(env_name: str | None, config: Config | None = None, **overrides) -> Config:
-    """The configuration for an environment: `config`, or the defaults of `env_name`, changed by `overrides`.
+    """The configuration for an environment: `config`, or the preset of `env_name`, changed by `overrides`.
 
     Raises TypeError for a name that is no setting, with the nearest one.
     """
     for name in overrides:
         require_setting(name)
-    base = config or Config(**DEFAULTS.get(env_name, {}))
+    base = config or Config(**PRESETS.get(env_name, {}))
     return dataclasses.replace(base, **overrides)
 
 
@@ -115,5 +144,47 @@ def require_setting(name: str) -> dataclasses.Field:
     fields = {field.name: field for field in dataclasses.fields(Config)}
     if name not in fields:
         near = difflib.get_close_matches(name, fields, n=1, cutoff=0.4)
-        raise TypeError(f"there is no setting {name!r}: {f'did you mean {near[0]!r}?' if near else 'see puffer_min.Config'}")
+        advice = f"did you mean {near[0]!r}?" if near else "see puffer_min.Config"
+        raise TypeError(f"there is no setting {name!r}: {advice}")
     return fields[name]
+
+
+# By environment, what differs from Config and why. What was measured with each is in benchmarks/LEARNER.md.
+PRESETS = {
+    # Balls are lost rarely and late, so gamma is high. Firing pays at once and moving pays late: without the
+    # entropy bonus the paddle forgets how to move before it has hit a ball.
+    "breakout": {"total_steps": 100_000_000, "encoder": "standard", "gamma": 0.9985, "gae_lambda": 0.97,
+                 "ent_coef": 0.03, "anneal_ent": True, "vf_coef": 0.05},
+    # Returns go up to 500: a larger value loss would drown the policy's in the layers that both share.
+    "cartpole": {"total_steps": 3_000_000, "learning_rate": 0.01, "minibatch_size": 4096, "ent_coef": 0.0,
+                 "vf_coef": 0.05},
+    # Only the result pays, some ten moves later: nearly no discount, and no bootstrapping.
+    "connect4": {"total_steps": 40_000_000, "num_envs": 4096, "horizon": 16, "encoder": "onehot",
+                 "hidden_size": 128, "gamma": 0.999, "gae_lambda": 1.0, "ent_coef": 0.03, "anneal_ent": True},
+    # 64 worlds of up to 32 cars, whose decisions matter for seconds: gamma is low.
+    "drive": {"total_steps": 15_000_000, "num_envs": 64, "encoder": "standard", "gamma": 0.97,
+              "ent_coef": 0.003, "anneal_ent": True, "vf_coef": 0.1},
+    # Few episodes of random play reach the goal. Normalised, the noise of the others would drown them; in a
+    # large minibatch they would not count; a larger entropy bonus would be worth more than the goal.
+    "grid": {"total_steps": 5_000_000, "num_envs": 256, "horizon": 128, "minibatch_size": 1024,
+             "update_epochs": 2, "encoder": "onehot", "learning_rate": 6e-3, "ent_coef": 0.0005,
+             "norm_adv": False},
+    # A game is thousands of ticks long: gamma is high. A larger entropy bonus keeps the actions random.
+    "moba": {"total_steps": 20_000_000, "num_envs": 128, "minibatch_size": 4096, "learning_rate": 3e-3,
+             "gamma": 0.995, "ent_coef": 0.003},
+    # The symbol is asked for some steps after it was shown: without a memory this cannot be learned.
+    "memory": {"total_steps": 1_000_000, "recurrent": True, "learning_rate": 0.013},
+    # Each point is a contest of its own: were credit to reach beyond it, a risk that ends it would pay.
+    "pong": {"total_steps": 24_000_000, "num_envs": 512, "horizon": 64, "encoder": "standard",
+             "update_epochs": 2, "learning_rate": 0.01, "gamma": 0.999, "gae_lambda": 0.985,
+             "until_reward": True, "ent_coef": 0.03, "anneal_ent": True},
+    # Four boards of many snakes: more agents a step are more steps a second. A sweep found the rest.
+    "snake": {"num_envs": 4, "total_steps": 30_000_000, "minibatch_size": 16_384, "learning_rate": 0.015,
+              "gamma": 0.955, "gae_lambda": 0.93, "ent_coef": 0.0025, "vf_coef": 0.4},
+    # The only reward is at the end: with a smaller gae_lambda it hardly reaches the first moves.
+    "squared": {"num_envs": 2048, "total_steps": 6_000_000, "learning_rate": 0.01, "gae_lambda": 1.0},
+    # With a smaller gamma or gae_lambda the policy learns to stall: a defeat far away is a smaller one.
+    "triple_triad": {"total_steps": 32_000_000, "encoder": "standard", "hidden_size": 128,
+                     "learning_rate": 0.01, "gamma": 1.0, "gae_lambda": 0.9, "ent_coef": 0.03,
+                     "anneal_ent": True, "vf_coef": 0.2},
+}
