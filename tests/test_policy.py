@@ -41,11 +41,13 @@ def test_at_first_every_action_is_about_equally_likely():
     (-np.inf, np.inf, np.float32, 1.0), (0, 0, np.uint8, 1.0),
 ])
 def test_observations_are_scaled_by_the_bounds_of_their_space(low, high, dtype, expected):
-    assert scale_of(spaces.Box(low, high, (3,), dtype)).tolist() == pytest.approx([expected] * 3)
+    space = spaces.Box(low, high, (3,), dtype)
+    assert scale_of(space.low, space.high).tolist() == pytest.approx([expected] * 3)
 
 
 def test_unbounded_numbers_stay_and_bounded_ones_beside_them_are_scaled():
-    assert scale_of(envs.make("cartpole").single_observation_space).tolist() == pytest.approx([1 / 4.8, 1, 1 / 0.41887903, 1])
+    space = envs.make("cartpole").single_observation_space
+    assert scale_of(space.low, space.high).tolist() == pytest.approx([1 / 4.8, 1, 1 / 0.41887903, 1])
 
 
 def test_the_scaled_encoder_is_a_linear_layer_over_scaled_numbers():
@@ -163,6 +165,49 @@ def test_a_convolution_sees_the_same_wherever_a_row_is_in_the_batch():
     policy = policy_for(spaces.Box(0, 3, (5, 6, 2), np.uint8), encoder="conv")
     pictures = bytes_of((4, 5, 6, 2), 3)
     torch.testing.assert_close(policy(pictures)[0][:, 2:3], policy(pictures[2:3])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["auto", "standard", "onehot", "conv"])
+def test_every_encoder_takes_every_dtype_with_the_same_result(name, dtype):
+    if name == "onehot" and np.dtype(dtype).kind == "f":
+        pytest.skip("one-hot inputs are whole numbers")
+    codes = np.random.default_rng(0).integers(0, 4, (6, 5, 4)).astype(dtype)
+    results = []
+    for kind in (dtype, np.float32 if np.dtype(dtype).kind == "f" else np.uint8):
+        torch.manual_seed(0)
+        encoder = make_encoder(name, spaces.Box(0, 3, (5, 4), kind), 8)
+        results.append(encoder(torch.from_numpy(codes.astype(kind))))
+    assert results[0].dtype == torch.float32
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64, np.float64])
+def test_the_convolution_scales_pictures_of_wide_numbers(dtype):
+    high = 60_000
+    encoder = make_encoder("conv", spaces.Box(0, high, (5, 4, 3), dtype), 8)
+    picture = np.random.default_rng(0).integers(0, high, (2, 5, 4, 3)).astype(dtype)
+    torch.manual_seed(0)
+    expected = encoder.out(encoder.layers(torch.from_numpy(picture / high).float().permute(0, 3, 1, 2)).flatten(1))
+    torch.testing.assert_close(encoder(torch.from_numpy(picture)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype, high", [(np.uint8, 255), (np.uint8, 3), (np.float32, 1)])
+def test_a_picture_with_its_channels_first_is_seen_as_with_its_channels_last(dtype, high):
+    results, picture = [], torch.from_numpy(np.random.default_rng(0).integers(0, high + 1, (2, 3, 8, 7)).astype(dtype))
+    for shape, given in (((3, 8, 7), picture), ((8, 7, 3), picture.permute(0, 2, 3, 1))):
+        torch.manual_seed(0)
+        encoder = make_encoder("conv", spaces.Box(0, high, shape, dtype), 8)
+        assert encoder.first == (shape == (3, 8, 7))
+        results.append(encoder(given))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_boards_of_many_planes_keep_their_channels_last():
+    for shape in ((7, 7, 20), (4, 4, 20), (8, 8, 3), (3, 7, 3)):
+        assert not make_encoder("conv", spaces.Box(0, 255, shape, np.uint8), 4).first, shape
+    for shape in ((3, 84, 84), (4, 84, 84), (1, 28, 28)):
+        assert make_encoder("conv", spaces.Box(0, 255, shape, np.uint8), 4).first, shape
 
 
 @pytest.mark.parametrize("name, space, message", [

@@ -12,7 +12,7 @@ import puffer_min
 from puffer_min.emulation.observations import Layout
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.checkpoint import pack_space, unpack_space
-from puffer_min.learner.structured_encoder import Structured, encoder_for
+from puffer_min.learner.encoders import Structured, make_encoder
 
 
 class Locks(gymnasium.Env):
@@ -85,7 +85,7 @@ def test_every_kind_of_leaf_enters_and_receives_a_gradient():
         if not layout.structured:
             continue
         made += 1
-        encoder = encoder_for("auto", layout.row_space, 4)
+        encoder = make_encoder("auto", layout.row_space, 4)
         out = encoder(rows_of(layout, [space.sample() for _ in range(3)]))
         assert out.shape == (3, 4), space
         out.sum().backward()
@@ -94,12 +94,12 @@ def test_every_kind_of_leaf_enters_and_receives_a_gradient():
 
 def test_rows_of_one_dtype_need_no_unpacking():
     space = Layout(Dict(a=Box(-2, 2, (3,)), b=Box(0, 1, (2,)))).row_space
-    assert encoder_for("scaled", space, 4).scale.tolist() == [0.5, 0.5, 0.5, 1, 1]
+    assert make_encoder("scaled", space, 4).scale.tolist() == [0.5, 0.5, 0.5, 1, 1]
 
 
 def test_bytes_are_not_taken_for_numbers():
     with pytest.raises(ValueError, match="encoder='scaled' given for structured observations, whose rows are bytes; use encoder=\"auto\""):
-        encoder_for("scaled", Layout(Locks.observation_space).row_space, 4)
+        make_encoder("scaled", Layout(Locks.observation_space).row_space, 4)
 
 
 def test_three_thousand_random_spaces_survive_a_checkpoint(tmp_path):

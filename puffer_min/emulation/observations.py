@@ -15,7 +15,7 @@ The row of a space
     Discrete of at most 4,096       one-hot uint8, for any network to read; `unpack` gives the numbers back
     Box and MultiBinary leaves of   a Box of that dtype, the leaves one after the other with their bounds: any network can read it
     one dtype
-    anything else                   a Box of uint8 bytes; structured_encoder.py unpacks them for a network
+    anything else                   a Box of uint8 bytes; the learner's encoder unpacks them
 
 `row_space.layout` is the layout wherever `unpack` does more than return the rows. Text, Graph, Sequence and OneOf have no fixed size and
 are refused, with the path of the leaf.

@@ -1,17 +1,19 @@
 """How observations enter a network: from the environment's own dtype to `hidden_size` numbers.
 
-Observations stay as the environment wrote them, uint8 for the most part, until an encoder turns them into float32, so that the
-buffer and the way to a device carry one byte a cell.
+Observations stay as the environment wrote them, uint8 for the most part, until an encoder turns them into
+float32. The buffer and the way to a device then carry one byte a cell.
 
-    scaled    each number divided by the bound of its space, then a linear layer; the default
+    scaled    each number divided by the bound of its space, then a linear layer
     standard  each number less its running mean, divided by its running deviation, then a linear layer
     onehot    each cell of small whole numbers as one input for each value, then a linear layer
-    conv      a picture (rows, columns) or (rows, columns, channels): two 3 x 3 convolutions, then a linear layer
-    set       numbers of one's own and sets of things alike, in any order and number, as the environment's `observation_sets` says:
-              each thing through the same small network, the maximum over the set, then a linear layer over all
+    conv      a picture (rows, columns), (rows, columns, channels) or (channels, rows, columns): two 3 x 3
+              convolutions, then a linear layer
+    set       the agent's own numbers, and sets of things alike in any order and number, as the environment's
+              `observation_sets` says: each thing goes through the same small network, the maximum over a set
+              and the own numbers through a linear layer
+    auto      scaled; for rows of bytes (a Dict or Tuple of several dtypes) each leaf by its kind
 
-On `squared` (121 cells of 0, 1, 2) `scaled` reaches a score of 0.9 after 4 M steps and 0.96 after 5.5 M; `onehot`, with twice the
-inputs, is at 0.80 after 8 M (2,048 agents, one seed, the same settings).
+The parameters are float32, whatever torch's default dtype is.
 """
 
 import math
@@ -22,51 +24,48 @@ from gymnasium import spaces
 from torch import nn
 from torch.nn import functional
 
+from puffer_min.emulation.observations import bounds, torch_plan, torch_views
 from puffer_min.learner.kernels import onehot_layer, serves_onehot
 
-MAX_CODES = 16          # a cell of more values than these is a quantity, not a code
+MAX_CODES = 16          # a cell with more values than these is a quantity, not a code
+MOST_CHANNELS = 4       # of a picture whose channels come first: colours, or four frames
 
 
 def make_encoder(name: str, space: spaces.Box, hidden_size: int, sets: dict | None = None) -> nn.Module:
-    """The encoder `name` for observations of `space`; "auto" is scaled. Raises ValueError where it does not fit the space.
+    """The encoder `name` for observations (N, *space.shape) of `space`; it gives (N, hidden_size) float32.
 
-    sets   for "set": name -> (first number, members, numbers of each) in the flat observation; what is in none is the agent's own
+    sets   for "set": name -> (first number, members, numbers of each) in the flat observation
+
+    Raises ValueError where the encoder does not fit the space, TypeError for a space that is no Box.
     """
     if not isinstance(space, spaces.Box):
         raise TypeError(f"observations of {space} given, expected a Box; emulate the environment first")
-    encoders = {"auto": Scaled, "scaled": Scaled, "standard": Standardised, "onehot": OneHot, "conv": Convolution, "set": Sets}
+    encoders = {"auto": Scaled, "scaled": Scaled, "standard": Standardised, "onehot": OneHot,
+                "conv": Convolution, "set": Sets}
     if name not in encoders:
         raise ValueError(f"encoder={name!r} given, expected one of {', '.join(encoders)}")
-    if name == "set":
-        return Sets(space, hidden_size, sets)
-    return encoders[name](space, hidden_size)
+    layout = getattr(space, "layout", None)
+    if layout is not None and layout.structured:
+        if name != "auto":
+            raise ValueError(f"encoder={name!r} given for structured observations, whose rows are bytes; "
+                             "use encoder=\"auto\", which unpacks them")
+        return Structured(layout, hidden_size)
+    return Sets(space, hidden_size, sets) if name == "set" else encoders[name](space, hidden_size)
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2)) -> nn.Linear:
     """A linear layer with orthogonal weights and zero bias."""
-    layer = nn.Linear(inputs, outputs)
+    layer = nn.Linear(inputs, outputs, dtype=torch.float32)
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def scale_of(space: spaces.Box) -> torch.Tensor:
-    """What each number of an observation is multiplied by, flat: 1 / its largest magnitude, or 1 where that is unbounded or 0."""
-    largest = np.maximum(np.abs(space.low.astype(np.float64)), np.abs(space.high.astype(np.float64))).ravel()
+def scale_of(low, high) -> torch.Tensor:
+    """1 / the largest magnitude of each number from `low` to `high`, flat; 1 where that is infinite or 0."""
+    largest = np.maximum(np.abs(np.float64(low)), np.abs(np.float64(high))).ravel()
     useful = np.isfinite(largest) & (largest > 0) & (largest < 1e6)
     return torch.as_tensor(1 / np.where(useful, largest, 1), dtype=torch.float32)
-
-
-class Scaled(nn.Module):
-    """A linear layer over the observation's numbers, each divided by its bound. The division is done on the weights: they are fewer."""
-
-    def __init__(self, space, hidden_size):
-        super().__init__()
-        self.register_buffer("scale", scale_of(space))
-        self.layer = linear(self.scale.numel(), hidden_size)
-
-    def forward(self, observations):
-        return functional.linear(numbers_of(observations), self.layer.weight * self.scale, self.layer.bias)
 
 
 def numbers_of(observations):
@@ -74,11 +73,23 @@ def numbers_of(observations):
     return observations.flatten(1).to(torch.float32)
 
 
-class Standardised(Scaled):
-    """The same over numbers less their running mean, divided by their running deviation, but by no less than LEAST of their bound.
+class Scaled(nn.Module):
+    """A linear layer over numbers, each divided by its bound. The weights are divided: they are fewer."""
 
-    It helps where what counts is a small difference between large numbers (pong: a score of 15 after 5 M steps, where scaled inputs take
-    20 M). `observe` is called with what was collected, once an update.
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        self.register_buffer("scale", scale_of(space.low, space.high))
+        self.layer = linear(self.scale.numel(), hidden_size)
+
+    def forward(self, observations):
+        return functional.linear(numbers_of(observations), self.layer.weight * self.scale, self.layer.bias)
+
+
+class Standardised(Scaled):
+    """A linear layer over numbers less their running mean, divided by their running deviation.
+
+    The deviation is at least LEAST of the number's bound. This helps where a small difference between large
+    numbers counts. The learner calls `observe` with some of what was collected, once an update.
     """
 
     LEAST = 0.1
@@ -87,8 +98,8 @@ class Standardised(Scaled):
         super().__init__(space, hidden_size)
         numbers = self.scale.numel()
         self.register_buffer("least", self.LEAST / self.scale, persistent=False)
-        self.register_buffer("centre", torch.zeros(numbers))
-        self.register_buffer("moments", torch.zeros(2, numbers, dtype=torch.float64))       # means of the numbers and of their squares
+        self.register_buffer("centre", torch.zeros(numbers, dtype=torch.float32))
+        self.register_buffer("moments", torch.zeros(2, numbers, dtype=torch.float64))   # numbers, squares
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     def forward(self, observations):
@@ -97,77 +108,102 @@ class Standardised(Scaled):
 
     @torch.no_grad()
     def observe(self, observations, average_=lambda tensor: tensor):
-        """Standardise from now on by these observations (N, ...) and all before; average_ makes a tensor the mean over processes."""
+        """Take observations (N, ...) into the means; average_ makes a tensor its mean over the processes."""
         numbers = observations.flatten(1).to(torch.float64)
         self.updates += 1
-        self.moments.lerp_(average_(torch.stack([numbers.mean(0), numbers.square().mean(0)])), 1 / int(self.updates))
+        means = average_(torch.stack([numbers.mean(0), numbers.square().mean(0)]))
+        self.moments.lerp_(means, 1 / int(self.updates))
         mean, square = self.moments
         self.centre.copy_(mean)
         self.scale.copy_(1 / (square - mean.square()).clamp(min=0).sqrt().maximum(self.least))
 
 
-def codes_of(space) -> int:
-    """How many values a cell of `space` can have, 0 to the bound; ValueError unless they are few whole numbers."""
-    if not np.issubdtype(space.dtype, np.integer) or space.low.min() < 0 or space.high.max() >= MAX_CODES:
-        raise ValueError(f"one-hot inputs need whole numbers from 0 to at most {MAX_CODES - 1}, but the space is {space}; "
-                         "use encoder=\"scaled\"")
-    return int(space.high.max()) + 1
+def has_codes(space) -> bool:
+    """Whether the numbers of `space` are whole, from 0 to at most MAX_CODES - 1."""
+    whole = np.issubdtype(space.dtype, np.integer)
+    return bool(whole and space.low.min() >= 0 and space.high.max() < MAX_CODES)
+
+
+def cells_of(observations):
+    """Whole numbers in a dtype that torch can compare: uint8 as it is, all others as int64."""
+    return observations if observations.dtype == torch.uint8 else observations.to(torch.int64)
 
 
 class OneHot(nn.Module):
-    """A linear layer over one input for each cell and each value above 0 that its bound allows (0 is the bias).
+    """A linear layer over one input for each cell and each value above 0 within its bound (0 is the bias).
 
-    On the CPU the inputs are never written out: nearly all are 0, and the layer is a sum of rows of the weights (kernels/onehot.pyx).
+    On the CPU the inputs are not written out. Nearly all are 0: the layer is a sum of rows of the weights.
     """
 
     def __init__(self, space, hidden_size):
         super().__init__()
-        codes_of(space)
-        most = space.high.ravel()
-        self.register_buffer("most", torch.as_tensor(most, dtype=torch.uint8), persistent=False)
-        self.register_buffer("cells", torch.as_tensor(np.repeat(np.arange(most.size), most)), persistent=False)     # of each input
-        self.register_buffer("codes", torch.as_tensor(np.concatenate([np.arange(n) + 1 for n in most]), dtype=torch.uint8), persistent=False)
-        layer = linear(len(self.cells), hidden_size)
+        if not has_codes(space):
+            raise ValueError(f"one-hot inputs need whole numbers from 0 to at most {MAX_CODES - 1}, but the "
+                             f"space is {space}; use encoder=\"scaled\"")
+        most = space.high.ravel().astype(np.uint8)
+        cells = np.repeat(np.arange(most.size), most)                                   # of each input
+        codes = np.concatenate([np.arange(n, dtype=np.uint8) + 1 for n in most])        # of each input
+        for name, table in (("most", most), ("cells", cells), ("codes", codes)):
+            self.register_buffer(name, torch.from_numpy(table), persistent=False)
+        layer = linear(len(cells), hidden_size)
         self.weight, self.bias = nn.Parameter(layer.weight.detach().t().contiguous()), layer.bias
 
     def forward(self, observations):
-        flat = observations.flatten(1)
+        flat = cells_of(observations).flatten(1)
         if serves_onehot(flat, self.weight):
             return onehot_layer(flat, self.most, self.weight, self.bias)
-        return torch.addmm(self.bias, (flat.index_select(1, self.cells) == self.codes).to(self.weight.dtype), self.weight)
+        inputs = flat.index_select(1, self.cells) == self.codes
+        return torch.addmm(self.bias, inputs.to(self.weight.dtype), self.weight)
 
 
 class Convolution(nn.Module):
-    """Two 3 x 3 convolutions of 32 channels over a picture, then a linear layer. Small whole numbers enter one-hot, others scaled."""
+    """Two 3 x 3 convolutions of 32 channels over a picture, then a linear layer.
+
+    Small whole numbers enter one-hot, others scaled. Of three dimensions the first is taken for the channels
+    where it is at most MOST_CHANNELS and less than the two others, else the last.
+    """
 
     channels = 32
 
     def __init__(self, space, hidden_size):
         super().__init__()
-        if len(space.shape) not in (2, 3) or min(space.shape[:2]) < 3:
-            raise ValueError("encoder=\"conv\" needs a picture (rows, columns[, channels]) of at least 3 x 3, "
-                             f"but the observation is {space.shape}; use encoder=\"scaled\"")
-        self.whole = np.issubdtype(space.dtype, np.integer) and space.low.min() >= 0 and space.high.max() < MAX_CODES
-        self.register_buffer("codes", torch.arange(1, codes_of(space) if self.whole else 2, dtype=torch.uint8), persistent=False)
-        self.register_buffer("scale", scale_of(space).view(space.shape))
-        inputs = math.prod(space.shape[2:]) * len(self.codes)
-        self.layers = nn.Sequential(nn.Conv2d(inputs, self.channels, 3, padding=1), nn.ReLU(),
-                                    nn.Conv2d(self.channels, self.channels, 3), nn.ReLU())
+        shape = space.shape
+        self.first = len(shape) == 3 and shape[0] <= MOST_CHANNELS and shape[0] < min(shape[1:])
+        rows, columns = shape[1:] if self.first else (*shape, 0, 0)[:2]
+        if len(shape) not in (2, 3) or min(rows, columns) < 3:
+            raise ValueError("encoder=\"conv\" needs a picture (rows, columns), (rows, columns, channels) or "
+                             f"(channels, rows, columns) of at least 3 x 3, but the observation is {shape}; "
+                             "use encoder=\"scaled\"")
+        self.whole = has_codes(space)
+        codes = torch.arange(1, max(2, int(space.high.max()) + 1) if self.whole else 2, dtype=torch.uint8)
+        self.register_buffer("codes", codes, persistent=False)
+        self.register_buffer("scale", scale_of(space.low, space.high).view(shape))
+        inputs = math.prod(shape) // (rows * columns) * len(codes)
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, self.channels, 3, padding=1, dtype=torch.float32), nn.ReLU(),
+            nn.Conv2d(self.channels, self.channels, 3, dtype=torch.float32), nn.ReLU())
         for layer in self.layers[::2]:
             nn.init.orthogonal_(layer.weight, math.sqrt(2))
             nn.init.zeros_(layer.bias)
-        self.out = linear(self.channels * (space.shape[0] - 2) * (space.shape[1] - 2), hidden_size)
+        self.out = linear(self.channels * (rows - 2) * (columns - 2), hidden_size)
 
     def forward(self, observations):
-        planes = (observations.unsqueeze(-1) == self.codes).to(torch.float32) if self.whole else observations * self.scale
-        return self.out(self.layers(planes.view(*observations.shape[:3], -1).permute(0, 3, 1, 2)).flatten(1))
+        if self.whole:
+            planes = (cells_of(observations).unsqueeze(-1) == self.codes).to(torch.float32)
+        else:
+            planes = (observations.to(torch.float32) * self.scale).unsqueeze(-1)
+        if self.first:
+            planes = planes.movedim(1, 3)               # (N, rows, columns, channels, codes)
+        planes = planes.reshape(*planes.shape[:3], -1).permute(0, 3, 1, 2)
+        return self.out(self.layers(planes).flatten(1))
 
 
 class Sets(nn.Module):
-    """Sets of things alike, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017; stream 002 @49,678).
+    """Sets of things alike, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017).
 
-    Every member of a set goes through the same two layers, of `width` and hidden_size; the maximum over the members is the same in
-    whatever order they stand. A member of zeros only is absent and takes no part; a set without members gives zeros.
+    Every member of a set goes through the same two layers, of `width` and hidden_size; the maximum over the
+    members is the same in whatever order they stand. A member of zeros only is absent and takes no part; a
+    set without members gives zeros.
     """
 
     width = 32
@@ -176,38 +212,78 @@ class Sets(nn.Module):
         super().__init__()
         require_layout(sets, space)
         self.sets = {name: (first, members, size) for name, (first, members, size) in sets.items()}
-        scale = scale_of(space)
+        scale = scale_of(space.low, space.high)
         in_a_set = torch.zeros(scale.numel(), dtype=torch.bool)
         self.inner, self.outer = nn.ModuleDict(), nn.ModuleDict()
         for name, (first, members, size) in self.sets.items():
-            in_a_set[first:first + members * size] = True
+            numbers = slice(first, first + members * size)
+            in_a_set[numbers] = True
             self.inner[name], self.outer[name] = linear(size, self.width), linear(self.width, hidden_size)
-            self.register_buffer(f"scale_{name}", scale[first:first + members * size].view(members, size).amin(0))
+            self.register_buffer(f"scale_{name}", scale[numbers].view(members, size).amin(0))
         self.register_buffer("own", torch.nonzero(~in_a_set)[:, 0], persistent=False)
         self.register_buffer("scale", scale[self.own])
         self.layer = linear(len(self.own) + len(self.sets) * hidden_size, hidden_size)
 
     def forward(self, observations):
-        flat = observations.flatten(1).to(torch.float32)
+        flat = numbers_of(observations)
         parts = [flat.index_select(1, self.own) * self.scale]
         for name, (first, members, size) in self.sets.items():
             things = flat[:, first:first + members * size].unflatten(1, (members, size))
-            inner, outer = self.inner[name], self.outer[name]
-            hidden = functional.relu_(functional.linear(things, inner.weight * getattr(self, f"scale_{name}"), inner.bias))
+            inner, outer, scale = self.inner[name], self.outer[name], getattr(self, f"scale_{name}")
+            hidden = functional.relu_(functional.linear(things, inner.weight * scale, inner.bias))
             absent = (things == 0).all(2, keepdim=True)
             parts.append(functional.relu(outer(hidden).masked_fill_(absent, 0).max(1).values))
         return self.layer(torch.cat(parts, 1))
 
 
 def require_layout(sets, space) -> None:
-    """ValueError unless `sets` is name -> (first, members, size), each within the observation and none across another."""
+    """ValueError unless `sets` is name -> (first, members, size), each within the observation and apart."""
     numbers = math.prod(space.shape)
     if not sets:
-        raise ValueError("encoder=\"set\" needs an environment that declares observation_sets = {name: (first, members, size), ...}; "
-                         "use encoder=\"scaled\"")
+        raise ValueError("encoder=\"set\" needs an environment that declares observation_sets = "
+                         "{name: (first, members, size), ...}; use encoder=\"scaled\"")
     taken = np.zeros(numbers, bool)
     for name, (first, members, size) in sets.items():
-        if first < 0 or members < 1 or size < 1 or first + members * size > numbers or taken[first:first + members * size].any():
-            raise ValueError(f"observation_sets[{name!r}] = {(first, members, size)} given, expected (first, members, size) within the "
-                             f"{numbers} numbers of the observation and apart from the other sets")
-        taken[first:first + members * size] = True
+        end = first + members * size
+        if first < 0 or members < 1 or size < 1 or end > numbers or taken[first:end].any():
+            raise ValueError(f"observation_sets[{name!r}] = {(first, members, size)} given, expected (first, "
+                             f"members, size) within the {numbers} numbers of the observation and apart from "
+                             "the other sets")
+        taken[first:end] = True
+
+
+class Structured(nn.Module):
+    """Rows of bytes (N, bytes) of `layout`, unpacked into their leaves, each read by its kind.
+
+    Box and MultiBinary are numbers: each is divided by its bound, then a linear layer over all. Discrete and
+    MultiDiscrete are codes: each value is a row of a table as wide as the layer, the same as one-hot inputs
+    without the zeros. The result is the sum. The leaves are views; the first copy is the one to float32.
+    """
+
+    def __init__(self, layout, hidden_size):
+        super().__init__()
+        self.plan = torch_plan(layout)
+        leaves = layout.leaves
+        self.numbers = [i for i, leaf in enumerate(leaves) if leaf.codes is None and math.prod(leaf.shape)]
+        self.codes = [i for i, leaf in enumerate(leaves) if leaf.codes is not None]
+        if self.numbers:
+            scales = [scale_of(*bounds(leaves[i].space)) for i in self.numbers]
+            self.register_buffer("scale", torch.cat(scales))
+            self.layer = linear(self.scale.numel(), hidden_size)
+        if self.codes:
+            counts = np.concatenate([leaves[i].codes for i in self.codes]).astype(np.int64)
+            starts = np.concatenate([leaves[i].start for i in self.codes]).astype(np.int64)
+            self.register_buffer("first_row", torch.from_numpy(np.cumsum(counts) - counts - starts))
+            self.table = nn.Embedding(int(counts.sum()), hidden_size, dtype=torch.float32)
+            nn.init.normal_(self.table.weight, std=1 / math.sqrt(len(counts)))
+
+    def forward(self, observations):
+        leaves, count = torch_views(observations, self.plan), len(observations)
+        hidden = 0
+        if self.numbers:
+            numbers = [leaves[i].reshape(count, -1).to(torch.float32) for i in self.numbers]
+            hidden = self.layer(torch.cat(numbers, 1) * self.scale)
+        if self.codes:
+            rows = [leaves[i].reshape(count, -1).to(torch.int64) for i in self.codes]
+            hidden = hidden + self.table(torch.cat(rows, 1) + self.first_row).sum(1)
+        return hidden

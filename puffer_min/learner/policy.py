@@ -11,10 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from puffer_min.env.actions import random_actions
-from puffer_min.learner.encoders import linear
+from puffer_min.learner.encoders import linear, make_encoder
 from puffer_min.learner.lstm import LSTM
 from puffer_min.learner.distributions import Gaussian, distribution_of
-from puffer_min.learner.structured_encoder import encoder_for
 
 
 class Policy(nn.Module):
@@ -27,7 +26,7 @@ class Policy(nn.Module):
                  observation_sets=None):
         super().__init__()
         self.distribution = distribution_of(action_space)
-        self.encoder = encoder_for(encoder, observation_space, hidden_size, observation_sets)
+        self.encoder = make_encoder(encoder, observation_space, hidden_size, observation_sets)
         self.layers = nn.ModuleList(linear(hidden_size, hidden_size) for _ in range(num_layers - 1))
         self.lstm = LSTM(hidden_size) if recurrent else None
         self.state_size = 2 * hidden_size if recurrent else 0
