@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, whole
 
 from libc.stdint cimport int32_t
 
@@ -27,13 +28,11 @@ cdef class Bandit(Native):
 
     cdef readonly int arms, best, length
 
-    def __init__(self, int num_envs=1, *, seed=0, int arms=4, int best=2, int length=16, **common):
-        if not 0 <= best < arms or arms < 2:
-            raise ValueError(f"best={best} with arms={arms} given, expected at least 2 arms and the best one of 0 to arms - 1")
-        if length < 1:
-            raise ValueError(f"length={length} given, expected at least 1")
-        self.arms, self.best, self.length = arms, best, length
-        self.prepare(num_envs, 1, Box(0, 1, (1,), np.float32), Discrete(arms), seed, common, ("score",))
+    def __init__(self, num_envs=1, *, seed=0, arms=4, best=2, length=16, **common):
+        self.arms = whole("arms", arms, 2, 1_000_000)
+        self.best = whole("best", best, 0, self.arms - 1)
+        self.length = whole("length", length, 1, LONGEST)
+        self.prepare(num_envs, 1, Box(0, 1, (1,), np.float32), Discrete(self.arms), seed, common, ("score",))
 
     @property
     def keys(self):

@@ -23,6 +23,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, whole
 
 from libc.math cimport fabsf, sqrtf
 from libc.stdint cimport int32_t, uint8_t
@@ -75,14 +76,13 @@ cdef class Breakout(Native):
     idle_action = NONE
     action_names = ("none", "fire", "left", "right")
 
-    def __init__(self, int num_envs=1, *, seed=0, int frame_skip=4, int patience=3000, **common):
-        if frame_skip < 1 or patience < 1:
-            raise ValueError(f"frame_skip={frame_skip}, patience={patience} given, expected at least 1 of both")
-        self.frame_skip, self.patience = frame_skip, patience
+    def __init__(self, num_envs=1, *, seed=0, frame_skip=4, patience=3000, **common):
+        self.frame_skip = whole("frame_skip", frame_skip, 1, 1000)
+        self.patience = whole("patience", patience, 1, LONGEST)
         low = np.zeros(OBSERVATION, np.float32)
         low[3:5] = -1
         self.prepare(num_envs, 1, Box(low, np.ones(OBSERVATION, np.float32), dtype=np.float32), Discrete(4), seed, common, metric_names=("score",))
-        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
 
     cdef inline float* bricks(self, int i) noexcept nogil:
         """The bricks live in the observation: they are 0 or STANDING there, and one write serves rules and network."""

@@ -24,6 +24,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, flag, whole
 
 from libc.math cimport cos, fabs, sin
 from libc.stdint cimport int32_t, uint8_t
@@ -55,17 +56,16 @@ cdef class Cartpole(Native):
     cdef readonly bint continuous
     cdef readonly int max_episode_steps
 
-    def __init__(self, int num_envs=1, *, seed=0, bint continuous=False, int max_episode_steps=500, **common):
-        if max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps={max_episode_steps} given, expected at least 1")
-        self.continuous, self.max_episode_steps = continuous, max_episode_steps
+    def __init__(self, num_envs=1, *, seed=0, continuous=False, max_episode_steps=500, **common):
+        self.continuous = flag("continuous", continuous)
+        self.max_episode_steps = whole("max_episode_steps", max_episode_steps, 1, LONGEST)
         bounds = np.array([2 * POSITION_LIMIT, np.inf, 2 * ANGLE_LIMIT, np.inf], np.float32)
-        actions = Box(-1, 1, (1,), np.float32) if continuous else Discrete(2)
+        actions = Box(-1, 1, (1,), np.float32) if self.continuous else Discrete(2)
         self.prepare(num_envs, 1, Box(-bounds, bounds, dtype=np.float32), actions, seed, common, (), True)
-        self.x = <double*> self.claim(num_envs * sizeof(double))
-        self.x_dot = <double*> self.claim(num_envs * sizeof(double))
-        self.theta = <double*> self.claim(num_envs * sizeof(double))
-        self.theta_dot = <double*> self.claim(num_envs * sizeof(double))
+        self.x = <double*> self.claim(self.num_envs * sizeof(double))
+        self.x_dot = <double*> self.claim(self.num_envs * sizeof(double))
+        self.theta = <double*> self.claim(self.num_envs * sizeof(double))
+        self.theta_dot = <double*> self.claim(self.num_envs * sizeof(double))
 
     @property
     def keys(self):
@@ -160,28 +160,23 @@ cdef class Cartpole(Native):
                 memcpy(<float*> self.rows.final_observations + 4 * i, <float*> self.rows.observations + 4 * i, 4 * sizeof(float))
                 self.start(i)
 
-    def physics_state(self, int index=0):
+    def physics_state(self, index=0):
         """(x, x_dot, theta, theta_dot) of cart `index` in double precision: metres, m/s, radians, rad/s."""
-        self.check_index(index)
-        return self.x[index], self.x_dot[index], self.theta[index], self.theta_dot[index]
+        cdef int i = self.require_index(index)
+        return self.x[i], self.x_dot[i], self.theta[i], self.theta_dot[i]
 
-    def set_physics_state(self, int index, state):
+    def set_physics_state(self, index, state):
         """Put cart `index` into `state`, four finite numbers as `physics_state` gives; its episode goes on with the length it has."""
-        self.check_index(index)
+        cdef int i = self.require_index(index)
         numbers = np.asarray(state, np.float64)
         if numbers.shape != (4,) or not np.isfinite(numbers).all():
             raise ValueError(f"state: given {state!r}, expected four finite numbers (x, x_dot, theta, theta_dot)")
-        self.x[index], self.x_dot[index], self.theta[index], self.theta_dot[index] = numbers
-        self.observe(index, index + 1)
-
-    def check_index(self, int index):
-        self.require_ready()
-        if not 0 <= index < self.num_envs:
-            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}, one of the {self.num_envs} carts")
+        self.x[i], self.x_dot[i], self.theta[i], self.theta_dot[i] = numbers
+        self.observe(i, i + 1)
 
     def render(self, index=0):
         """RGB array (240, 480, 3) uint8 of cart `index`: the track with its ends in red, cart, pole, and the last push as an orange bar."""
-        self.check_index(index)
+        self.require_index(index)
         image = drawing.canvas(240, 480)
         metre, ground, ink = 86, 200, drawing.INK
         column = 240 + metre * self.x[index]

@@ -34,8 +34,10 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import choice, flag, number, whole
 
 cimport cython
+cimport numpy as cnp
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memset
 
@@ -88,22 +90,21 @@ cdef class Connect4(Native):
     training_settings = {"openings": 3, "weaker": 0.5}
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="search", int depth=4, int node_budget=20000, int players=1, int openings=0,
-                 double weaker=0.0, bint threats=True, **common):
-        if opponent not in OPPONENTS:
-            raise ValueError(f"opponent={opponent!r} given, expected one of {', '.join(OPPONENTS)}")
-        if players not in (1, 2) or depth < 1 or node_budget < 1:
-            raise ValueError(f"players={players}, depth={depth}, node_budget={node_budget} given, expected 1 or 2, at least 1 and at least 1")
-        if not 0 <= openings <= MOST_OPENINGS:
-            raise ValueError(f"openings={openings} given, expected 0 to {MOST_OPENINGS} random stones of each side")
-        if not 0 <= weaker <= 1:
-            raise ValueError(f"weaker={weaker} given, expected a share of the games, from 0 to 1")
-        self.weaker, self.threats = weaker if opponent == "search" and depth > 1 else 0.0, threats
-        self.opponent, self.opponent_kind, self.depth, self.node_budget = opponent, OPPONENTS[opponent], depth, node_budget
-        self.players, self.openings, self.observation_size = players, openings, CELLS + (players == 2)
-        seen = Box(0, 8 if threats else 2, (self.observation_size,), np.uint8)
-        self.prepare(num_envs, players, seen, Discrete(COLUMNS), seed, common, metric_names=("score",))
-        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+    def __init__(self, num_envs=1, *, seed=0, opponent="search", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=True,
+                 **common):
+        self.opponent = choice("opponent", opponent, OPPONENTS)
+        self.depth = whole("depth", depth, 1, CELLS)
+        self.node_budget = whole("node_budget", node_budget, 1, 1_000_000)
+        self.players = whole("players", players, 1, 2)
+        self.openings = whole("openings", openings, 0, MOST_OPENINGS)
+        self.weaker = number("weaker", weaker, 0, 1)
+        self.threats = flag("threats", threats)
+        self.opponent_kind, self.observation_size = OPPONENTS[self.opponent], CELLS + (self.players == 2)
+        if self.opponent_kind != SEARCH or self.depth == 1:
+            self.weaker = 0.0
+        seen = Box(0, 8 if self.threats else 2, (self.observation_size,), np.uint8)
+        self.prepare(num_envs, self.players, seen, Discrete(COLUMNS), seed, common, metric_names=("score",))
+        self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.masks_of_actions = np.ones((self.num_agents, COLUMNS), bool)
 
     # ------------------------------------------------------------------ the game
@@ -237,31 +238,40 @@ cdef class Connect4(Native):
     # ------------------------------------------------------------------ Python face
 
     def action_masks(self):
-        """Bool (num_agents, 7), True where the column is free; the same array each time."""
-        top = np.asarray(self.observations)[:, :COLUMNS]
-        return np.logical_or(top == 0, top > THREAT, out=self.masks_of_actions)
+        """Bool (num_agents, 7), True where the column is free: the actions that do not lose at once.
 
-    def set_board(self, int index, rows):
+        Valid after a reset and after each step, for both players also of the one who waits. A row is never all False, because a
+        full board ends the game. Each call writes and returns the same array.
+        """
+        self.require_ready()
+        cdef const uint8_t* observations = <const uint8_t*> self.rows.observations
+        cdef uint8_t* masks = <uint8_t*> cnp.PyArray_DATA(self.masks_of_actions)
+        cdef int agent, column
+        for agent in range(self.num_agents):
+            for column in range(COLUMNS):
+                masks[agent * COLUMNS + column] = not 1 <= observations[agent * self.observation_size + column] <= 2
+        return self.masks_of_actions
+
+    def set_board(self, index, rows):
         """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's, `o` the opponent's, `.` empty."""
-        self.require_index(index)
+        cdef int game = self.require_index(index)
         cells = [row.lower() for row in rows]
         if len(cells) != ROWS or any(len(row) != COLUMNS or set(row) - set("xo.") for row in cells):
             raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters out of 'x', 'o', '.'")
-        self.games[index] = Game(0, 0, 0, self.depth)
-        np.asarray(self.observations)[index * self.players:(index + 1) * self.players, :CELLS] = 0
+        self.games[game] = Game(0, 0, 0, self.depth)
+        np.asarray(self.observations)[game * self.players:(game + 1) * self.players, :CELLS] = 0
         for column in range(COLUMNS):
             stack = "".join(cells[row][column] for row in reversed(range(ROWS))).rstrip(".")
             if "." in stack:
                 raise ValueError(f"column {column} of the board given has a gap; stones fall to the bottom")
             for stone in stack:
-                self.place(index, stone == "x", column)
+                self.place(game, stone == "x", column)
         if self.threats:
-            self.show_threats(index)
+            self.show_threats(game)
 
-    def opponent_moves(self, int index):
+    def opponent_moves(self, index):
         """Columns among which the opponent would choose if it were to move in game `index` (for tests and lessons)."""
-        self.require_index(index)
-        cdef Game game = self.games[index]
+        cdef Game game = self.games[<int> self.require_index(index)]
         cdef uint64_t moves = playable(game.mine | game.theirs)
         cdef uint64_t chosen = moves
         if self.opponent_kind == SEARCH:

@@ -21,6 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
 
 from envs.core import drawing
+from envs.core.settings import flag, number, refusal, whole
 
 from libc.math cimport atan2f, cosf, sinf, sqrtf, tanf
 from libc.stdint cimport UINT32_MAX, int32_t, uint8_t, uint32_t, uint64_t
@@ -98,14 +99,17 @@ cdef class Drive(Native):
     action_names = ("steer", "accelerate")
     observation_sets = {"partners": (PARTNERS_AT, PARTNERS, PARTNER), "road": (ROAD_AT, ROAD_POINTS, ROAD_POINT)}
 
-    def __init__(self, int num_envs=1, *, seed=0, int slots=MAX_SLOTS, double parked=0.15, double absent=0.25, bint continuous=False, **common):
-        if not 1 <= slots <= MAX_SLOTS or parked < 0 or absent < 0 or parked + absent >= 1:
-            raise ValueError(f"slots={slots}, parked={parked}, absent={absent} given, expected 1 to {MAX_SLOTS} slots and shares that leave room for agents")
-        self.slots, self.parked, self.absent, self.continuous = slots, parked, absent, continuous
-        actions = Box(-1, 1, (2,), np.float32) if continuous else MultiDiscrete([9, 7])
-        self.prepare(num_envs, slots, Box(-1, 1, (OBSERVATION,), np.float32), actions, seed, common,
+    def __init__(self, num_envs=1, *, seed=0, slots=MAX_SLOTS, parked=0.15, absent=0.25, continuous=False, **common):
+        self.slots = whole("slots", slots, 1, MAX_SLOTS)
+        self.parked = number("parked", parked, 0, below=1)
+        self.absent = number("absent", absent, 0, below=1)
+        if self.parked + self.absent >= 1:
+            raise refusal("absent", absent, f"less than {1 - self.parked:g}, because parked={self.parked:g} and some slots must hold agents")
+        self.continuous = flag("continuous", continuous)
+        actions = Box(-1, 1, (2,), np.float32) if self.continuous else MultiDiscrete([9, 7])
+        self.prepare(num_envs, self.slots, Box(-1, 1, (OBSERVATION,), np.float32), actions, seed, common,
                      metric_names=("score", "collided", "off_road"), truncates=True)
-        self.worlds = <World*> self.claim(num_envs * sizeof(World))
+        self.worlds = <World*> self.claim(self.num_envs * sizeof(World))
 
     # ------------------------------------------------------------------ a new world
 
@@ -309,17 +313,15 @@ cdef class Drive(Native):
 
     # ------------------------------------------------------------------ Python face
 
-    def cars(self, int index=0):
+    def cars(self, index=0):
         """Float32 (slots, 7) of world `index`: x, y, heading, speed, goal x, goal y and kind (0 absent, 1 parked, 2 driving)."""
-        self.require_index(index)
-        cdef World* world = &self.worlds[index]
+        cdef World* world = &self.worlds[<int> self.require_index(index)]
         return np.array([[world.cars[n].x, world.cars[n].y, world.cars[n].heading, world.cars[n].speed, world.cars[n].goal_x, world.cars[n].goal_y,
                           world.cars[n].kind] for n in range(self.slots)], np.float32)
 
-    def roads(self, int index=0):
+    def roads(self, index=0):
         """Float32 (points, 5) of world `index`: x, y, cosine, sine and half width of every road point."""
-        self.require_index(index)
-        cdef World* world = &self.worlds[index]
+        cdef World* world = &self.worlds[<int> self.require_index(index)]
         return np.array([[world.x[n], world.y[n], world.cosine[n], world.sine[n], world.half_width[n]] for n in range(world.num_points)], np.float32)
 
     def render(self, index=0):

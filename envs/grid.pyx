@@ -29,6 +29,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import gridworld
+from envs.core.settings import LONGEST, choice, flag, refusal, whole
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -46,6 +47,7 @@ cdef enum:
     KEY_CELL = 0x45
     LOCKED_CELL = 0xCB
 
+LAST_LEVEL = 2**62 - 1
 TASKS = ("empty", "empty_random", "four_rooms", "door_key", "lava_gap", "maze")
 SIZES = (8, 8, 19, 8, 7, 15)
 
@@ -100,34 +102,30 @@ cdef class Grid(Native):
     idle_action = DONE
     action_names = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
-    def __init__(self, int num_envs=1, *, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None,
-                 int num_levels=0, int64_t start_level=0, **common):
+    def __init__(self, num_envs=1, *, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0,
+                 **common):
         cdef int i
-        if task not in TASKS:
-            raise ValueError(f"task={task!r} given, expected one of {', '.join(TASKS)}")
-        which = TASKS.index(task)
-        odd = which in (FOUR_ROOMS, MAZE)
-        self.size = SIZES[which] if size is None else size
-        if not 5 <= self.size <= LARGEST or odd and self.size % 2 == 0:
-            raise ValueError(f"size={self.size} given, expected {'an odd number' if odd else 'a number'} from 5 to {LARGEST} for {task}")
-        if max_steps is None:
-            max_steps = 100 if which == FOUR_ROOMS else (10 if which == DOOR_KEY else 4) * self.size**2
-        if max_steps < 1 or num_levels < 0 or not 0 <= start_level < 1 << 62:
-            raise ValueError(f"max_steps={max_steps}, num_levels={num_levels}, start_level={start_level} given, expected at least 1, 0, 0")
-        self.task, self.kind_of_task, self.max_steps = task, which, max_steps
-        self.num_levels, self.start_level = num_levels, start_level
-        self.see_through_walls = which <= EMPTY_RANDOM if see_through_walls is None else see_through_walls
+        self.task = choice("task", task, TASKS)
+        self.kind_of_task = which = TASKS.index(self.task)
+        self.size = SIZES[which] if size is None else whole("size", size, 5, LARGEST)
+        if which in (FOUR_ROOMS, MAZE) and self.size % 2 == 0:
+            raise refusal("size", size, f"an odd number from 5 to {LARGEST} for {self.task}")
+        usual = 100 if which == FOUR_ROOMS else (10 if which == DOOR_KEY else 4) * self.size**2
+        self.max_steps = usual if max_steps is None else whole("max_steps", max_steps, 1, LONGEST)
+        self.num_levels = whole("num_levels", num_levels, 0, LONGEST)
+        self.start_level = whole("start_level", start_level, 0, LAST_LEVEL)
+        self.see_through_walls = which <= EMPTY_RANDOM if see_through_walls is None else flag("see_through_walls", see_through_walls)
         self.always_seen = 0x007F7F7F7F7F7F7F if self.see_through_walls else 0
         most = np.broadcast_to(np.array(gridworld.MOST, np.uint8), (7, 7, 3))
         self.prepare(num_envs, 1, Box(np.zeros_like(most), most, dtype=np.uint8), Discrete(7), seed, common,
                      metric_names=("score", "regret") if which == MAZE else ("score",), truncates=True)
         self.measure()
-        self.agents = <Agent*> self.claim(num_envs * sizeof(Agent))
-        self.cells = <uint8_t*> self.claim(num_envs * self.level_bytes)
+        self.agents = <Agent*> self.claim(self.num_envs * sizeof(Agent))
+        self.cells = <uint8_t*> self.claim(self.num_envs * self.level_bytes)
         self.blank = <uint8_t*> self.claim(self.level_bytes)
         self.prepare_blank()
-        for i in range(num_envs):           # a level to stand in before the first reset; no draw is spent on it
-            self.start(i, start_level)
+        for i in range(self.num_envs):      # a level to stand in before the first reset; no draw is spent on it
+            self.start(i, self.start_level)
 
     def measure(self):
         """The distances within a level of this size."""
@@ -254,14 +252,13 @@ cdef class Grid(Native):
         """(num_envs,) int64: the seed of the level that each environment is in, -1 for a layout given by `set_layout`."""
         return np.array([self.agents[i].level for i in range(self.num_envs)], np.int64)
 
-    def set_level(self, int index, int64_t level_seed):
+    def set_level(self, index, level_seed):
         """Start a new episode of environment `index` on the level of that seed, and write its first observation."""
-        if level_seed < 0:
-            raise ValueError(f"level_seed={level_seed} given, expected a whole number >= 0")
-        self.start(self.checked(index), level_seed)
-        self.begin_episode(index)
+        cdef int i = self.require_index(index)
+        self.start(i, whole("level_seed", level_seed, 0, 2 * LAST_LEVEL + 1))
+        self.begin_episode(i)
 
-    def set_layout(self, int index, grid, agent_position, int direction, carrying=None, max_steps=None):
+    def set_layout(self, index, grid, agent_position, direction, carrying=None, max_steps=None):
         """Start a new episode of environment `index` on a layout of your own, and write its first observation.
 
         grid            (width, height, 3) of (type, colour, state) by [x, y], as MiniGrid's `Grid.encode()` gives it, with walls all
@@ -273,48 +270,52 @@ cdef class Grid(Native):
 
         Raises ValueError for what cannot be; the running episode is then untouched.
         """
-        cdef Agent* agent = &self.agents[self.checked(index)]
+        cdef int i = self.require_index(index)
+        cdef Agent* agent = &self.agents[i]
         cdef int x, y
         limit = self.max_steps if max_steps is None else max_steps
         cells, held = gridworld.pack_layout(gridworld.Layout(grid, agent_position, direction, carrying, limit), self.size)
         for x in range(self.size):
             for y in range(self.size):
-                put(self.level(index), &self.geometry, x, y, cells[x, y])
+                put(self.level(i), &self.geometry, x, y, cells[x, y])
         stand(agent, &self.geometry, agent_position[0], agent_position[1], direction)
         agent.level, agent.max_steps, agent.carrying, agent.shortest = -1, limit, held, -1
-        self.begin_episode(index)
+        self.begin_episode(i)
         if self.kind_of_task == MAZE:
-            shortest = self.shortest_path_length(index)
+            shortest = self.shortest_path_length(i)
             agent.shortest = -1 if shortest is None else shortest
 
-    def get_layout(self, int index=0):
+    def get_layout(self, index=0):
         """The present state of environment `index` as a `Layout` (grid, agent_position, direction, carrying, max_steps).
 
         `set_layout(i, *get_layout(j))` starts an episode from it.
         """
-        cdef Agent* agent = &self.agents[self.checked(index)]
+        cdef int i = self.require_index(index)
+        cdef Agent* agent = &self.agents[i]
         cdef int x, y
-        cells = [[self.level(index)[place(&self.geometry, x, y)] for y in range(self.size)] for x in range(self.size)]
+        cells = [[self.level(i)[place(&self.geometry, x, y)] for y in range(self.size)] for x in range(self.size)]
         row, column = divmod(agent.at[0] - DEPTH, self.geometry.stride)
         carrying = None if agent.carrying == EMPTY else tuple(gridworld.unpack(agent.carrying).tolist())
         return gridworld.Layout(gridworld.unpack(cells), (column, row - SIDE), agent.direction, carrying, agent.max_steps)
 
-    def visible_cells(self, int index=0):
+    def visible_cells(self, index=0):
         """(size, size) bool by [x, y]: the cells that the agent of environment `index` sees."""
         cdef uint64_t columns[7]
-        cdef uint64_t opaque = look(self.level(self.checked(index)), &self.geometry, &self.agents[index], columns)
-        return gridworld.lit_cells(self.get_layout(index), self.always_seen if self.always_seen else light(opaque))
+        cdef int i = self.require_index(index)
+        cdef uint64_t opaque = look(self.level(i), &self.geometry, &self.agents[i], columns)
+        return gridworld.lit_cells(self.get_layout(i), self.always_seen if self.always_seen else light(opaque))
 
-    def shortest_path_length(self, int index=0):
+    def shortest_path_length(self, index=0):
         """Fewest actions from the present state of environment `index` to the goal, None if there is no way.
 
         A breadth-first search with the environment's own rules over all that can change: place, direction, hands and objects.
         """
-        cdef Agent agent = self.agents[self.checked(index)]
+        cdef int i = self.require_index(index)
+        cdef Agent agent = self.agents[i]
         cdef int action, outcome, steps = 0
         cdef bytearray memory = bytearray(self.level_bytes)
         cdef uint8_t* cells = memory
-        world = bytes(self.level(index)[:self.level_bytes])
+        world = bytes(self.level(i)[:self.level_bytes])
         worlds = {world: world}             # one object for each, so that equal states hold the same one and compare fast
         known = {(world, agent.at[0], agent.at[1], agent.direction, agent.carrying)}
         frontier = list(known)
@@ -335,20 +336,15 @@ cdef class Grid(Native):
             frontier = reached
         return None
 
-    def best_return(self, int index=0):
+    def best_return(self, index=0):
         """The largest return that the running episode of environment `index` can still reach; regret is what is missed of it."""
-        shortest = self.shortest_path_length(index)
-        return 0.0 if shortest is None else reward_after(self.lengths[index] + shortest, self.agents[index].max_steps)
+        cdef int i = self.require_index(index)
+        shortest = self.shortest_path_length(i)
+        return 0.0 if shortest is None else reward_after(self.lengths[i] + shortest, self.agents[i].max_steps)
 
     def render(self, index=0):
         """RGB array of the whole level; what the agent sees is lit."""
         return gridworld.draw(self.get_layout(index), self.visible_cells(index))
-
-    def checked(self, int index):
-        self.require_ready()
-        if not 0 <= index < self.num_envs:
-            raise IndexError(f"index={index} given, expected an environment from 0 to {self.num_envs - 1}")
-        return index
 
     def begin_episode(self, int index):
         self.lengths[index] = 0

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import whole
 
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
@@ -29,13 +30,13 @@ cdef class Memory(Native):
     cdef uint8_t* shown         # num_envs * length symbols
     cdef readonly int symbols, length, delay
 
-    def __init__(self, int num_envs=1, *, seed=0, int symbols=4, int length=1, int delay=3, **common):
-        if not 2 <= symbols <= 255 or length < 1 or delay < 0:
-            raise ValueError(f"symbols={symbols}, length={length}, delay={delay} given, expected 2 to 255 symbols, "
-                             "a length of at least 1 and no negative delay")
-        self.symbols, self.length, self.delay = symbols, length, delay
-        self.prepare(num_envs, 1, Box(0, 1, (symbols + 1,), np.uint8), Discrete(symbols), seed, common, ("score",))
-        self.shown = <uint8_t*> self.claim(num_envs * length)
+    def __init__(self, num_envs=1, *, seed=0, symbols=4, length=1, delay=3, **common):
+        self.symbols = whole("symbols", symbols, 2, 255)
+        self.length = whole("length", length, 1, 1_000_000)
+        self.delay = whole("delay", delay, 0, 1_000_000)
+        self.prepare(num_envs, 1, Box(0, 1, (self.symbols + 1,), np.uint8), Discrete(self.symbols), seed, common, ("score",), False,
+                     self.length)
+        self.shown = <uint8_t*> self.claim(self.num_envs * self.length)
 
     @property
     def keys(self):

@@ -48,6 +48,7 @@ import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
 
 from envs.core import battlefield, moba_picture
+from envs.core.settings import LARGEST_REWARD, choice, flag, number, whole
 
 cimport numpy as cnp
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
@@ -97,22 +98,23 @@ cdef class Moba(Native):
     action_names = ("row", "column", "target", "Q", "W", "E")
     observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 
-    def __init__(self, int num_envs=1, *, seed=0, int agents=5, rivals="plain", bint autopilot=False, bint continuous=False,
-                 int max_ticks=10_000, first=None, float reward_death=-0.1, float reward_xp=0.005, float reward_distance=0.01,
-                 float reward_tower=1.0, float reward_win=5.0, **common):
-        if not 1 <= agents <= 10:
-            raise ValueError(f"agents={agents} given, expected 1 to 10: 5 is a team against scripted heroes, 10 are both teams")
-        if not 1 <= max_ticks <= 1_000_000 or (first is not None and first not in (0, 1)):
-            raise ValueError(f"max_ticks={max_ticks}, first={first} given, expected 1 to 1,000,000 ticks and None, 0 or 1")
-        self.agents, self.autopilot, self.continuous, self.max_ticks, self.first = agents, autopilot, continuous, max_ticks, first
-        if rivals not in ("plain", "strong"):
-            raise ValueError(f"rivals={rivals!r} given, expected 'plain' or 'strong'")
-        self.rivals, self.strong = rivals, rivals == "strong"
-        self.first_half = NOBODY if first is None else first
-        self.reward_death, self.reward_xp, self.reward_distance = reward_death, reward_xp, reward_distance
-        self.reward_tower, self.reward_win = reward_tower, reward_win
-        actions = Box(-1, 1, (6,), np.float32) if continuous else MultiDiscrete([7, 7, 3, 2, 2, 2])
-        self.prepare(num_envs, agents, Box(np.zeros(OBSERVATION, np.uint8), highest(), dtype=np.uint8), actions, seed, common,
+    def __init__(self, num_envs=1, *, seed=0, agents=5, rivals="plain", autopilot=False, continuous=False, max_ticks=10_000, first=None,
+                 reward_death=-0.1, reward_xp=0.005, reward_distance=0.01, reward_tower=1.0, reward_win=5.0, **common):
+        self.agents = whole("agents", agents, 1, 10)
+        self.rivals = choice("rivals", rivals, ("plain", "strong"))
+        self.autopilot = flag("autopilot", autopilot)
+        self.continuous = flag("continuous", continuous)
+        self.max_ticks = whole("max_ticks", max_ticks, 1, 1_000_000)
+        self.first = None if first is None else whole("first", first, 0, 1)
+        self.reward_death = number("reward_death", reward_death, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_xp = number("reward_xp", reward_xp, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_distance = number("reward_distance", reward_distance, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_tower = number("reward_tower", reward_tower, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_win = number("reward_win", reward_win, -LARGEST_REWARD, LARGEST_REWARD)
+        self.strong = self.rivals == "strong"
+        self.first_half = NOBODY if self.first is None else self.first
+        actions = Box(-1, 1, (6,), np.float32) if self.continuous else MultiDiscrete([7, 7, 3, 2, 2, 2])
+        self.prepare(num_envs, self.agents, Box(np.zeros(OBSERVATION, np.uint8), highest(), dtype=np.uint8), actions, seed, common,
                      metric_names=("score", "lost", "kills", "deaths", "level", "towers"), truncates=True)
         made = battlefield.battlefield()
         self.places, self.flow, self.distance = made.places, made.flow, made.distance
@@ -120,7 +122,7 @@ cdef class Moba(Native):
         self.terrain.flow = <const uint8_t*> cnp.PyArray_DATA(self.flow)
         self.terrain.distance = <const uint8_t*> cnp.PyArray_DATA(self.distance)
         self.blank = <Game*> self.claim(sizeof(Game))
-        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.lay_out(made.terrain == battlefield.TREE)
 
     def lay_out(self, trees):

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import refusal
 
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
@@ -32,14 +33,14 @@ cdef class Password(Native):
     cdef readonly int length, digits
     cdef readonly str password
 
-    def __init__(self, int num_envs=1, *, seed=0, password="10110", **common):
+    def __init__(self, num_envs=1, *, seed=0, password="10110", **common):
         if not isinstance(password, str) or not password.isdecimal() or len(password) > MAX_LENGTH:
-            raise ValueError(f"password={password!r} given, expected a string of 1 to {MAX_LENGTH} digits")
-        self.password, self.length, self.digits = password, len(password), max(2, 1 + max(int(digit) for digit in password))
+            raise refusal("password", password, f"a string of 1 to {MAX_LENGTH} digits")
+        self.password, self.length, self.digits = str(password), len(password), max(2, 1 + max(int(digit) for digit in password))
         for place, digit in enumerate(password):
             self.secret[place] = int(digit)
         self.prepare(num_envs, 1, Box(0, 1, (self.length * (self.digits + 1),), np.uint8), Discrete(self.digits), seed, common, ("score",))
-        self.right = <int32_t*> self.claim(num_envs * sizeof(int32_t))
+        self.right = <int32_t*> self.claim(self.num_envs * sizeof(int32_t))
 
     @property
     def keys(self):

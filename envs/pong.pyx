@@ -22,6 +22,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import number, whole
 
 from libc.math cimport fabsf
 from libc.stdint cimport int32_t
@@ -58,15 +59,14 @@ cdef class Pong(Native):
     idle_action = STAY
     action_names = ("stay", "up", "down")
 
-    def __init__(self, int num_envs=1, *, seed=0, int frame_skip=2, int points_to_win=21, float rival_speed=1.5, **common):
-        if frame_skip < 1 or points_to_win < 1 or not 0 < rival_speed <= PADDLE_SPEED:
-            raise ValueError(f"frame_skip={frame_skip}, points_to_win={points_to_win}, rival_speed={rival_speed} given, "
-                             f"expected at least 1, at least 1, and a speed in (0, {PADDLE_SPEED:g}]")
-        self.frame_skip, self.points_to_win, self.rival_speed = frame_skip, points_to_win, rival_speed
+    def __init__(self, num_envs=1, *, seed=0, frame_skip=2, points_to_win=21, rival_speed=1.5, **common):
+        self.frame_skip = whole("frame_skip", frame_skip, 1, 1000)
+        self.points_to_win = whole("points_to_win", points_to_win, 1, 1_000_000)
+        self.rival_speed = number("rival_speed", rival_speed, above=0, high=PADDLE_SPEED)
         low = np.array([0, 0, -0.1, 0, -1, -1, 0, 0], np.float32)
         high = np.array([1, 1, 1.1, 1, 1, 1, 1, 1], np.float32)
         self.prepare(num_envs, 1, Box(low, high, dtype=np.float32), Discrete(3), seed, common, metric_names=("score",))
-        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
 
     cdef void start(self, int i) noexcept nogil:
         cdef Game* game = &self.games[i]

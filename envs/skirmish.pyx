@@ -30,6 +30,7 @@ import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, whole
 
 cimport cython
 cimport numpy as cnp
@@ -65,17 +66,16 @@ cdef class Skirmish(Native):
     idle_action = (3, 3, 1, 0, 0, 0)
     action_names = ("down", "right", "attack", "strike", "mend", "sprint")
 
-    def __init__(self, int num_envs=1, *, seed=0, int scan_every=5, int limit=1000, **common):
-        if scan_every < 1 or limit < 1:
-            raise ValueError(f"scan_every={scan_every}, limit={limit} given, expected at least 1 of both (ticks)")
-        self.scan_every, self.limit = scan_every, limit
+    def __init__(self, num_envs=1, *, seed=0, scan_every=5, limit=1000, **common):
+        self.scan_every = whole("scan_every", scan_every, 1, 1000)
+        self.limit = whole("limit", limit, 1, LONGEST)
         high = np.broadcast_to(np.array([WILD, 15, 15], np.uint8), (WINDOW, WINDOW, 3))
         self.prepare(num_envs, 10, Box(0, high, dtype=np.uint8), MultiDiscrete([7, 7, 3, 2, 2, 2]), seed, common,
                      metric_names=("score", "deaths"))
-        self.games = <Game*> self.claim(num_envs * sizeof(Game))
+        self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.backgrounds_memory = empty_windows()
         self.backgrounds = <uint8_t*> cnp.PyArray_DATA(self.backgrounds_memory)
-        self.due_memory = turns(scan_every)
+        self.due_memory = turns(self.scan_every)
         self.due = <uint64_t*> cnp.PyArray_DATA(self.due_memory)
         cdef int i
         for i in range(NUM_ENTITIES):
@@ -310,12 +310,10 @@ cdef class Skirmish(Native):
                 seen[CELLS // 2 * 3 + 2] = hero.rest
                 seen += OBSERVATION
 
-    def entity(self, int index, int i):
+    def entity(self, index, i):
         """What is known of entity `i` (0 to 209) of skirmish `index`, as a dict; for tests and pictures."""
-        self.require_index(index)
-        if not 0 <= i < NUM_ENTITIES:
-            raise IndexError(f"i={i} given, expected 0 to {NUM_ENTITIES - 1}")
-        return self.games[index].entities[i] | {"kind": kind_of(i), "side": side_of(i)}
+        cdef int game = self.require_index(index), entity = self.require_index(i, "i", NUM_ENTITIES)
+        return self.games[game].entities[entity] | {"kind": kind_of(i), "side": side_of(i)}
 
     def render(self, index=0):
         """RGB array of skirmish `index`: side 0 blue, side 1 red, neutrals grey; towers are large squares, heroes discs, the rest dots."""

@@ -25,9 +25,10 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LARGEST_REWARD, LONGEST, flag, number, refusal, whole
 
 cimport cython
-from libc.stdint cimport int8_t, int32_t
+from libc.stdint cimport int8_t, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from envs.core.native cimport Native, require
@@ -51,6 +52,11 @@ cdef enum:
 cdef enum:
     TRIES = 64                                  # random cells looked at before the board is searched for a free one
     AHEAD = 8                                   # how many snakes before its turn a snake's cells are called into the cache
+
+MOST_SNAKES = 16_384
+MOST_CELLS = 2**24                              # of a board: 4.5 times the world of the stream
+LONGEST_SIDE = 2**16
+FARTHEST = 127                                  # cells that a snake can see
 
 cdef struct Snake:
     int head                    # index into `cells`
@@ -76,34 +82,34 @@ cdef class Snakes(Native):
     keys = {"ArrowUp": UP, "ArrowDown": DOWN, "ArrowLeft": LEFT, "ArrowRight": RIGHT, "w": UP, "s": DOWN, "a": LEFT, "d": RIGHT}
     action_names = ("up", "down", "left", "right")
 
-    def __init__(self, int num_envs=1, *, seed=0, int num_snakes=1024, width=None, height=None, num_food=None, int vision=5,
-                 max_length=None, int starvation=256, bint leave_corpse=True, float reward_food=0.1, float reward_corpse=0.1,
-                 float reward_death=-1.0, **common):
-        width = round(math.sqrt(1600 * max(1, num_snakes))) if width is None else width
-        height = max(1, 900 * num_snakes // max(1, width)) if height is None else height
-        num_food = min(16 * num_snakes, width * height // 4) if num_food is None else num_food
-        for name, value in (("num_snakes", num_snakes), ("width", width), ("height", height), ("vision", vision), ("starvation", starvation)):
-            if value < 1:
-                raise ValueError(f"{name}={value} given, expected at least 1")
-        room = (width * height - num_food - 1) // num_snakes
-        if num_food < 0 or room < 1:
-            raise ValueError(f"num_food={num_food} and {num_snakes} snakes given for {width} x {height} = {width * height} cells, "
-                             f"expected less, so that a cell stays free; enlarge width or height")
-        max_length = room if max_length is None else max_length
-        if not 1 <= max_length <= room:
-            raise ValueError(f"max_length={max_length} given, expected 1 to {room}, so that {num_snakes} snakes always leave a cell free")
-        self.num_snakes, self.width, self.height, self.num_food = num_snakes, width, height, num_food
-        self.vision, self.max_length, self.starvation, self.leave_corpse = vision, max_length, starvation, leave_corpse
-        self.reward_food, self.reward_corpse, self.reward_death = reward_food, reward_corpse, reward_death
-        size = (width + 2 * vision) * (height + 2 * vision)
-        if num_envs * size >= 2**31:
-            raise ValueError(f"{num_envs} boards of {width} x {height} cells given, expected less than 2**31 cells in all; make several batches")
-        self.stride, self.board_size = width + 2 * vision, size
+    def __init__(self, num_envs=1, *, seed=0, num_snakes=1024, width=None, height=None, num_food=None, vision=5, max_length=None,
+                 starvation=256, leave_corpse=True, reward_food=0.1, reward_corpse=0.1, reward_death=-1.0, **common):
+        self.num_snakes = whole("num_snakes", num_snakes, 1, MOST_SNAKES)
+        self.width = round(math.sqrt(1600 * self.num_snakes)) if width is None else whole("width", width, 1, LONGEST_SIDE)
+        self.height = max(1, 900 * self.num_snakes // self.width) if height is None else whole("height", height, 1, LONGEST_SIDE)
+        cdef int64_t cells = <int64_t> self.width * self.height
+        if cells > MOST_CELLS:
+            raise refusal("width", self.width, f"at most {MOST_CELLS // self.height:,} with height={self.height}: a board of {MOST_CELLS:,} cells")
+        if cells < self.num_snakes + 1:
+            raise refusal("num_snakes", num_snakes, f"fewer than the {cells:,} cells of {self.width} x {self.height}; enlarge width or height")
+        most_food = cells - 1 - self.num_snakes                 # a cell stays free
+        self.num_food = min(16 * self.num_snakes, cells // 4, most_food) if num_food is None else whole("num_food", num_food, 0, most_food)
+        room = (cells - self.num_food - 1) // self.num_snakes   # whatever the snakes eat, a cell stays free
+        self.max_length = room if max_length is None else whole("max_length", max_length, 1, room)
+        self.vision = whole("vision", vision, 1, FARTHEST)
+        self.starvation = whole("starvation", starvation, 1, LONGEST)
+        self.leave_corpse = flag("leave_corpse", leave_corpse)
+        self.reward_food = number("reward_food", reward_food, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_corpse = number("reward_corpse", reward_corpse, -LARGEST_REWARD, LARGEST_REWARD)
+        self.reward_death = number("reward_death", reward_death, -LARGEST_REWARD, LARGEST_REWARD)
+        self.stride = self.width + 2 * self.vision
+        self.board_size = self.stride * (self.height + 2 * self.vision)
         self.offsets = [-self.stride, self.stride, -1, 1]
-        window = 2 * vision + 1
-        self.prepare(num_envs, num_snakes, Box(LAST, FOOD, (window, window), np.int8), Discrete(4), seed, common, metric_names=("score",))
+        window = 2 * self.vision + 1
+        self.prepare(num_envs, self.num_snakes, Box(LAST, FOOD, (window, window), np.int8), Discrete(4), seed, common,
+                     ("score",), False, self.board_size)
         self.snakes = <Snake*> self.claim(self.num_agents * sizeof(Snake))
-        self.cells = <int8_t*> self.claim(num_envs * self.board_size)
+        self.cells = <int8_t*> self.claim(<size_t> self.num_envs * self.board_size)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int env, row, i
@@ -221,20 +227,16 @@ cdef class Snakes(Native):
 
     def board(self, index=0):
         """Board `index` as an array (height, width) int8 of the codes of the observation: a copy, without the border."""
-        self.require_ready()
-        if not 0 <= index < self.num_envs:
-            raise IndexError(f"board {index} given, expected 0 to {self.num_envs - 1}")
-        cdef const char* whole = <const char*> (self.cells + <int> index * self.board_size)
+        cdef int i = self.require_index(index)
+        cdef const char* board = <const char*> (self.cells + i * self.board_size)
         v = self.vision
-        return np.frombuffer(whole[:self.board_size], np.int8).reshape(-1, self.stride)[v:-v, v:-v].copy()
+        return np.frombuffer(board[:self.board_size], np.int8).reshape(-1, self.stride)[v:-v, v:-v].copy()
 
     def body(self, agent=0):
         """The cells of a snake as a list of (row, column), from its head to its tail."""
-        self.require_ready()
-        if not 0 <= agent < self.num_agents:
-            raise IndexError(f"agent {agent} given, expected 0 to {self.num_agents - 1}")
-        cdef Snake* snake = &self.snakes[<int> agent]
-        cdef int cell = snake.tail, start = <int> agent // self.num_snakes * self.board_size, k
+        cdef int i = self.require_index(agent, "agent", self.num_agents)
+        cdef Snake* snake = &self.snakes[i]
+        cdef int cell = snake.tail, start = i // self.num_snakes * self.board_size, k
         places = []
         for k in range(snake.length):
             places.append(((cell - start) // self.stride - self.vision, (cell - start) % self.stride - self.vision))

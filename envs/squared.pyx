@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import refusal, whole
 
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
@@ -42,12 +43,13 @@ cdef class Squared(Native):
     idle_action = STAY
     action_names = ("stay", "up", "down", "left", "right")
 
-    def __init__(self, int num_envs=1, *, seed=0, int size=11, **common):
-        if size < 3 or size % 2 == 0:
-            raise ValueError(f"size={size} given, expected an odd number of at least 3, so that there is a centre")
-        self.size, self.limit = size, 3 * size
-        self.prepare(num_envs, 1, Box(0, 2, (size * size,), np.uint8), Discrete(5), seed, common, metric_names=("score",))
-        self.squares = <Square*> self.claim(num_envs * sizeof(Square))
+    def __init__(self, num_envs=1, *, seed=0, size=11, **common):
+        self.size = whole("size", size, 3, 255)
+        if self.size % 2 == 0:
+            raise refusal("size", size, "an odd number from 3 to 255, so that there is a centre")
+        self.limit = 3 * self.size
+        self.prepare(num_envs, 1, Box(0, 2, (self.size**2,), np.uint8), Discrete(5), seed, common, metric_names=("score",))
+        self.squares = <Square*> self.claim(self.num_envs * sizeof(Square))
 
     cdef void start(self, int i) noexcept nogil:
         """A new episode: agent in the centre, target on any other cell."""

@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, number, whole
 
 from libc.math cimport fabs
 from libc.stdint cimport int32_t
@@ -31,10 +32,9 @@ cdef class Stochastic(Native):
     keys = {"ArrowLeft": 0, "ArrowRight": 1}
     action_names = ("left", "right")
 
-    def __init__(self, int num_envs=1, *, seed=0, double share=0.75, int length=64, **common):
-        if not 0.5 <= share < 1 or length < 2:
-            raise ValueError(f"share={share}, length={length} given, expected a share in [0.5, 1) and at least 2 steps")
-        self.share, self.length = share, length
+    def __init__(self, num_envs=1, *, seed=0, share=0.75, length=64, **common):
+        self.share = number("share", share, 0.5, below=1)
+        self.length = whole("length", length, 2, LONGEST)
         self.prepare(num_envs, 1, Box(0, 1, (1,), np.float32), Discrete(2), seed, common, ("score", "share"))
 
     cdef void reset_range(self, int first, int last) noexcept nogil:

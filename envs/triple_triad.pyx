@@ -32,7 +32,9 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
+from envs.core.settings import LONGEST, choice, flag, whole
 
+cimport numpy as cnp
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -103,29 +105,31 @@ cdef class TripleTriad(Native):
     cdef readonly bint foresight
     cdef readonly int players, patience, observation_size
     cdef readonly object opponent
+    cdef object masks_of_actions
 
     keys = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "q": 6, "w": 7, "e": 8, "a": 9, "s": 10, "d": 11, "z": 12, "x": 13, "c": 14}
     idle_action = None              # the game waits for a person
     action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top", "top right", "left", "centre", "right",
                     "bottom left", "bottom", "bottom right")
 
-    def __init__(self, int num_envs=1, *, seed=0, opponent="greedy", int players=1, int patience=40, bint foresight=True, **common):
-        if opponent not in ("random", "greedy"):
-            raise ValueError(f"opponent={opponent!r} given, expected 'random' or 'greedy'")
-        if players not in (1, 2) or patience < 2 * CARDS:
-            raise ValueError(f"players={players}, patience={patience} given, expected 1 or 2 and at least {2 * CARDS}")
-        self.opponent, self.greedy, self.players, self.patience = opponent, opponent == "greedy", players, patience
-        self.foresight, self.observation_size = foresight, OBSERVATION + FORESIGHT * foresight + (players == 2)
+    def __init__(self, num_envs=1, *, seed=0, opponent="greedy", players=1, patience=40, foresight=True, **common):
+        self.opponent = choice("opponent", opponent, ("random", "greedy"))
+        self.players = whole("players", players, 1, 2)
+        self.patience = whole("patience", patience, 2 * CARDS, LONGEST)
+        self.foresight = flag("foresight", foresight)
+        self.greedy, self.observation_size = self.opponent == "greedy", OBSERVATION + FORESIGHT * self.foresight + (self.players == 2)
         high = np.full(self.observation_size, 1, np.uint8)
         high[BOARD_AT:MINE_AT] = high[HAND_AT:SELECTED_AT] = high[IN_HAND_AT:TURNS_AT] = 10
         high[TURNS_AT:BEATEN_AT] = high[MOST_OF_MINE_AT:CLOCK_AT] = 4
-        high[CLOCK_AT] = min(255, patience)
+        high[CLOCK_AT] = min(255, self.patience)
         high[BEATEN_AT:MOST_OF_MINE_AT] = CARDS
-        if foresight:
+        if self.foresight:
             high[ANSWER_AT:PROSPECT_AT], high[PROSPECT_AT:PROSPECT_AT + CARDS] = 1 + 4, EVEN + 4
-        self.prepare(num_envs, players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common, metric_names=("score", "wins"))
-        self.tables = <Table*> self.claim(num_envs * sizeof(Table))
-        self.ahead = <Ahead*> self.claim(num_envs * sizeof(Ahead)) if foresight else NULL
+        self.prepare(num_envs, self.players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common,
+                     metric_names=("score", "wins"))
+        self.tables = <Table*> self.claim(self.num_envs * sizeof(Table))
+        self.ahead = <Ahead*> self.claim(self.num_envs * sizeof(Ahead)) if self.foresight else NULL
+        self.masks_of_actions = np.ones((self.num_agents, ACTIONS), bool)
 
     # ------------------------------------------------------------------ the game
 
@@ -364,8 +368,18 @@ cdef class TripleTriad(Native):
             observation[self.observation_size - 1] = table.turn == side
 
     def action_masks(self):
-        """Bool (num_agents, 15), True where the action does something: a view of the observation."""
-        return np.asarray(self.observations)[:, LEGAL_AT:LEGAL_AT + ACTIONS].view(bool)
+        """Bool (num_agents, 15), True where the action does something: numbers 99 to 113 of the observation.
+
+        Valid after a reset and after each step, for both players also of the one who waits. A row is never all False, because a
+        side holds a card until the game is over. Each call writes and returns the same array.
+        """
+        self.require_ready()
+        cdef const uint8_t* observations = <const uint8_t*> self.rows.observations
+        cdef uint8_t* masks = <uint8_t*> cnp.PyArray_DATA(self.masks_of_actions)
+        cdef int agent
+        for agent in range(self.num_agents):
+            memcpy(masks + agent * ACTIONS, observations + agent * self.observation_size + LEGAL_AT, ACTIONS)
+        return self.masks_of_actions
 
     def render(self, index=0):
         """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right; the selected card is framed."""

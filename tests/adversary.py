@@ -37,7 +37,7 @@ ODD = {
                  {"opponent": "greedy", "threats": False}, {"players": 2, "openings": 3},
                  {"players": 2, "opponent": "search"}, {"opponent": "search", "weaker": 0.5, "openings": 3}, {"opponent": "search", "depth": 1},
                  {"opponent": "search", "depth": 4, "node_budget": 200}, {"opponent": "search", "depth": 42, "node_budget": 1},
-                 {"opponent": "search", "depth": 1000, "node_budget": 300}],
+                 {"opponent": "search", "depth": 42, "node_budget": 300}],
     "drive": [{"slots": 1}, {"slots": 2, "absent": 0.99, "parked": 0}, {"slots": 2, "absent": 0, "parked": 0.99}, {"absent": 0, "parked": 0},
               {"absent": 0.97, "parked": 0}, {"absent": 0, "parked": 0.97}, {"continuous": True}, {"continuous": True, "slots": 1}],
     "grid": [{"task": task, "size": size} for task in ("empty", "empty_random", "door_key", "lava_gap") for size in (5, 6, 47)]

@@ -87,8 +87,7 @@ def test_the_listing_in_the_docstring_is_a_working_environment():
 def test_attributes_are_those_of_a_native_environment():
     native, python = envs.make("squared", 3), Corridor()
     public = [name for name in dir(native) if not name.startswith("_") and name not in ("size", "limit", "first_env")
-              and name not in ("prepare", "describe_actions", "set_seed", "copy_actions", "raise_fault", "require_ready",
-                                    "require_index")]
+              and name not in ("prepare", "set_seed", "raise_fault", "require_ready", "require_index")]
     assert [name for name in public if not hasattr(python, name)] == []
     assert python.native is False and python.agents_per_env == 3 and python.observation_space.shape == (3, 7)
 

@@ -128,6 +128,7 @@ def test_the_shortest_path_through_a_locked_door_counts_key_and_door():
     env = envs.make("grid", task="door_key", size=5)
     grid = np.full((5, 5, 3), (WALL, GREY, 0), np.uint8)
     grid[1:4:2, 1:4], grid[2, 1], grid[1, 3], grid[3, 3] = (EMPTY, 0, 0), (DOOR, YELLOW, 2), (KEY, YELLOW, 0), (GOAL, 1, 0)
+    env.reset()
     env.set_layout(0, grid, (1, 2), 1)
     actions = [PICKUP, LEFT, LEFT, FORWARD, RIGHT, TOGGLE, FORWARD, FORWARD, RIGHT, FORWARD, FORWARD]
     assert env.shortest_path_length() == len(actions)

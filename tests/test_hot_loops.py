@@ -48,20 +48,21 @@ def faults(notes: Annotation) -> list[str]:
 @pytest.mark.parametrize("source", SOURCES)
 def test_no_hot_function_touches_python_or_looks_for_exceptions(source):
     notes, _ = read_source(source)
-    if source.startswith("envs/"):
+    if source.startswith("envs/") and source != "envs/core/actions.pyx":
         assert {"step_range", "reset_range"} <= {name.rpartition(".")[2] for name in hot_functions(notes)}
     assert faults(notes) == []
 
 
 def pxd_functions() -> list[str]:
-    """Names of the `noexcept nogil` functions with a body in a .pxd file of the environments."""
-    texts = [path.read_text() for path in (ROOT / "envs").rglob("*.pxd")]
-    return [name for text in texts for name in re.findall(r"^\s*cdef inline [^\n(]*?(\w+)\([^)]*\) noexcept nogil:", text, re.M)]
+    """FILE_NAME of the `noexcept nogil` functions with a body in a .pxd file of the environments."""
+    texts = {path.stem: path.read_text() for path in (ROOT / "envs").rglob("*.pxd")}
+    return [f"{stem}_{name}" for stem, text in texts.items()
+            for name in re.findall(r"^\s*cdef inline [^\n(]*?(\w+)\([^)]*\) noexcept nogil:", text, re.M)]
 
 
 def asks(c_code: str, name: str) -> list[str] | None:
     """What the C of a .pxd's function does about exceptions; None where the source does not use the function."""
-    body = re.search(rf"^static[^;{{\n]*__pyx_f_\w+_{name}\([^;{{]*\) {{\n(.*?)^}}$", c_code, re.M | re.S)
+    body = re.search(rf"^static[^;{{\n]*__pyx_f_\w+{name}\([^;{{]*\) {{\n(.*?)^}}$", c_code, re.M | re.S)
     return ASKS.findall(re.sub(r"/\*.*?\*/", "", body[1], flags=re.S)) if body else None
 
 
@@ -73,8 +74,8 @@ def test_no_inline_function_of_a_pxd_looks_for_exceptions(source):
 
 def test_the_c_of_inline_functions_is_found():
     _, c_code = read_source("envs/squared.pyx")
-    assert {"mix", "draw", "draw_below"} <= set(pxd_functions())
-    assert [asks(c_code, name) for name in ("mix", "draw", "draw_below")] == [[], [], []]
+    assert {"random_mix", "random_draw", "random_draw_below"} <= set(pxd_functions())
+    assert [asks(c_code, name) for name in ("random_mix", "random_draw", "random_draw_below")] == [[], [], []]
 
 
 START = "cdef void start(self, int i) noexcept nogil:"

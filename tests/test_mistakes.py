@@ -26,7 +26,8 @@ class Mistake:
     test: str
 
 
-BASE, SQUARED, SNAKE, CARTPOLE = "envs/core/native.pyx", "envs/squared.pyx", "envs/snake.pyx", "envs/cartpole.pyx"
+BASE, ACTIONS = "envs/core/native.pyx", "envs/core/actions.pyx"
+SQUARED, SNAKE, CARTPOLE = "envs/squared.pyx", "envs/snake.pyx", "envs/cartpole.pyx"
 PONG, BREAKOUT, CONNECT4, TRIPLE_TRIAD, DRIVE = (f"envs/{name}.pyx" for name in ("pong", "breakout", "connect4", "triple_triad", "drive"))
 BANDIT, MEMORY, PASSWORD, STOCHASTIC = (f"envs/{name}.pyx" for name in ("bandit", "memory", "password", "stochastic"))
 GRID, GRID_LEVEL, GRID_TWIN = "envs/grid.pyx", "envs/grid.pxd", "tests/test_grid.py::test_the_native_environment_and_its_slow_twin_take_the_same_trajectory"
@@ -66,11 +67,11 @@ MISTAKES = [
     Mistake("actions read in a wrong dtype, which batches of one hide", SQUARED,
             "cdef int32_t* actions = <int32_t*> self.rows.actions", "cdef uint8_t* actions = <uint8_t*> self.rows.actions",
             "tests/test_squared.py::test_the_native_environment_and_its_slow_twin_take_the_same_trajectory[11-0]"),
-    Mistake("actions of a wrong dtype let in", BASE,
-            "cnp.PyArray_TYPE(actions) == self.action_type\n", "True\n",
+    Mistake("actions of a wrong dtype let in", ACTIONS,
+            "cnp.PyArray_TYPE(given) == self.type_number and ", "",
             CONTRACT + "wrong_actions_are_one_sentence_and_nothing_is_stepped[squared]"),
-    Mistake("actions out of range let in", BASE,
-            "            raise ValueError(f\"actions: agent", "            ValueError(f\"actions: agent",
+    Mistake("actions out of range let in", ACTIONS,
+            "        return bad == 0\n", "        return True\n",
             CONTRACT + "wrong_actions_are_one_sentence_and_nothing_is_stepped[cartpole]"),
     Mistake("swapped row and column in the observation", SQUARED,
             "here = square.row * size + square.column", "here = square.column * size + square.row",
@@ -100,10 +101,10 @@ MISTAKES = [
             "        self.returns[agent] = 0\n", "",
             CONTRACT + "the_log_is_the_mean_over_the_episodes_that_ended[squared]"),
     Mistake("the same random stream in every part of a batch", BASE,
-            "<uint64_t> (self.first_env + i)", "<uint64_t> i",
+            "<uint64_t> self.first_env + <uint64_t> i", "<uint64_t> i",
             CONTRACT + "a_batch_may_be_split_without_changing_a_trajectory[squared]"),
     Mistake("one random stream for all environments", BASE,
-            "<uint64_t> (self.first_env + i)", "<uint64_t> 0",
+            "<uint64_t> self.first_env + <uint64_t> i", "<uint64_t> 0",
             CONTRACT + "other_seeds_and_other_environments_of_a_batch_go_other_ways[squared]"),
     Mistake("the lock held while stepping", BASE,
             "        with nogil:\n            self.advance()\n", "        self.advance()\n",

@@ -349,8 +349,10 @@ def test_the_first_heroes_are_the_agents_and_the_others_are_scripted(agents):
     assert env.observations.shape == (agents, 590) and (walked[:agents] == 0).all() and (walked[agents:] > 15).all()
 
 
-@pytest.mark.parametrize("settings, words", [({"agents": 11}, "expected 1 to 10"), ({"max_ticks": 0}, "expected 1 to 1,000,000 ticks"),
-                                             ({"first": 2}, "None, 0 or 1"), ({"rivals": "kind"}, "expected 'plain' or 'strong'")])
+@pytest.mark.parametrize("settings, words", [({"agents": 11}, "expected a whole number from 1 to 10"),
+                                             ({"max_ticks": 0}, "expected a whole number from 1 to 1,000,000"),
+                                             ({"first": 2}, "expected a whole number from 0 to 1"), ({"reward_win": np.nan}, "a finite number"),
+                                             ({"rivals": "kind"}, "expected one of 'plain', 'strong'")])
 def test_settings_out_of_range_are_one_sentence(settings, words):
     with pytest.raises(ValueError, match=words):
         envs.make("moba", **settings)

@@ -114,7 +114,7 @@ def test_buffers_can_be_given_to_the_constructor():
     ("rewards", np.zeros(4), "rewards: given float64 (4,), expected float32 (4,)"),
     ("observations", np.zeros((4, 120), np.uint8), "observations: given uint8 (4, 120), expected uint8 (4, 121)"),
     ("terminals", [False] * 4, "terminals: given list, expected bool (4,)"),
-    ("rewards", np.zeros(8, np.float32)[::2], "rewards: given a strided or read-only array"),
+    ("rewards", np.zeros(8, np.float32)[::2], "rewards: given a strided, misaligned or read-only array"),
 ])
 def test_buffers_that_do_not_fit_are_refused_by_name(field, wrong, words):
     env = make("squared", 4)
@@ -395,7 +395,7 @@ def test_an_unknown_setting_is_named(name):
 
 @pytest.mark.parametrize("num_envs", [0, -3])
 def test_a_batch_without_environments_is_refused(num_envs):
-    with pytest.raises(ValueError, match=f"num_envs={num_envs} with 1 agents each: expected at least 1 of both"):
+    with pytest.raises(ValueError, match=f"num_envs={num_envs} given, expected a whole number from 1 to 2,147,483,647"):
         envs.make("squared", num_envs)
 
 

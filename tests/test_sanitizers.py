@@ -34,7 +34,7 @@ def watched():
         pytest.skip(f"{compiler} brings no libasan.so; the sanitizers are run on Linux with GCC (apt-get install gcc)")
     manifest = ROOT / "envs/.manifest-sanitize.json"
     built = json.loads(manifest.read_text()) if manifest.exists() else {}
-    modules = ["envs.core.native", *(f"envs.{name}" for name in environments.names()), *KERNELS]
+    modules = ["envs.core.actions", "envs.core.native", *(f"envs.{name}" for name in environments.names()), *KERNELS]
     stale = [module.replace(".", "/") + ".pyx" for module in modules if built.get(module) != compile_settings.source_hash(module)
              or not list((ROOT / "build/sanitize").glob(module.replace(".", "/") + ".*.so"))]
     if stale:

@@ -172,7 +172,7 @@ def test_the_game_ends_for_all_when_the_time_is_up_and_begins_anew_in_the_same_s
 
 @pytest.mark.parametrize("settings", [{"scan_every": 0}, {"limit": 0}])
 def test_settings_that_make_no_game_are_refused(settings):
-    with pytest.raises(ValueError, match="expected at least 1"):
+    with pytest.raises(ValueError, match="=0 given, expected a whole number from 1 to"):
         envs.make("skirmish", **settings)
 
 

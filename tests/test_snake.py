@@ -359,17 +359,18 @@ def test_the_board_grows_with_the_number_of_snakes():
 
 
 @pytest.mark.parametrize("settings, words", [
-    ({"num_snakes": 0}, "num_snakes=0 given, expected at least 1"),
-    ({"vision": 0}, "vision=0 given, expected at least 1"),
-    ({"starvation": 0}, "starvation=0 given, expected at least 1"),
-    ({"width": 0}, "width=0 given, expected at least 1"),
-    ({"height": -2}, "height=-2 given, expected at least 1"),
-    ({"num_food": -1}, "num_food=-1 and 1024 snakes given for 1280 x 720 = 921600 cells"),
-    ({"width": 4, "height": 4, "num_food": 0}, "num_food=0 and 1024 snakes given for 4 x 4 = 16 cells, expected less"),
-    ({"num_snakes": 1, "width": 4, "height": 4, "num_food": 15}, "num_food=15 and 1 snakes given"),
-    ({"max_length": 0}, "max_length=0 given, expected 1 to 883"),
-    ({"max_length": 884}, "max_length=884 given, expected 1 to 883"),
-    ({"width": 60_000, "height": 60_000}, "less than 2**31 cells in all"),
+    ({"num_snakes": 0}, "num_snakes=0 given, expected a whole number from 1 to 16,384"),
+    ({"vision": 0}, "vision=0 given, expected a whole number from 1 to 127"),
+    ({"starvation": 0}, "starvation=0 given, expected a whole number from 1 to"),
+    ({"width": 0}, "width=0 given, expected a whole number from 1 to 65,536"),
+    ({"height": -2}, "height=-2 given, expected a whole number from 1 to 65,536"),
+    ({"num_food": -1}, "num_food=-1 given, expected a whole number from 0 to 920,575"),
+    ({"width": 4, "height": 4, "num_food": 0}, "num_snakes=1024 given, expected fewer than the 16 cells of 4 x 4; enlarge width or height"),
+    ({"num_snakes": 1, "width": 4, "height": 4, "num_food": 15}, "num_food=15 given, expected a whole number from 0 to 14"),
+    ({"max_length": 0}, "max_length=0 given, expected a whole number from 1 to 883"),
+    ({"max_length": 884}, "max_length=884 given, expected a whole number from 1 to 883"),
+    ({"width": 60_000, "height": 60_000}, "width=60000 given, expected at most 279 with height=60000: a board of 16,777,216 cells"),
+    ({"num_envs": 3000}, "num_envs=3000 given, expected at most 2,280, because each environment has"),
 ])
 def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, words):
     with pytest.raises(ValueError) as error:
@@ -379,9 +380,9 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, words):
 
 def test_board_and_body_name_what_there_is():
     env = stage([[(3, 3)]])
-    with pytest.raises(IndexError, match="board 1 given, expected 0 to 0"):
+    with pytest.raises(IndexError, match="index=1 given, expected a whole number from 0 to 0"):
         env.board(1)
-    with pytest.raises(IndexError, match="agent 1 given, expected 0 to 0"):
+    with pytest.raises(IndexError, match="agent=1 given, expected a whole number from 0 to 0"):
         env.body(1)
 
 

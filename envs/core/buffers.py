@@ -76,8 +76,9 @@ class Buffers(NamedTuple):
             if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
                 given = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
                 raise ValueError(f"{name}: given {given}, expected {dtype} {shape}; Buffers.allocate makes fitting ones")
-            if not (array.flags.c_contiguous and array.flags.writeable):
-                raise ValueError(f"{name}: given a strided or read-only array, expected C-contiguous writable memory; pass a whole block of rows")
+            if not array.flags.carray:
+                raise ValueError(f"{name}: given a strided, misaligned or read-only array, expected C-contiguous writable memory; "
+                                 "pass a whole block of rows")
         return self
 
     def rows(self, first: int, last: int) -> Buffers:

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 
+from envs.core.actions cimport ActionCheck
+
 cdef extern from * nogil:
     """
     #ifdef PUFFER_DEBUG
@@ -41,16 +43,18 @@ cdef class Native:
     cdef float* metrics             # num_agents * number of metric names, read when an episode ends
     cdef const char* fault          # the first failed `require` of this step
 
-    cdef object prepare(self, int num_envs, int agents_per_env, object observation_space, object action_space,
-                        object seed, dict common, tuple metric_names=*, bint truncates=*)
+    cdef object prepare(self, object num_envs, int agents_per_env, object observation_space, object action_space,
+                        object seed, dict common, tuple metric_names=*, bint truncates=*, object cells=*)
     cdef void* claim(self, size_t size) except NULL
+    cdef object reserve(self, size_t size)
 
     cdef void reset_range(self, int first, int last) noexcept nogil
     cdef void step_range(self, int first, int last) noexcept nogil
 
     # --- the base's own ---
     cdef readonly int num_envs, num_agents, agents_per_env
-    cdef readonly object single_observation_space, single_action_space, observation_space, action_space
+    cdef readonly object single_observation_space, single_action_space
+    cdef object batch_spaces        # of observations and of actions, made when they are asked for
     cdef readonly object observations, actions, rewards, terminals, truncations, masks, final_observations
     cdef readonly object buffers
     cdef readonly tuple metric_names
@@ -59,15 +63,13 @@ cdef class Native:
     cdef readonly object seed
     cdef public int report_interval
     cdef list blocks
+    cdef size_t reserved            # bytes of buffers and blocks
     cdef Log log_sums
-    cdef bint ready
-    cdef int calls, num_metrics, action_width, action_type, num_counts
-    cdef size_t action_bytes
-    cdef int32_t* action_counts
-    cdef object counts_memory
+    cdef bint ready, begun          # prepared and not closed; reset
+    cdef int calls, num_metrics
+    cdef ActionCheck check          # the border of `step`
 
     cdef void clear_flags(self) noexcept nogil
     cdef void advance(self) noexcept nogil
     cdef void account(self) noexcept nogil
     cdef void end_episode(self, int agent) noexcept nogil
-    cdef int first_bad_action(self) noexcept nogil

@@ -17,22 +17,30 @@ Invariants
   * Environment i of the batch draws only from stream (seed, first_env + i): a batch may be split over workers at will.
 """
 
+import math
+
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
 from envs.core.buffers import Buffers, action_layout
+from envs.core.free_memory import free_memory
 from envs.core.freshness import require_fresh
+from envs.core.settings import whole
 
 cimport numpy as cnp
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from envs.core.actions cimport ActionCheck
 from envs.core.random cimport stream_of
 
 cnp.import_array()
 
 cdef enum:
     ALIGNMENT = 64
+
+MOST = 2**31 - 1        # the largest number in 32 bits
+LARGE = 2**26           # bytes from which on it is worth asking how much memory is free
 
 
 cdef class Native:
@@ -50,61 +58,76 @@ cdef class Native:
     training_settings = {}  # settings that `train` adds while a policy learns; evaluation and play do without them
     observation_sets = None # name -> (first, members, size) of sets in the observation, for a network that reads them as such
 
-    cdef object prepare(self, int num_envs, int agents_per_env, object observation_space, object action_space,
-                        object seed, dict common, tuple metric_names=(), bint truncates=False):
+    cdef object prepare(self, object num_envs, int agents_per_env, object observation_space, object action_space,
+                        object seed, dict common, tuple metric_names=(), bint truncates=False, object cells=0):
         """Set up buffers, streams and log; the environment's constructor calls it once.
 
+        num_envs      as the caller gave it; from here on `self.num_envs` is a checked int.
         common        the keyword arguments every environment takes: `buffers` (write into the caller's memory),
                       `first_env` (index of environment 0 in a larger batch), `report_interval` (steps between logs).
         metric_names  what the environment logs beside return and length; `self.metrics[agent * k + j]` is read when the
                       agent's episode ends. Without any, the score is the return.
         truncates     whether episodes can be cut by time; gives `rows.final_observations`.
+        cells         how many numbers of one environment stand in one claimed array, if that is more than its rows have:
+                      `i * cells + k` must fit into 32 bits for every environment i.
         """
         buffers = common.pop("buffers", None)
-        self.first_env = common.pop("first_env", 0)
-        self.report_interval = common.pop("report_interval", 128)
+        self.first_env = whole("first_env", common.pop("first_env", 0), 0, MOST)
+        self.report_interval = whole("report_interval", common.pop("report_interval", 128), 0, MOST)
         if common:
             raise TypeError(f"{type(self).__name__} has no setting {', '.join(map(repr, sorted(common)))}; see help({type(self).__module__})")
-        if num_envs < 1 or agents_per_env < 1:
-            raise ValueError(f"num_envs={num_envs} with {agents_per_env} agents each: expected at least 1 of both")
+        if agents_per_env < 1:
+            raise ValueError(f"{agents_per_env} agents in each environment given, expected at least 1")
         if len(metric_names) > MAX_METRICS:
             raise ValueError(f"{len(metric_names)} metric names given, expected at most {MAX_METRICS}")
         require_fresh("envs.core.native")
         require_fresh(type(self).__module__)
-        self.num_envs, self.agents_per_env, self.num_agents = num_envs, agents_per_env, num_envs * agents_per_env
+        widest = max(math.prod(observation_space.shape), math.prod(action_layout(action_space)[0]), len(metric_names), 1)
+        self.num_envs = self._require_32_bits(whole("num_envs", num_envs, 1, MOST), max(agents_per_env * widest, cells))
+        self.agents_per_env, self.num_agents = agents_per_env, self.num_envs * agents_per_env
         self.single_observation_space, self.single_action_space = observation_space, action_space
-        self.observation_space = batch_space(observation_space, self.num_agents)
-        self.action_space = batch_space(action_space, self.num_agents)
         self.metric_names, self.num_metrics = metric_names, len(metric_names)
         self.truncates = truncates
         self.blocks = []
-        self.streams = <uint64_t*> self.claim(num_envs * sizeof(uint64_t))
+        if buffers is None:
+            layout = Buffers.layout(self.num_agents, observation_space, action_space, truncates)
+            self.reserve(sum([math.prod(shape) * dtype.itemsize for shape, dtype in layout.values()]))
+        self.streams = <uint64_t*> self.claim(self.num_envs * sizeof(uint64_t))
         self.lengths = <int32_t*> self.claim(self.num_agents * sizeof(int32_t))
         self.returns = <float*> self.claim(self.num_agents * sizeof(float))
         self.metrics = <float*> self.claim(max(1, self.num_agents * self.num_metrics) * sizeof(float))
-        self.describe_actions(action_space)
         self.ready = True
-        self.bind(buffers or Buffers.allocate(self.num_agents, observation_space, action_space, truncates))
+        self.bind(Buffers.allocate(self.num_agents, observation_space, action_space, truncates) if buffers is None else buffers)
         self.set_seed(0 if seed is None else seed)
-
-    def describe_actions(self, space):
-        """Remember how to check an action: its bytes and, for whole numbers, the count of each component."""
-        shape, dtype = action_layout(space)
-        self.action_width = int(np.prod(shape, dtype=int))
-        self.action_bytes = self.action_width * dtype.itemsize
-        self.action_type = dtype.num
-        counts = getattr(space, "nvec", getattr(space, "n", ()))
-        self.counts_memory = np.ascontiguousarray(np.ravel(counts), np.int32)
-        self.num_counts = len(self.counts_memory)
-        self.action_counts = <int32_t*> cnp.PyArray_DATA(self.counts_memory)
 
     cdef void* claim(self, size_t size) except NULL:
         """Zeroed memory of `size` bytes on a 64-byte boundary, part of the batch's state; for constructors only."""
+        self.reserve(size)
         memory = np.zeros(size + ALIGNMENT, np.uint8)
         start = -<Py_ssize_t> (<size_t> cnp.PyArray_DATA(memory)) % ALIGNMENT
         block = memory[start if start >= 0 else start + ALIGNMENT:][:max(size, 1)]
         self.blocks.append(block)
         return cnp.PyArray_DATA(block)
+
+    def _require_32_bits(self, num_envs, per_env):
+        """Return `num_envs` if that many environments of `per_env` numbers are counted in 32 bits, else raise ValueError."""
+        most = MOST // per_env
+        if not most:
+            raise ValueError(f"{type(self).__name__} with {per_env:,} numbers in each environment given, expected at most {MOST:,}; "
+                             "make the environment smaller")
+        if num_envs > most:
+            raise ValueError(f"num_envs={num_envs} given, expected at most {most:,}, because each environment has {per_env:,} numbers, "
+                             "and those of a batch are counted in 32 bits; make several batches")
+        return num_envs
+
+    cdef object reserve(self, size_t size):
+        """Count `size` bytes of memory; ValueError where the batch takes more than is free."""
+        self.reserved += size
+        if self.reserved >= LARGE:
+            free = free_memory()
+            if self.reserved > free:
+                raise ValueError(f"num_envs={self.num_envs} given, for which {type(self).__name__} takes {self.reserved / 2**30:.1f} GiB "
+                                 f"of memory, expected at most the {free / 2**30:.1f} GiB that are free; make num_envs smaller")
 
     # ------------------------------------------------------------------ the rules, overridden by each environment
 
@@ -116,18 +139,36 @@ cdef class Native:
 
     # ------------------------------------------------------------------ the Python face
 
+    @property
+    def observation_space(self):
+        """The space of `observations`, all agents together."""
+        return self._batch_spaces()[0]
+
+    @property
+    def action_space(self):
+        """The space of `actions`, all agents together."""
+        return self._batch_spaces()[1]
+
+    def _batch_spaces(self):
+        if self.batch_spaces is None:                   # their bounds are arrays as large as the buffers, and few callers want them
+            self.batch_spaces = tuple(batch_space(space, self.num_agents) for space in (self.single_observation_space, self.single_action_space))
+        return self.batch_spaces
+
     def bind(self, buffers):
         """Write into `buffers` (a `Buffers` of num_agents rows) from now on; their contents are taken over from the old ones.
 
         Raises ValueError, naming the array, its dtype and shape and the ones expected.
         """
         self.require_ready()
+        if not isinstance(buffers, Buffers):
+            raise TypeError(f"buffers: given {type(buffers).__name__}, expected a Buffers; Buffers.allocate makes fitting ones")
         buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
         if self.buffers is not None:
             for old, new in zip(self.buffers, buffers):
                 if old is not None and new is not None and new is not old:
                     new[...] = old
         self.buffers = buffers
+        self.check = ActionCheck(self.single_action_space, buffers.actions)
         self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
         self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
         self.final_observations = buffers.final_observations if self.truncates else None
@@ -154,6 +195,7 @@ cdef class Native:
         memset(&self.log_sums, 0, sizeof(Log))
         self.calls = 0
         self.fault = NULL
+        self.begun = True
         with nogil:
             self.clear_flags()
             self.reset_range(0, self.num_envs)
@@ -166,19 +208,9 @@ cdef class Native:
         actions: int32 (num_agents,) for Discrete, int32 (num_agents, k) for MultiDiscrete, float32 (num_agents, ...) for
         Box; `env.actions` itself may be filled and passed. Raises TypeError or ValueError before anything is stepped.
         """
-        cdef int bad
-        if not self.ready:
-            self.require_ready()
-        if actions is not self.actions:
-            if (cnp.PyArray_Check(actions) and cnp.PyArray_TYPE(actions) == self.action_type
-                    and cnp.PyArray_IS_C_CONTIGUOUS(actions) and cnp.PyArray_SAMESHAPE(actions, self.actions)):
-                memcpy(self.rows.actions, cnp.PyArray_DATA(actions), self.num_agents * self.action_bytes)
-            else:
-                self.copy_actions(actions)
-        bad = self.first_bad_action()
-        if bad >= 0:
-            raise ValueError(f"actions: agent {bad // self.action_width} has {self.actions[bad // self.action_width]}, "
-                             f"expected an action of {self.single_action_space}")
+        if not self.begun:
+            self._require_begun()
+        self.check.take(actions)
         with nogil:
             self.advance()
         if self.fault != NULL:
@@ -223,6 +255,7 @@ cdef class Native:
             if buffer is not None:
                 buffer[...] = saved
         self.log_sums, self.calls, self.seed = state["log"], state["calls"], state["seed"]
+        self.begun = True
 
     def render(self, index=0):
         """RGB array (height, width, 3) uint8 of environment `index`, without any window."""
@@ -230,7 +263,7 @@ cdef class Native:
 
     def close(self):
         """Let go of all memory. Closing twice is harmless; stepping afterwards is an error."""
-        self.ready = False
+        self.ready = self.begun = False
         self.buffers = self.observations = self.actions = self.rewards = self.terminals = None
         self.truncations = self.masks = self.final_observations = None
         self.blocks = []
@@ -244,29 +277,27 @@ cdef class Native:
         if not self.ready:
             raise RuntimeError(f"{type(self).__name__} is closed or was never prepared; make a new one with envs.make(...)")
 
-    def require_index(self, index):
-        """Raise unless there is an environment `index`: for `render` and all that looks into a struct."""
+    def _require_begun(self):
         self.require_ready()
-        if not 0 <= index < self.num_envs:
-            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}, one of the {self.num_envs} environments")
+        raise RuntimeError("step() before the first reset: call reset(seed)")
+
+    def require_index(self, index, name="index", count=None):
+        """`index` as an int; IndexError unless there is such an environment (or other thing: `name` and how many there are).
+
+        For `render` and all that looks into a struct.
+        """
+        self.require_ready()
+        try:
+            return whole(name, index, 0, (self.num_envs if count is None else count) - 1)
+        except ValueError as error:
+            raise IndexError(error) from None
 
     def set_seed(self, seed):
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-            raise ValueError(f"seed={seed!r} given, expected a whole number >= 0")
-        self.seed = int(seed)
+        cdef int i
+        self.seed = whole("seed", seed)
+        cdef uint64_t low_bits = self.seed & 0xFFFFFFFFFFFFFFFF
         for i in range(self.num_envs):
-            self.streams[i] = stream_of(<uint64_t> (self.seed & 0xFFFFFFFFFFFFFFFF), <uint64_t> (self.first_env + i))
-
-    def copy_actions(self, actions):
-        """Actions that are not a plain contiguous array of the right kind: a strided one is copied, anything else refused."""
-        if not isinstance(actions, np.ndarray):
-            raise TypeError(f"actions: given {type(actions).__name__}, expected a NumPy array {self.actions.dtype} {self.actions.shape}; "
-                            f"write np.asarray(actions, dtype=np.{self.actions.dtype})")
-        if actions.dtype != self.actions.dtype:
-            raise TypeError(f"actions: given {actions.dtype}, expected {self.actions.dtype}; write actions.astype(np.{self.actions.dtype})")
-        if actions.shape != self.actions.shape:
-            raise ValueError(f"actions: given shape {actions.shape}, expected {self.actions.shape}, one row for each agent")
-        self.actions[...] = actions
+            self.streams[i] = stream_of(low_bits, <uint64_t> self.first_env + <uint64_t> i)
 
     def raise_fault(self):
         if self.fault != NULL:
@@ -275,33 +306,6 @@ cdef class Native:
             raise AssertionError(f"{type(self).__name__}: {message} (debug build)")
 
     # ------------------------------------------------------------------ inside the released GIL
-
-    cdef int first_bad_action(self) noexcept nogil:
-        """Flat index of the first action outside its range, -1 if there is none. No early exit, so that it vectorises."""
-        cdef int32_t* whole = <int32_t*> self.rows.actions
-        cdef float* real = <float*> self.rows.actions
-        cdef int i, j, k = self.action_width, size = self.num_agents * self.action_width
-        cdef uint32_t count, bad = 0
-        if self.num_counts == 0:                        # Box: any finite number will do, environments clip
-            for i in range(size):
-                bad |= not (real[i] - real[i] == 0)
-        elif self.num_counts == 1 and k == 1:
-            count = <uint32_t> self.action_counts[0]
-            for i in range(size):
-                bad |= <uint32_t> whole[i] >= count
-        else:
-            for i in range(self.num_agents):
-                for j in range(k):
-                    bad |= <uint32_t> whole[i * k + j] >= <uint32_t> self.action_counts[j]
-        if not bad:
-            return -1
-        for i in range(size):
-            if self.num_counts == 0:
-                if not (real[i] - real[i] == 0):
-                    return i
-            elif <uint32_t> whole[i] >= <uint32_t> self.action_counts[i % k]:
-                return i
-        return -1
 
     cdef void clear_flags(self) noexcept nogil:
         memset(self.rows.rewards, 0, self.num_agents * sizeof(float))

@@ -1,31 +1,7 @@
-"""Actions on their way into an environment: the check at the border, and the one random player."""
+"""The one random player. Actions are checked by `ActionCheck` of envs/core/actions.pyx."""
 
 import numpy as np
 from gymnasium import spaces
-
-
-def take_actions(given, actions, space):
-    """Copy `given` into the buffer `actions`, one row for each agent, after checking dtype, shape and range.
-
-    Raises TypeError or ValueError, naming what was given and what `space`, the action space of one agent, expects.
-    """
-    if not isinstance(given, np.ndarray):
-        raise TypeError(f"actions: given {type(given).__name__}, expected a NumPy array {actions.dtype} {actions.shape}; "
-                        f"write np.asarray(actions, dtype=np.{actions.dtype})")
-    if given.dtype != actions.dtype:
-        raise TypeError(f"actions: given {given.dtype}, expected {actions.dtype}; write actions.astype(np.{actions.dtype})")
-    if given.shape != actions.shape:
-        raise ValueError(f"actions: given shape {given.shape}, expected {actions.shape}, one row for each agent")
-    if isinstance(space, spaces.Discrete):
-        bad = given.view(np.uint32) >= int(space.n)     # a negative number is a huge one without a sign
-    elif isinstance(space, spaces.MultiDiscrete):
-        bad = given.view(np.uint32) >= space.nvec
-    else:
-        bad = ~np.isfinite(given)                       # any finite number will do, environments clip
-    if np.count_nonzero(bad):
-        agent = np.argwhere(bad)[0, 0]
-        raise ValueError(f"actions: agent {agent} has {given[agent]}, expected an action of {space}")
-    actions[...] = given
 
 
 def random_actions(space, num_agents, random):

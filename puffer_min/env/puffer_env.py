@@ -35,8 +35,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from envs.core.actions import take_actions
 from envs.core.buffers import Buffers
-from puffer_min.env.actions import take_actions
+from envs.core.settings import whole
 from puffer_min.env.episodes import EpisodeLog, restore
 from puffer_min.env.spec import EnvSpec
 
@@ -216,6 +217,4 @@ class PufferEnv:
 
 def whole_seed(seed):
     """`seed` as an int; ValueError unless it is a whole number >= 0."""
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed={seed!r} given, expected a whole number >= 0")
-    return int(seed)
+    return whole("seed", seed)

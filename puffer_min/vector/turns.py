@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
+from envs.core.actions import ActionCheck
 from envs.core.buffers import Buffers
-from puffer_min.env.action_check import ActionCheck
 from puffer_min.env.episodes import mean_of
 from puffer_min.env.puffer_env import whole_seed
 from puffer_min.env.spec import EnvSpec
