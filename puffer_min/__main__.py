@@ -3,9 +3,12 @@
 Each command is a module with `add_arguments(parser)` and `run(args)`, which is imported when the command is
 called. Exit status:
 
-    0       the command did what was asked
-    1       it found a fault, such as a problem in an environment (check)
-    2       it could not do what was asked; one sentence says why
+    0       the command did its work
+    1       it found a fault: a problem in an environment (check), a folder that could not be written (train),
+            not one trial that could be trained (sweep)
+    2       it could not work with these arguments; one sentence says why
+    130     Ctrl-C ended it (128 + the number of the signal: 143 for SIGTERM, 129 for SIGHUP); the policy is
+            saved
 """
 
 import argparse
@@ -51,6 +54,8 @@ def main(arguments=None) -> int:
             raise
         print("\n".join([str(error), *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Sweeps: a study that goes on where it stopped, is shared by processes, and draws what it found."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -99,6 +102,90 @@ def test_trials_that_cannot_be_trained_are_given_up_with_the_reason(tmp_path):
     assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.PRUNED] * 2
     study = run_sweep("squared", trials=1, search=SEARCH, study_name="slow", out=tmp_path, report=str, max_seconds=0, **TINY)
     assert study.trials[0].state == optuna.trial.TrialState.PRUNED and not study.best_trials
+
+
+def states(study):
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+@pytest.mark.parametrize("number, expected", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_ends_the_sweep_its_trial_counts_as_failed_and_another_takes_its_place(tmp_path, monkeypatch, number, expected):
+    calls = []
+
+    def pressing(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 2:
+            show = settings["dashboard"]
+            settings["dashboard"] = lambda update: (show(update), update["update"] == 1 and signal.raise_signal(number))
+        return puffer_min.train(*arguments, **settings)
+    monkeypatch.setattr("puffer_min.commands.sweep.train", pressing)
+    with pytest.raises(expected):
+        run_sweep("squared", trials=3, search=SEARCH, out=tmp_path, report=str, **TINY)
+    study = optuna.load_study(study_name="squared", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert states(study) == ["COMPLETE", "FAIL"] and finished(study) == 1
+    assert states(run_sweep("squared", trials=3, search=SEARCH, out=tmp_path, report=str, **TINY)) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_a_trial_whose_process_was_killed_counts_as_failed_at_the_next_start(tmp_path):
+    """And one that another process still runs is left alone."""
+    study = run_sweep("squared", trials=1, search=SEARCH, out=tmp_path, report=str, **TINY)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (gone.pid, os.getpid()):
+        study.ask().set_user_attr("process", f"{socket.gethostname()}:{process}")
+    study.ask().set_user_attr("process", f"another machine:{gone.pid}")
+    study = run_sweep("squared", trials=2, search=SEARCH, out=tmp_path, report=str, **TINY)
+    assert states(study) == ["COMPLETE", "FAIL", "RUNNING", "RUNNING", "COMPLETE"]
+
+
+TINY_WORDS = [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")]
+
+
+def sweep(capsys, *words):
+    """(exit status, standard output, standard error) of the command."""
+    return main(["sweep", *map(str, words)]), *capsys.readouterr()
+
+
+@pytest.mark.parametrize("words, status, sentence", [
+    (["sqared"], 2, "unknown environment 'sqared': did you mean 'squared'?"),
+    (["squared", "--seed", "-1"], 2, "seed=-1 given, expected a whole number of at least 0"),
+    (["squared", "--set", "encoder=nothing"], 2, "no trial of 3 could be trained: "),
+    (["squared", "--set", "env.side=3"], 2, "no trial of 3 could be trained: Squared has no setting 'side'"),
+    (["squared", "--search", "minibatch_size=100,150,200"], 1, "no trial of 3 could be trained; the last one: minibatch_size="),
+], ids=["unknown", "seed", "encoder", "setting", "sizes"])
+def test_a_sweep_in_which_no_trial_can_be_trained_ends_with_the_reason(tmp_path, capsys, words, status, sentence):
+    words = words if "--search" in words else [*words, "--search", "gamma=0.9:0.99"]
+    sizes = TINY_WORDS[:-2] if any("minibatch" in word for word in words) else TINY_WORDS
+    ended, out, said = sweep(capsys, *words, "--trials", 3, "--out", tmp_path, *sizes)
+    assert ended == status and sentence in said and "Traceback" not in said
+    assert status == 2 or "given up (minibatch_size=" in out
+
+
+def test_an_environment_that_fails_in_one_trial_costs_that_trial_only(tmp_path, monkeypatch):
+    calls = []
+
+    def failing(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("the simulator crashed")
+        return puffer_min.train(*arguments, **settings)
+    monkeypatch.setattr("puffer_min.commands.sweep.train", failing)
+    lines = []
+    study = run_sweep("squared", trials=2, search=SEARCH, out=tmp_path, report=lines.append, **TINY)
+    assert states(study) == ["PRUNED", "COMPLETE"] and "given up (RuntimeError: the simulator crashed)" in lines[0]
+
+
+def test_a_file_that_is_no_study_is_said_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "study.db").write_text("text in place of a database " * 100)
+    ended, _, said = sweep(capsys, "squared", "--trials", 1, "--out", tmp_path, *TINY_WORDS)
+    assert ended == 2 and f"the study in sqlite:///{tmp_path}/study.db cannot be used (DatabaseError: " in said
+    assert "give another --out or --storage, or delete it" in said and len(said.splitlines()) == 1
+
+
+def test_another_search_in_the_same_study_is_said_in_a_sentence(tmp_path):
+    run_sweep("squared", trials=1, search={"gamma": "0.9:0.99"}, out=tmp_path, report=str, **TINY)
+    with pytest.raises(SweepError, match=r"the study 'squared' has another search \(gamma=0.9:0.99\): give the same --search, or another --study"):
+        run_sweep("squared", trials=2, search={"gamma": "0.9,0.95"}, out=tmp_path, report=str, **TINY)
 
 
 def test_the_score_is_that_of_the_last_tenth_weighted_by_episodes():

@@ -1,4 +1,5 @@
-"""`check_environment`: does an environment keep the contract? One line for each check, on the reader's own environment as well.
+"""`check_environment`: does an environment keep the contract? One line for each check, on the reader's own
+environment as well.
 
     python -m puffer_min check cartpole                         a native environment
     python -m puffer_min check my_env.py:MyEnv --set size=7     a class of one's own, with a setting
@@ -17,13 +18,15 @@ from puffer_min.vector import adapt
 def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
     """Check an environment against the contract.
 
-    environment  name of a native environment; "file.py:Name" or "module:Name" of a class or function; such a class or
-                 function itself (native, `PufferEnv`, `gymnasium.Env`); or an object, which is closed by the last check.
+    environment  name of a native environment; "file.py:Name" or "module:Name" of a class or function; such a
+                 class or function itself (native, `PufferEnv`, `gymnasium.Env`); or an object, which is
+                 closed by the last check.
     num_envs     environments of a native batch; a Python environment is checked alone.
     steps        random steps of the play that most checks look at.
     settings     passed on to the environment.
 
-    Raises ValueError or ImportError if there is no such environment; everything the environment does wrong is in the report.
+    Raises ValueError or ImportError if there is no such environment; everything the environment does wrong
+    is in the report.
     """
     name = environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
     if isinstance(environment, str):

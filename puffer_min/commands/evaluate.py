@@ -6,30 +6,43 @@
 
 import math
 
+import gymnasium
 import numpy as np
 
 from puffer_min.commands.locate import load_environment, name_of, parse_setting
 from puffer_min.env.episodes import EpisodeStatistics
-from puffer_min.learner.checkpoint import read_checkpoint, policy_from, require_same_environment
+from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
 from puffer_min.learner.policy import Actor
-from puffer_min.vector import make_vec
+from puffer_min.vector import adapt, make_vec
 
 MAX_AGENTS = 128
 
 
 def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: dict | None = None) -> dict:
-    """Play until there are `episodes` whole episodes; returns their number, the means and deviations of return and length, and the score.
+    """Play `episodes` whole episodes; returns their number, the means and deviations of return and length,
+    the score.
 
-    env      name of a native environment, a callable that makes one, or an environment or vectorizer, which stays open
-    policy   object with act(observations) -> actions; reset() and observe_ends(ends) are called if it has them
+    env           name of a native environment, a callable that makes one, or an environment or vectorizer,
+                  which stays open
+    policy        object with act(observations) -> actions; reset() and observe_ends(ends) are called if it
+                  has them
+    env_settings  passed on to the environment
 
-    Every agent plays the same number of episodes, so there may be a few more than asked for: counting those that finish first
-    would favour short ones. `score` and the environment's own metrics are means of its log, which also holds what agents played while
-    others finished.
+    Every agent plays the same number of episodes, so there may be a few more: counting the episodes that
+    finish first would favour short ones. `score` and the environment's own metrics are means of its log,
+    which also holds what agents played while others finished. Raises TypeError for something that is no
+    environment or no policy.
     """
+    if not callable(getattr(policy, "act", None)):
+        raise TypeError(f"policy: given {type(policy).__name__}, expected an object with act(observations) -> actions")
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected one environment, "
+                        "a function that makes one, or a vectorizer of make_vec")
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
         env = _sized(env, episodes, seed, env_settings or {})
+    elif isinstance(env, gymnasium.Env):
+        env = adapt(env)
     try:
         return _play(env, policy, math.ceil(episodes / env.num_agents), seed)
     finally:
@@ -48,6 +61,7 @@ def _sized(env, episodes, seed, settings):
 
 
 def _play(env, policy, quota, seed):
+    """The report on `quota` episodes of each agent."""
     observations, _ = env.reset(seed)
     if hasattr(policy, "reset"):
         policy.reset()
@@ -65,14 +79,15 @@ def _play(env, policy, quota, seed):
         ends = terminals | truncations
         if ends.any():
             counted = ends & (played < quota)
-            finished += zip(returns[counted], lengths[counted])
+            finished += zip(returns[counted], lengths[counted], strict=True)
             played += ends
             returns[ends], lengths[ends] = 0, 0
         if hasattr(policy, "observe_ends"):
             policy.observe_ends(ends)
     finished = np.array(finished)
     means, deviations = finished.mean(0), finished.std(0)
-    return log.report() | {"episodes": len(finished), "episode_return": means[0], "episode_return_deviation": deviations[0],
+    return log.report() | {"episodes": len(finished),
+                           "episode_return": means[0], "episode_return_deviation": deviations[0],
                            "episode_length": means[1], "episode_length_deviation": deviations[1]}
 
 
@@ -84,7 +99,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--checkpoint", required=True, metavar="FILE")
     parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--greedy", action="store_true", help="always the most probable action; otherwise actions are drawn")
+    parser.add_argument("--greedy", action="store_true", help="take the most probable action; otherwise actions are drawn")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment")
 
 
@@ -92,14 +107,15 @@ def run(args) -> int:
     """Play and print; nothing is written."""
     contents = read_checkpoint(args.checkpoint)
     make_env = load_environment(args.environment) if ":" in args.environment else args.environment
-    if isinstance(make_env, str):
-        require_same_environment(contents, args.checkpoint, None, make_env)     # before the checkpoint's settings go to another environment
+    if isinstance(make_env, str):                   # before the checkpoint's settings go to another environment
+        require_same_environment(contents, args.checkpoint, None, make_env)
     settings = contents["env_settings"] | dict(parse_setting(text) for text in args.set)
-    env = _sized(make_env, args.episodes, args.seed, settings)
-    with env:
+    with _sized(make_env, args.episodes, args.seed, settings) as env:
         require_same_environment(contents, args.checkpoint, env, name_of(env))
-        report = evaluate(env, Actor(policy_from(contents), seed=args.seed, greedy=args.greedy), episodes=args.episodes, seed=args.seed)
+        policy = Actor(policy_from(contents), seed=args.seed, greedy=args.greedy)
+        report = evaluate(env, policy, episodes=args.episodes, seed=args.seed)
     for name, value in report.items():
         print(f"{name:26} {value:.4g}" if isinstance(value, float) else f"{name:26} {value}")
-    print(f"Played {report['episodes']} episodes of {args.environment} with {args.checkpoint}. Nothing was written to disk.")
+    print(f"Played {report['episodes']} episodes of {args.environment} with {args.checkpoint}. "
+          "Nothing was written to disk.")
     return 0

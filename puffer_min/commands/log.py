@@ -5,10 +5,71 @@
 A crash leaves whole lines, which `read_log` reads. JSON has no NaN and no infinity: they become null.
 """
 
+import contextlib
+import fcntl
+import itertools
 import json
 import math
 import os
+import time
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def run_folder(given, name: str, resumed):
+    """A folder for a run, in which no other run was or writes while this is entered; it is made if need be.
+
+    given     the folder that the user names, or None
+    name      without either, the folder is name-TIME
+    resumed   the checkpoint that the run goes on from, or None; into its folder it may write
+
+    Where there is another run in the folder, the new one goes to folder-2, folder-3 ... Raises ValueError if
+    another process is resuming the same run, OSError if no folder can be made.
+    """
+    folder = Path(given or (Path(resumed).parent if resumed else f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
+    own = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    for number in itertools.count(1):
+        place = folder.with_name(f"{folder.name}-{number}") if number > 1 else folder
+        with contextlib.ExitStack() as stack:
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(alone_in(place, wait=False))
+            except BlockingIOError:
+                if own:
+                    raise ValueError(f"another process writes into {folder}: give another run_dir") from None
+                continue
+            except OSError as error:
+                raise OSError(f"the folder {folder} cannot be made ({error}): give another run_dir") from error
+            if own or not holds_run(place):
+                yield place
+                return
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has left a checkpoint or a line of its log in `folder`."""
+    log = folder / "log.jsonl"
+    return (folder / "checkpoint.pt").exists() or (log.exists() and bool(read_log(log)))
+
+
+@contextlib.contextmanager
+def alone_in(folder, *, wait=True):
+    """While it is entered, this process is the only one in it for `folder`; nothing is written there.
+
+    wait   False: raises BlockingIOError where another process is inside, instead of waiting for it
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass                                                # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class TrainingLog:

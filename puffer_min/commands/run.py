@@ -2,33 +2,61 @@
 
     runs/snake-0-20260101-120000/
         log.jsonl           one line an update (log.py)
-        checkpoint.pt       the policy, and all that is needed to go on (learner/checkpoint.py); checkpoint-1.pt ... of other processes
+        checkpoint.pt       the policy, and all that is needed to go on (learner/checkpoint.py);
+                            checkpoint-1.pt, checkpoint-2.pt ... of other processes
+
+A trained policy is never lost:
+
+    at the beginning        a checkpoint is written, read back and deleted: what cannot be saved is said in
+                            the first second
+    every few updates       a checkpoint; where it cannot be written, a sentence, and the run goes on
+    after each update       a copy of what was learned, in memory
+    an error                the policy of the last whole update is written; then the error goes on, with a
+                            note where it is
+    a NaN                   the same: weights that are not finite are never written
+    Ctrl-C, SIGTERM, SIGHUP the run ends after the update, with a checkpoint; a second signal ends it at once
+    a reader that fails     log, TensorBoard and dashboard are left out with a sentence
 """
 
 import contextlib
 import dataclasses
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
-from puffer_min.commands.log import Silence, TensorBoard, TrainingLog
+import torch
+
+from puffer_min.commands.dashboard import Plain
+from puffer_min.commands.log import Silence, TensorBoard, TrainingLog, run_folder
 from puffer_min.learner.asynchronous import AsynchronousPPO
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     describe_policy,
+    is_readable,
     pack_state,
+    read_checkpoint,
     save_checkpoint,
     unpack_state,
 )
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, PeerLost
 from puffer_min.learner.policy import Actor
-from puffer_min.learner.ppo import PPO
+from puffer_min.learner.ppo import PPO, NotFinite
+from puffer_min.vector import WorkerDied
+
 
 @dataclasses.dataclass
 class Result:
-    """What a run gives. `ended` says why it ended: "done", "target" (target_score was reached) or "interrupted" (Ctrl-C)."""
+    """The outcome of a run.
+
+    history     one dict an update
+    policy      plays: act(observations) -> actions
+    checkpoint  its file; elsewhere than in run_dir if that could not be written
+    ended       why the run ended: "done", "target" (target_score was reached) or "interrupted" (by `signal`)
+    signal      number of the signal that interrupted the run, or None
+    """
 
     history: list[dict]
     policy: Actor
@@ -38,139 +66,331 @@ class Result:
     checkpoint: Path
     ended: str
     description: dict = dataclasses.field(repr=False)
+    signal: int | None = None
 
     def save(self, path) -> Path:
         """Write the policy, without what is needed to resume its training, to `path`."""
         return save_checkpoint(path, self.description)
 
     def __str__(self):
-        last = self.history[-1] if self.history else {"step": 0, "seconds": 0, "sps": 0}
         why = {"done": "", "target": ", target reached", "interrupted": ", interrupted"}[self.ended]
-        return (f"{last['step']:,} steps of {self.env_name} in {last['seconds']:.1f} s ({last['sps']:,.0f} a second){why}; "
-                f"log and checkpoint are in {self.run_dir}")
+        places = f"log and checkpoint are in {self.run_dir}"
+        if self.checkpoint.parent != self.run_dir:
+            places = f"the log is in {self.run_dir}, the checkpoint is {self.checkpoint}"
+        if not self.history:
+            return f"No step of {self.env_name}, because total_steps was reached before; {places}"
+        last = self.history[-1]
+        return (f"{last['step']:,} steps of {self.env_name} in {last['seconds']:.1f} s "
+                f"({last['sps']:,.0f} a second){why}; {places}")
 
 
 def learner_for(env):
     """The class of the learner: how it collects. See asynchronous.py."""
-    return PPO if getattr(env, "batch_envs", None) in (None, getattr(env, "num_envs", None)) else AsynchronousPPO
+    whole = getattr(env, "batch_envs", None) in (None, getattr(env, "num_envs", None))
+    return PPO if whole else AsynchronousPPO
 
 
 class Run:
     """One run: the learner, and what is written about it."""
 
-    def __init__(self, env, env_name, env_settings, config, seed, run_dir, world=ALONE):
-        self.env, self.env_name, self.env_settings = env, env_name, env_settings
-        self.config, self.seed, self.run_dir, self.world = config, seed, run_dir, world
+    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE):
+        self.env, self.env_name, self.config, self.seed, self.world = env, env_name, config, seed, world
+        self.env_settings = {name: value for name, value in env_settings.items() if is_readable(value)}
+        self.settings_left_out = sorted(env_settings.keys() - self.env_settings.keys())
         self.learner = learner_for(env)(env, config, seed=seed, world=world)
-        self.checkpoint = of_rank(run_dir / "checkpoint.pt", world.rank)
-        self.seconds_before, self.resumed_at = 0.0, None
+        self.seconds_before, self.resumed_at, self.saved_at = 0.0, None, None
+        self.saves_env, self.inside_update = True, False
         self.history = []
 
-    def go(self, show, tensorboard=False) -> Result:
-        """Iterate until total_steps, target_score or Ctrl-C."""
-        first = self.world.rank == 0
-        board = TensorBoard(self.run_dir / "tensorboard") if tensorboard and first else Silence()
-        log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at) if first else Silence()
-        with (contextlib.closing(log), contextlib.closing(board), contextlib.closing(show), CtrlC(self.world.size == 1) as ctrl_c,
-              self.world.watch()):
-            try:
-                ended = self.iterate((log.write, board.write, show), ctrl_c)
-            except PeerLost as error:
-                self.learner.buffer.reset()                     # what was half collected is lost
-                self.save()
-                raise PeerLost(f"process {self.world.rank} of {self.world.size} stops at step {self.learner.steps:,}: {error}; "
-                               f"its checkpoint is {self.checkpoint}") from error
-        policy = Actor(self.learner.policy, seed=self.seed)
-        return Result(self.history, policy, self.config, self.env_name, self.run_dir, self.checkpoint, ended, self.description())
+    # ------------------------------------------------------------------ the loop
 
-    def iterate(self, readers, ctrl_c) -> str:
+    def go(self, show, *, run_dir=None, resumed=None, tensorboard=False) -> Result:
+        """Iterate until total_steps, target_score or a signal.
+
+        run_dir   folder for log and checkpoint; None: that of the checkpoint `resumed`, or a new one
+        """
+        first = self.world.rank == 0
+        default = f"runs/{self.env_name}-{self.seed}"
+        with contextlib.ExitStack() as stack, Stop(alone=self.world.size == 1) as stop, self.world.watch():
+            folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
+            self.run_dir = Path(self.world.share(folder))
+            self.checkpoint = of_rank(self.run_dir / "checkpoint.pt", self.world.rank)
+            if run_dir is not None and self.run_dir != Path(run_dir):
+                self.say(f"{run_dir} holds another run, which stays as it is: this one is in {self.run_dir}.")
+            if resumed is not None and self.checkpoint.resolve() == of_rank(resumed, self.world.rank).resolve():
+                self.saved_at = self.resumed_at
+            self.rehearse()
+            log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at) if first else Silence()
+            board = TensorBoard(self.run_dir / "tensorboard") if tensorboard and first else Silence()
+            for name, reader in (("The dashboard", show), ("TensorBoard", board), ("The log", log)):
+                stack.callback(guarded(name, reader.close))
+            readers = [guarded("The log", log.write), guarded("TensorBoard", board.write),
+                       show if isinstance(show, Plain) else guarded("The dashboard", show)]
+            self.remember()
+            try:
+                ended = self.iterate(readers, stop)
+            except BaseException as error:
+                ended = self.fail(error, stop)
+        return Result(self.history, Actor(self.learner.policy, seed=self.seed), self.config, self.env_name,
+                      self.run_dir, self.checkpoint, ended, self.description(),
+                      stop.signal if ended == "interrupted" else None)
+
+    def iterate(self, readers, stop) -> str:
         """Update after update, each shown to all readers; returns why the run ended."""
         learner, config = self.learner, self.config
         learner.clock.restart()
         ended = "done"
         while learner.steps < config.total_steps and ended == "done":
-            update = self.describe(learner.iterate())
-            self.history.append(update)
+            self.inside_update = True
+            report = learner.iterate()
+            self.remember()
+            self.inside_update = False
+            self.history.append(self.describe(report))
             for read in readers:
-                read(update)
+                read(self.history[-1])
             if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
                 self.save()
-            reached = config.target_score is not None and (learner.episodes.recent_score or -float("inf")) >= config.target_score
-            pressed, reached = self.world.any(ctrl_c.pressed, reached)
+            score = learner.episodes.recent_score
+            reached = None not in (config.target_score, score) and score >= config.target_score
+            pressed, reached = self.world.any(stop.signal is not None, reached)
             ended = "target" if reached else "interrupted" if pressed else "done"
-        self.save()
+        if self.saved_at != learner.steps and not self.save():
+            self.save_elsewhere(self.contents(learner.get_state(), None))
         return ended
 
     def describe(self, report: dict) -> dict:
-        """A line of the log. `sps` is step / seconds, the whole run's; `sps_now` and `stages` are this update's."""
+        """A line of the log. `sps` is step / seconds of the whole run; `sps_now` and `stages` are of this update."""
         clock = self.learner.clock
-        before = self.history[-1] if self.history else {"step": self.resumed_at or 0, "seconds": self.seconds_before}
+        start = {"step": self.resumed_at or 0, "seconds": self.seconds_before}
+        before = self.history[-1] if self.history else start
         clock.lap("misc")
-        seconds = before["seconds"] + clock.total
-        update = {"update": self.learner.updates, "step": self.learner.steps, "total_steps": self.config.total_steps, "seconds": seconds,
-                  "sps": self.learner.steps / seconds, "sps_now": (self.learner.steps - before["step"]) / clock.total,
+        steps, seconds = self.learner.steps, before["seconds"] + clock.total
+        update = {"update": self.learner.updates, "step": steps, "total_steps": self.config.total_steps,
+                  "seconds": seconds, "sps": steps / seconds, "sps_now": (steps - before["step"]) / clock.total,
                   **report, "stages": clock.shares()}
         clock.seconds = dict.fromkeys(clock.seconds, 0.0)
         return update
 
-    def description(self):
-        return describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings, self.config, self.seed)
+    # ------------------------------------------------------------------ what is kept
 
-    def save(self):
-        """Write the checkpoint."""
+    def remember(self) -> None:
+        """Keep a copy of what was learned, to go back to if the next update fails. Raises NotFinite."""
+        learner = self.learner
+        for name, tensor in learner.policy.named_parameters():
+            if not torch.isfinite(tensor).all():
+                raise NotFinite(learner.steps, f"the policy's parameter {name!r}")
+        self.good = learner.steps, learner.updates, learner.learned()
+
+    def description(self) -> dict:
+        """The part of a checkpoint that is enough to play."""
+        description = describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings, self.config,
+                                      self.seed)
+        return description | ({"settings_left_out": self.settings_left_out} if self.settings_left_out else {})
+
+    def contents(self, learner_state: dict, env_state) -> dict:
+        """A whole checkpoint."""
         learner = self.learner
         seconds = self.history[-1]["seconds"] if self.history else self.seconds_before
-        save_checkpoint(self.checkpoint, self.description() | {"steps": learner.steps, "updates": learner.updates, "seconds": seconds,
-                                                               "processes": self.world.size,
-                                                               "learner": learner.get_state(), "env": pack_state(self.env)})
+        return self.description() | {"steps": learner.steps, "updates": learner.updates, "seconds": seconds,
+                                     "processes": self.world.size, "learner": learner_state, "env": env_state}
 
-    def restore(self, saved, path):
-        """Go on from a checkpoint."""
+    def env_state(self):
+        """The environment's state for a checkpoint. None where it cannot be saved; the first time a sentence says why."""
+        try:
+            if not self.saves_env:
+                return None
+            if not hasattr(self.env, "get_state"):
+                raise TypeError(f"{type(self.env).__name__} has no get_state")
+            return pack_state(self.env)
+        except Exception as error:              # an environment may hold anything
+            self.saves_env = False
+            self.say(f"The state of {self.env_name} cannot be saved ({in_short(error)}): checkpoints hold the policy "
+                     "and the learner without it, and a resumed run starts its episodes anew.")
+            return None
+
+    def rehearse(self) -> None:
+        """Write a checkpoint, read it back and delete it. Says what cannot be saved; raises OSError if nothing can."""
+        if self.settings_left_out:
+            self.say(f"A checkpoint cannot hold env_settings {', '.join(self.settings_left_out)}: they are no numbers, "
+                     "texts or arrays, so give them again to resume or to evaluate.")
+        trial = self.checkpoint.with_name(f".{self.checkpoint.name}.trial")
+        contents = self.contents(self.learner.get_state(), self.env_state())
+        try:
+            save_checkpoint(trial, contents)
+            read_checkpoint(trial)
+        except (OSError, RuntimeError) as error:                        # torch raises RuntimeError on a full disk
+            raise OSError(f"no checkpoint can be written to {self.run_dir} ({in_short(error)}): "
+                          "make room, or give another run_dir") from error
+        except CheckpointError as error:
+            bad = ", ".join(name for name, value in contents.items() if not is_readable(value))
+            raise CheckpointError(f"a checkpoint of this run could not be read back because of its {bad}: "
+                                  "expected tensors, arrays, numbers and texts") from error
+        finally:
+            with contextlib.suppress(OSError):
+                trial.unlink()
+
+    def save(self) -> bool:
+        """Write the checkpoint. Where that fails, says so and returns False; the one before stays."""
+        contents = self.contents(self.learner.get_state(), self.env_state())
+        return self.write(self.checkpoint, contents)
+
+    def write(self, path, contents) -> bool:
+        """Write a checkpoint to `path`; False, with a sentence, where that fails."""
+        try:
+            save_checkpoint(path, contents)
+        except Exception as error:
+            before = "there is none before it" if self.saved_at is None else f"the last one is of step {self.saved_at:,}"
+            self.say(f"The checkpoint of step {self.learner.steps:,} cannot be written to {path} ({in_short(error)}); "
+                     f"{before}.", all_ranks=True)
+            return False
+        self.saved_at, self.checkpoint = self.learner.steps, path
+        return True
+
+    def save_elsewhere(self, contents) -> None:
+        """Write the last checkpoint into a temporary folder, because the run's own folder cannot be written."""
+        with contextlib.suppress(OSError):
+            path = Path(tempfile.mkdtemp(prefix="puffer_min-")) / self.checkpoint.name
+            if self.write(path, contents):
+                self.say(f"The last checkpoint is {path}.", all_ranks=True)
+
+    # ------------------------------------------------------------------ how it goes wrong, and goes on
+
+    def fail(self, error, stop) -> str:
+        """Write the policy of the last whole update, note in `error` where it is, and raise `error`.
+
+        Returns "interrupted" where the error follows from a signal that the workers have got, too.
+        """
+        if self.good[0] not in (self.saved_at, self.resumed_at or 0):
+            self.rescue()
+        where = "No update was finished, so there is no checkpoint."
+        if self.saved_at is not None:
+            where = f"The policy of step {self.saved_at:,} is in {self.checkpoint}; resume= goes on from there."
+        if isinstance(error, WorkerDied) and stop.signal is not None:
+            say(f"{error}, as the signal went to the workers, too. {where}")
+            return "interrupted"
+        if isinstance(error, PeerLost):
+            world, there = self.world, f"its checkpoint is {self.checkpoint}"
+            raise PeerLost(f"process {world.rank} of {world.size} stops at step {self.learner.steps:,}: {error}; "
+                           f"{'there is no checkpoint' if self.saved_at is None else there}") from error
+        error.add_note(where)
+        if not isinstance(error, Exception):                    # KeyboardInterrupt, SystemExit: Python may not show notes
+            say(where)
+        raise error
+
+    def rescue(self) -> None:
+        """Write what was learned until the last whole update, with as much else as can still be had."""
+        learner = self.learner
+        attempts = [lambda: self.contents(learner.get_state(), self.env_state()),
+                    lambda: self.contents(PPO.get_state(learner), None)]
+        if self.inside_update:                                  # half an update, from environments half stepped
+            learner.steps, learner.updates, learned = self.good
+            learner.set_learned(learned)
+            learner.buffer.reset()
+            del attempts[0]
+        for contents in attempts:
+            with contextlib.suppress(Exception):                # the environment may fail again when asked for its state
+                if self.write(self.checkpoint, contents()):
+                    return
+        self.save_elsewhere(attempts[-1]())
+
+    def restore(self, saved, path) -> None:
+        """Go on from the checkpoint `saved`, read from `path`. Raises CheckpointError if it is of another kind of run."""
         if saved["processes"] != self.world.size:
-            raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here {self.world.size} learn: start as many "
-                                  "with torchrun --nproc-per-node")
-        self.learner.set_state(saved["learner"])
-        self.learner.steps, self.learner.updates = saved["steps"], saved["updates"]
+            raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here {self.world.size} "
+                                  "learn: start as many with torchrun --nproc-per-node")
+        steps = self.world.gather([saved["steps"]])
+        if len(set(steps)) > 1:
+            parts = ", ".join(f"{of_rank(path, rank).name} is of step {step:,}" for rank, step in enumerate(steps))
+            raise CheckpointError(f"the parts of {path} were not written together: {parts}; resume from parts of one step")
+        if saved["steps"] >= self.config.total_steps:
+            self.say(f"{path} is of step {saved['steps']:,}, so total_steps={self.config.total_steps:,} is reached: "
+                     "give a larger total_steps to go on.")
+        learner = self.learner
+        learner.set_state(saved["learner"])
+        learner.steps, learner.updates = saved["steps"], saved["updates"]
         self.seconds_before, self.resumed_at = saved["seconds"], saved["steps"]
-        if saved["env"] is None:
-            print(f"{path} holds no state of the environment: its episodes start anew, the curve is not exactly the same.", file=sys.stderr)
-        else:
-            self.env.set_state(unpack_state(saved["env"]))
+        why = "holds no state of the environment"
+        if saved["env"] is not None:
+            try:
+                self.env.set_state(unpack_state(saved["env"]))
+                return
+            except Exception as error:          # classes of another program, or of another version of this one
+                why = f"holds a state of the environment that cannot be restored here ({in_short(error)})"
+        self.say(f"{path} {why}: its episodes start anew, the curve is not exactly the same.")
+        self.env.reset((self.seed + saved["steps"]) % 2**31)            # not the episodes that the run began with
+        learner.state = learner.policy.initial_state(self.env.num_agents)
+
+    def say(self, text, all_ranks=False) -> None:
+        """A sentence on standard error, of the first process only unless `all_ranks`."""
+        if self.world.rank == 0 or all_ranks:
+            say(text)
 
 
-class CtrlC:
-    """While it is entered, the first Ctrl-C sets `pressed` and the second interrupts; the handler before is put back at the end.
+class Stop:
+    """While it is entered, Ctrl-C, SIGTERM and SIGHUP ask for the run's end; the handlers before are put
+    back.
 
-    second   False: no second one interrupts, because torchrun passes on the one that the processes have had from the terminal already
+    The first sets `signal` to its number, the second ends the run at once: KeyboardInterrupt for Ctrl-C,
+    else SystemExit with 128 + its number. A SIGTERM or SIGHUP that the program ignores (nohup) stays
+    ignored. Only Python's main thread can have handlers; in others nothing is done.
+
+    alone   False: one of several processes of torchrun. Only Ctrl-C is handled, and only once, because
+            torchrun passes on the one that the processes have had from the terminal; SIGTERM says that
+            another process has ended.
     """
 
-    pressed = False
+    signal = None
 
-    def __init__(self, second=True):
-        self.second = second
+    def __init__(self, alone=True):
+        self.alone, self.before = alone, {}
 
     def __enter__(self):
-        self.before = None
+        numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)] if self.alone else [signal.SIGINT]
         if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self.press)
+            ignored = [number for number in numbers[1:] if signal.getsignal(number) is signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self.press) for number in set(numbers) - set(ignored)}
         return self
 
-    def press(self, *_):
-        if self.pressed:
-            if self.second:
-                raise KeyboardInterrupt
-            return
-        self.pressed = True
-        print("\nCtrl-C: the run ends after this update, with a checkpoint. Again to stop at once.", file=sys.stderr)
+    def press(self, number, _):
+        if self.signal is None:
+            self.signal = number
+            name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            say(f"\n{name}: the run ends after this update, with a checkpoint. Again to stop at once.")
+        elif self.alone:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def __exit__(self, *_):
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items():
+            if handler is not None:             # one that Python did not install cannot be put back
+                signal.signal(number, handler)
+
+
+def guarded(name, call):
+    """`call`, which is left out with a sentence after its first failure: no reader costs a run."""
+    failed = []
+
+    def guard(*arguments):
+        try:
+            if not failed:
+                call(*arguments)
+        except Exception as error:
+            failed.append(error)
+            say(f"{name} failed ({in_short(error)}) and is left out; the run goes on.")
+    return guard
+
+
+def in_short(error) -> str:
+    """The kind of an error and the first line of its text."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def say(text) -> None:
+    """Print to standard error; nothing where that is closed, or a signal came in the middle of another print."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def of_rank(path, rank: int) -> Path:
-    """Where process `rank` keeps its part of a checkpoint: checkpoint.pt, checkpoint-1.pt, checkpoint-2.pt ..."""
+    """The file of process `rank`: checkpoint.pt, checkpoint-1.pt, checkpoint-2.pt ..."""
     path = Path(path)
     return path.with_name(f"{path.stem}-{rank}{path.suffix}") if rank else path
-
-

@@ -1,34 +1,45 @@
-"""Sweeps: many short runs with other settings each, looking for a high score at a low cost. The search is Optuna's.
+"""Sweeps: many short runs with other settings each, in search of a high score at a low cost. The search is
+Optuna's.
 
     python -m puffer_min sweep squared --trials 40
-    python -m puffer_min sweep squared --trials 40                                  again: goes on where it stopped, or ends at once
-    python -m puffer_min sweep snake --search learning_rate=1e-4:1e-2:log --search horizon=16,32,64 --set hidden_size=128
-    python -m puffer_min sweep snake --storage postgresql://host/sweeps             several machines share one study
+    python -m puffer_min sweep squared --trials 40          again: goes on where it stopped, or ends at once
+    python -m puffer_min sweep snake --search learning_rate=1e-4:1e-2:log --search horizon=16,32,64
+    --hidden-size 128 python -m puffer_min sweep snake --storage postgresql://host/sweeps         several
+    machines share one study
 
-A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to be lowered. No single
-trial is the best then; those that no other beats in both are the Pareto front. The first trial of a study has the settings of
-config.py, as far as the search allows them. Start the command twice and both work on one study: SQLite serves the processes of one
-machine, any other storage of Optuna's several machines.
+A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to
+be lowered. No single trial is the best then; the Pareto front holds those that no other trial beats in both.
+The first trial of a study has the environment's own settings, as far as the search allows them. Start the
+command twice and both work on one study: SQLite serves the processes of one machine, any other storage of
+Optuna's several machines.
 
-Written beside the study: pareto.png, importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.
+A trial that cannot be trained is given up with the reason; a trial that Ctrl-C or a killed process has cut
+short counts as failed, and another one takes its place. Next to the study are written: pareto.png,
+importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023), front.json.
 """
 
 import contextlib
-import fcntl
+import io
 import json
 import os
+import signal
+import socket
+import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+import envs
 from puffer_min.commands.locate import load_environment, name_of, parse_setting
+from puffer_min.commands.log import alone_in
+from puffer_min.commands.run import in_short
+from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
 from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting, settings_for
-from puffer_min.learner.ppo import NotFinite
-from puffer_min.commands.train import add_config_flags, given_settings, train
 
 SEARCH = {
     "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log", "ent_coef": "1e-4:0.1:log",
@@ -44,11 +55,14 @@ class SweepError(ValueError):
     """A search that cannot be made; the message says why and what to give."""
 
 
-def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: str | None = None, storage: str | None = None, out=None,
-              max_seconds: float = 300, seed: int = 0, env_settings: dict | None = None, report=print, **settings):
-    """Search settings of the learner on `env`; returns the Optuna study, whose `best_trials` are the Pareto front.
+def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: str | None = None,
+              storage: str | None = None, out=None, max_seconds: float = 300, seed: int = 0,
+              env_settings: dict | None = None, report=print, **settings):
+    """Search settings of the learner on `env`; returns the Optuna study, whose `best_trials` are the Pareto
+    front.
 
-    trials       finished trials that the study shall have; those of earlier calls and of other processes count
+    trials       finished trials that the study shall have; those of earlier calls and of other processes
+                 count
     search       name -> "LOW:HIGH", "LOW:HIGH:log" or "A,B,C" (default: SEARCH)
     study_name   the environment's name by default; a study is a name in a storage
     storage      any storage URL of Optuna's; by default SQLite in `out`
@@ -57,39 +71,68 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     report       called with a line after each trial
     settings     settings of Config, the same in all trials
 
-    Raises ImportError without Optuna, SweepError and TypeError for a search that cannot be made.
+    Raises ImportError without Optuna; SweepError, ValueError and TypeError for a search that cannot be made,
+    a study that is damaged or of another search, and where the first three trials fail for one reason;
+    KeyboardInterrupt after Ctrl-C and SystemExit after SIGTERM, which count the trial as failed.
     """
-    optuna = require_optuna()
-    env_name = name_of(env)
-    spaces = {name: parse(name, text) for name, text in (search or SEARCH).items() if name not in settings}
+    optuna, env_name = require_optuna(), name_of(env)
+    require_trainable(env)
+    if isinstance(env, str):
+        envs.load(env)
+    search = search or SEARCH
+    spaces = {name: parse(name, text) for name, text in search.items() if name not in settings}
     present = settings_for(env_name, **settings)
+    if not isinstance(seed, int) or seed < 0:
+        raise SweepError(f"seed={seed!r} given, expected a whole number of at least 0")
     out = Path(out or f"sweeps/{study_name or env_name}")
     out.mkdir(parents=True, exist_ok=True)
-    study = open_study(optuna, storage or f"sqlite:///{out / 'study.db'}", study_name or env_name, seed)
+    storage = storage or f"sqlite:///{out / 'study.db'}"
+    me, said, signals = f"{socket.gethostname()}:{os.getpid()}", contextlib.nullcontext, []
 
     def objective(trial):
+        trial.set_user_attr("process", me)
         chosen = {name: space.suggest(trial) for name, space in spaces.items()}
-
-        def watch(update):
-            if update["seconds"] > max_seconds:
-                raise optuna.TrialPruned(f"longer than {max_seconds:g} s")
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                result = train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder, env_settings=env_settings,
-                               **settings | chosen)
-        except (NotFinite, ValueError) as error:                        # such as sizes that do not divide
-            raise optuna.TrialPruned(str(error)) from error
+            with tempfile.TemporaryDirectory() as folder, said():
+                result = train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder,
+                               env_settings=env_settings, **settings | chosen)
+        except optuna.TrialPruned as error:
+            return give_up(trial, str(error))
+        except Exception as error:                      # of the sizes, of the environment, NaN: it may be of this trial alone
+            return give_up(trial, str(error) if isinstance(error, ValueError | TypeError) else in_short(error))
+        if result.ended == "interrupted":
+            signals.append(result.signal)
+            raise KeyboardInterrupt
         score = last_score(result.history)
-        if score is None:
-            raise optuna.TrialPruned("no episode ended")
-        return score, result.history[-1]["seconds"]
+        return (score, result.history[-1]["seconds"]) if score is not None else give_up(trial, "no episode ended")
 
-    if not study.get_trials(deepcopy=False):                            # what is to be beaten
-        known = {space.parameter: space.encode(getattr(present, name)) for name, space in spaces.items() if space.holds(getattr(present, name))}
-        study.enqueue_trial(known, skip_if_exists=True)                 # what the search does not hold is left to the sampler
-    while (done := finished(study)) < trials:
-        study.optimize(objective, n_trials=1)
-        report(line(study, done + 1, trials))
+    def watch(update):
+        if update["seconds"] > max_seconds:
+            raise optuna.TrialPruned(f"longer than {max_seconds:g} s")
+
+    def give_up(trial, reason):
+        trial.set_user_attr("reason", reason)
+        raise optuna.TrialPruned(reason)
+
+    with in_a_sentence(optuna, storage):
+        study = open_study(optuna, storage, study_name or env_name, {name: str(text) for name, text in search.items()})
+        end_stale_trials(optuna, study)
+        if not study.get_trials(deepcopy=False):                        # what is to be beaten
+            own = {name: getattr(present, name) for name in spaces}
+            known = {space.parameter: space.encode(own[name]) for name, space in spaces.items() if space.holds(own[name])}
+            study.enqueue_trial(known, skip_if_exists=True)             # what the search does not hold is left to the sampler
+        while (done := finished(study)) < trials:
+            try:
+                study.optimize(objective, n_trials=1)
+            except KeyboardInterrupt:
+                if signals in ([], [signal.SIGINT]):
+                    raise
+                raise SystemExit(128 + signals[0]) from None
+            report(line(study, done + 1, trials))
+            said = lambda: contextlib.redirect_stderr(io.StringIO())    # noqa: E731  what train says, it has said
+            reasons = reasons_of(study)
+            if len(reasons) == finished(study) >= 3 and len(set(reasons)) == 1:
+                raise SweepError(f"no trial of {len(reasons)} could be trained: {reasons[0]}")
     return study
 
 
@@ -102,31 +145,67 @@ def require_optuna():
     return optuna
 
 
-def open_study(optuna, storage, name, seed):
-    """The study `name` of `storage`, made if there is none. Processes that come at the same time get the same one."""
+@contextlib.contextmanager
+def in_a_sentence(optuna, storage):
+    """Raise SweepError in place of what SQLAlchemy says about a storage that cannot be read or written."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, optuna.exceptions.StorageInternalError) or type(error).__module__.startswith("sqlalchemy."):
+            raise SweepError(f"the study in {storage} cannot be used ({in_short(error)}): it is damaged or no database of "
+                             "Optuna's; give another --out or --storage, or delete it") from error
+        raise
+
+
+def open_study(optuna, storage, name, search):
+    """The study `name` of `storage`, made if there is none. Processes that come at the same time get the
+    same one.
+
+    Raises SweepError if its search is another one than `search`, name -> range.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # constant_liar: a trial that another process is at counts as done badly, so that two do not try the same. The seed is not the
-        # sampler's, or all processes would try the same.
+        # constant_liar: a trial that another process runs counts as a bad one, so that two processes do not
+        # try the same. The sampler has no seed: with one, all processes would try the same.
         sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
     study = {"study_name": name, "sampler": sampler, "directions": ["maximize", "minimize"], "load_if_exists": True}
-    if not storage.startswith("sqlite:///"):
-        return optuna.create_study(storage=storage, **study)
-    with alone_in(Path(storage.removeprefix("sqlite:///")).parent):             # two that make the same tables at once fail both
-        storage = optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
-        return optuna.create_study(storage=storage, **study)
+    file = storage.removeprefix("sqlite:///")
+    with alone_in(Path(file).parent) if file != storage else contextlib.nullcontext():  # two that make the same tables fail
+        if file != storage:
+            storage = optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
+        study = optuna.create_study(storage=storage, **study)
+        before = study.user_attrs.get("search", search)
+        if before != search:
+            differ = ", ".join(f"{key}={before.get(key, 'nothing')}" for key in {*before, *search}
+                               if before.get(key) != search.get(key))
+            raise SweepError(f"the study {name!r} has another search ({differ}): give the same --search, or another --study")
+        study.set_user_attr("search", search)
+    return study
 
 
-@contextlib.contextmanager
-def alone_in(folder):
-    """Of several processes that enter this for the same folder, one at a time; nothing is written there."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def end_stale_trials(optuna, study) -> None:
+    """Count as failed each trial that a process of this machine had begun which is no longer there."""
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        host, _, number = trial.user_attrs.get("process", "").rpartition(":")
+        if host == socket.gethostname() and not is_alive(int(number)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:                     # of another user
+        pass
+    return True
+
+
+def reasons_of(study) -> list[str]:
+    """Why each trial that was given up was."""
+    return [trial.user_attrs["reason"] for trial in study.get_trials(deepcopy=False) if "reason" in trial.user_attrs]
 
 
 class Space(NamedTuple):
@@ -174,8 +253,9 @@ def last_score(history) -> float | None:
 
 
 def finished(study) -> int:
-    """Trials of the study that have ended, given up ones included."""
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    """Number of trials of the study that have ended, those that were given up included, those that were cut short not."""
+    trials = study.get_trials(deepcopy=False)
+    return sum(trial.state.is_finished() and (trial.values is not None or "reason" in trial.user_attrs) for trial in trials)
 
 
 def settings_of(trial) -> dict:
@@ -186,10 +266,12 @@ def settings_of(trial) -> dict:
 def line(study, done, trials) -> str:
     """What is shown after a trial: its result, and the best so far."""
     *_, last = (trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
-    result = f"score {last.values[0]:.4g} in {last.values[1]:.1f} s" if last.values else "given up"
+    result = (f"score {last.values[0]:.4g} in {last.values[1]:.1f} s" if last.values else
+              f"given up ({last.user_attrs.get('reason', 'failed')})")
+    settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+                         for name, value in settings_of(last).items())
     best = max((trial.values for trial in study.best_trials), default=None)
-    return (f"trial {done} of {trials}: {result}; " + ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
-            for k, v in settings_of(last).items()) + (f"; best {best[0]:.4g} in {best[1]:.1f} s" if best else ""))
+    return f"trial {done} of {trials}: {result}; {settings}" + (f"; best {best[0]:.4g} in {best[1]:.1f} s" if best else "")
 
 
 # ---------------------------------------------------------------------- what is written
@@ -223,7 +305,9 @@ def importance(study) -> dict[str, float]:
 
 def blank(title, x, y):
     """A figure and its axes, drawn without any window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg         # matplotlib belongs to the course and to sweeps only
+    from matplotlib.backends.backend_agg import (
+        FigureCanvasAgg,  # matplotlib belongs to the course and to sweeps only
+    )
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
@@ -283,12 +367,21 @@ def run(args) -> int:
     search = dict(pair(text) for text in args.search) or None
     settings, env_settings = given_settings(args)
     out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
-    study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study, storage=args.storage, out=out, seed=args.seed,
-                      max_seconds=args.max_seconds, env_settings=env_settings, report=lambda text: print(text, flush=True), **settings)
+    try:
+        study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study, storage=args.storage,
+                          out=out, seed=args.seed, max_seconds=args.max_seconds, env_settings=env_settings,
+                          report=lambda text: print(text, flush=True), **settings)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"Interrupted: the trial that ran counts as failed. The same command goes on with the study in {out}.")
+        raise
     written = write_report(study, out)
+    if not study.best_trials:
+        print(f"no trial of {finished(study)} could be trained; the last one: {reasons_of(study)[-1]}", file=sys.stderr)
+        return 1
     for trial in sorted(study.best_trials, key=lambda trial: trial.values[1]):
         print(f"{trial.values[0]:10.4g} in {trial.values[1]:6.1f} s  {settings_of(trial)}")
-    print(f"{finished(study)} trials, {len(study.best_trials)} on the Pareto front; written to {', '.join(map(str, written))}.")
+    print(f"{finished(study)} trials, {len(study.best_trials)} on the Pareto front; "
+          f"written to {', '.join(map(str, written))}.")
     return 0
 
 

@@ -20,26 +20,26 @@ import inspect
 import os
 import re
 import sys
-import time
 import typing
 from collections.abc import Callable
-from pathlib import Path
 
 from puffer_min.commands import tune_process
 
 if "torch" not in sys.modules:
     tune_process()                          # torch reads one of its settings when it is imported
 
+import gymnasium
 import torch
 
 import envs
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import load_environment, name_of, parse_settings
-from puffer_min.commands.run import Result, Run, of_rank
+from puffer_min.commands.run import Result, Run, of_rank, say
 from puffer_min.learner.checkpoint import CheckpointError, read_checkpoint, require_same_environment
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.learner.distributed import ALONE, join
 from puffer_min.vector import make_vec
+from puffer_min.vector.serial import is_native
 
 
 def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int | None = None,
@@ -54,51 +54,91 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     dashboard     "terminal", or a function called with a dict once an update; in a notebook
                   puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
-    run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the
-                  checkpoint's folder when resuming
-    resume        checkpoint to go on from, exactly as if it had not stopped; its config and seed hold,
-                  unless overridden
+    run_dir       folder for log.jsonl and checkpoint.pt, in which there is no other run;
+                  runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
+    resume        checkpoint to go on from, exactly as if it had not stopped; its config, seed and
+                  env_settings hold, unless overridden
     env_settings  passed on to the environment, beside what its class adds while a policy learns
                   (`training_settings`): `score` is then of other games than `evaluate` plays
     overrides     single settings of Config: learning_rate=1e-3
 
-    Ctrl-C ends the run after the current update with a checkpoint; a second one ends it at once.
-    Raises TypeError for an unknown setting, ValueError for an unknown environment or sizes that do not
-    divide, CheckpointError for a checkpoint that is damaged or of another environment, NotFinite when a NaN
-    appears, PeerLost when another process of torchrun's ends.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current update with a checkpoint; a second one ends it
+    at once. Where an error ends the run, the policy of the last update is written first and a note of the
+    error says where. Raises TypeError for an unknown setting or something that is no environment, ValueError
+    for an unknown environment, sizes that do not divide or a run_dir of another run, CheckpointError for a
+    checkpoint that is damaged, finished or of another environment, OSError where no checkpoint can be
+    written, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
     """
+    require_trainable(env)
     if total_steps is not None:
         overrides["total_steps"] = total_steps
     saved = read_checkpoint(resume) if resume else None
     if saved is not None:
         if "learner" not in saved:
-            raise CheckpointError(f"{resume} holds a policy only, nothing to go on training from; resume from the checkpoint.pt of a run")
-        if isinstance(env, str):
-            require_same_environment(saved, resume, None, env)          # before the checkpoint's settings go to another environment
+            raise CheckpointError(f"{resume} holds a policy only, nothing to go on training from; "
+                                  "resume from the checkpoint.pt of a run")
+        if isinstance(env, str):        # before the checkpoint's settings go to another environment
+            require_same_environment(saved, resume, None, env)
         config, seed = config or Config(**saved["config"]), saved["seed"]
-        env_settings = saved["env_settings"] if env_settings is None else env_settings
-    config = settings_for(name_of(env), config, **overrides)
-    env_settings = env_settings or {}
-    made = isinstance(env, str | type) or not hasattr(env, "step")
+        env_settings = saved["env_settings"] | (env_settings or {})
+        missing = [name for name in saved.get("settings_left_out", ()) if name not in env_settings]
+        if missing:
+            raise CheckpointError(f"{resume} could not hold env_settings {', '.join(missing)}: give them again")
+    made, env_settings = not hasattr(env, "step") or isinstance(env, str | type), env_settings or {}
+    small = made and config is None and "num_envs" not in overrides and not is_native(env)
+    config = settings_for(name_of(env), config, **(PYTHON if small else {}) | overrides)
     with contextlib.ExitStack() as stack:
         world = join(config.device)
         if made:
             if world.size > 1 and config.backend != "serial":
-                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, expected \"serial\": "
-                                 "start more processes instead")
+                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, expected "
+                                 "\"serial\": start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
-            env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend, seed=seed,
-                           batch_envs=config.batch_envs, report_interval=0, **share,
-                           **training_settings(env) | env_settings)
+            env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend,
+                           seed=seed, batch_envs=config.batch_envs, report_interval=0,
+                           **share, **training_settings(env) | env_settings)
             stack.callback(env.close)
-        env_name = name_of(env)
-        run_dir = run_dir or (Path(resume).parent if resume else f"runs/{env_name}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}")
+        if small:
+            config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
         stack.enter_context(torch_settings(config, world))
-        run = Run(env, env_name, env_settings, config, seed, Path(world.share(run_dir)), world)
+        run = Run(env, name_of(env), env_settings, config, seed, world)
         if saved is not None:
-            require_same_environment(saved, resume, env, env_name)
+            require_same_environment(saved, resume, env, run.env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
-        return run.go(make_dashboard(dashboard if world.rank == 0 else None, env_name), tensorboard)
+        show = make_dashboard(dashboard if world.rank == 0 else None, run.env_name)
+        return run.go(show, run_dir=run_dir, resumed=resume, tensorboard=tensorboard)
+
+
+PYTHON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256}
+"""Sizes for environments in Python, of which 1,024 would take long to make and to step, unless num_envs is given."""
+
+
+def with_whole_minibatches(config: Config, env, minibatch_size) -> Config:
+    """`config` with minibatches of at most 256 steps that divide the batch, unless one is given. Says the sizes."""
+    if minibatch_size is None:
+        all_rows = (config.batch_size or env.num_agents * config.horizon) // config.horizon
+        most = max(1, config.minibatch_size // config.horizon)
+        rows = next(rows for rows in range(most, 0, -1) if all_rows % rows == 0)
+        config = dataclasses.replace(config, minibatch_size=rows * config.horizon)
+    say(f"{name_of(env)} is written in Python, so num_envs={config.num_envs}, horizon={config.horizon} and "
+        f"minibatch_size={config.minibatch_size}; other sizes may be given.")
+    return config
+
+
+def require_trainable(env) -> None:
+    """Raise TypeError unless `env` is a name, makes environments, or is an environment or vectorizer of ours."""
+    if isinstance(env, str) or (callable(env) and not hasattr(env, "step")) or isinstance(env, type):
+        return
+    if hasattr(env, "num_agents") and hasattr(env, "single_action_space") and hasattr(env, "observations"):
+        return
+    kind, name = type(env).__name__, name_of(env)
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        raise TypeError(f"train: given a Gymnasium vector environment ({kind}), expected a function that makes one "
+                        f"environment, such as lambda: gymnasium.make({name!r}), or a vectorizer of make_vec")
+    if hasattr(env, "step"):
+        raise TypeError(f"train: given one environment ({name}), expected a function that makes it, because several are "
+                        "stepped at a time: write train(lambda: ...), or give its class")
+    raise TypeError(f"train: given {kind}, expected the name of an environment, or a function or class that makes one")
 
 
 def training_settings(env) -> dict:
@@ -183,4 +223,6 @@ def run(args) -> int:
                    dashboard=None if args.dashboard == "none" else args.dashboard, **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")
-    return 0
+    if result.signal is not None:
+        return 128 + result.signal
+    return 0 if result.checkpoint.parent == result.run_dir else 1

@@ -171,16 +171,26 @@ class PufferEnv:
 
     def get_state(self):
         """Everything that decides the future of the environment, as a picklable dict: all attributes that a deep copy can be made of."""
+        return self.copied_state({})
+
+    def copied_state(self, memo):
+        """`get_state` with a memo of `copy.deepcopy`: environments given the same one share in their copies what they share."""
         self._require_open()
         fixed = {"buffers", "joined", "_log", *self.derived, *Buffers._fields}
         own = {name: value for name, value in vars(self).items() if name not in fixed}
-        return {"attributes": copy.deepcopy(own, {id(self): self}), "buffers": [None if b is None else b.copy() for b in self.buffers],
+        memo[id(self)] = self
+        return {"attributes": copy.deepcopy(own, memo), "buffers": [None if b is None else b.copy() for b in self.buffers],
                 "log": None if self.joined else self._log.get_state()}
 
     def set_state(self, state):
-        """Go on from what `get_state` gave. Arrays are written in place, so that views of them stay views."""
+        """Go on from what `get_state` gave. Arrays are written in place, so that views of them stay views.
+
+        `state["memo"]`, if there is one, is used as in `copied_state`.
+        """
         self._require_open()
-        restore(self, copy.deepcopy(state["attributes"], {id(self): self}))
+        memo = state.get("memo", {})
+        memo[id(self)] = self
+        restore(self, copy.deepcopy(state["attributes"], memo))
         for buffer, saved in zip(self.buffers, state["buffers"]):
             if buffer is not None:
                 buffer[...] = saved

@@ -99,4 +99,6 @@ class AsynchronousPPO(PPO):
 
     def set_state(self, state):
         super().set_state(state)
+        if self.buffer.aligned:
+            self.buffer.scatter()
         self.held = torch.arange(self.env.num_agents)

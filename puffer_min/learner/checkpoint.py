@@ -10,7 +10,9 @@ Weights are loaded without unpickling anything. The environment's state is a pic
 object; it is opened only to resume, so resume only from files of your own.
 """
 
+import _codecs
 import dataclasses
+import io
 import os
 import pickle
 import tempfile
@@ -26,6 +28,9 @@ from puffer_min.learner.config import Config
 from puffer_min.learner.policy import Actor, Policy
 
 FORMAT = 1
+NUMPY = [np.ndarray, np.dtype, np._core.multiarray._reconstruct, np._core.multiarray.scalar, _codecs.encode,
+         *{type(np.dtype(code)) for code in np.typecodes["All"]}]
+"""What NumPy's numbers and arrays are pickled with; a checkpoint may hold them beside tensors and plain values."""
 
 
 class CheckpointError(ValueError):
@@ -55,7 +60,7 @@ def read_checkpoint(path) -> dict:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}" + (", it is a folder: name the file in it" if path.is_dir() else ""))
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        contents = load(path)
     except Exception as error:          # torch raises RuntimeError, EOFError, UnpicklingError, OSError ... for damaged files
         raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short; "
                               "take an earlier one, or train again") from error
@@ -63,6 +68,24 @@ def read_checkpoint(path) -> dict:
         found = contents.get("format") if isinstance(contents, dict) else None
         raise CheckpointError(f"{path} has format {found}, expected {FORMAT}: it was not written by this version of puffer_min")
     return contents
+
+
+def load(file) -> object:
+    """The contents of a file of `torch.save`, of tensors, NumPy arrays, numbers and plain values only. Raises what torch raises."""
+    with torch.serialization.safe_globals(NUMPY):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def is_readable(value) -> bool:
+    """Whether a checkpoint that holds `value` could be read back: not where it holds functions or objects of other classes."""
+    file = io.BytesIO()
+    try:
+        torch.save(value, file)
+        file.seek(0)
+        load(file)
+        return True
+    except Exception:                   # torch and pickle raise anything
+        return False
 
 
 def describe_policy(policy: Policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
@@ -101,13 +124,17 @@ def require_same_environment(contents: dict, path, env, env_name: str) -> None:
 
 
 def pack_state(env) -> torch.Tensor | None:
-    """The environment's whole state as bytes, or None if it cannot give one."""
-    return torch.frombuffer(bytearray(pickle.dumps(env.get_state())), dtype=torch.uint8) if hasattr(env, "get_state") else None
+    """The environment's whole state as a pickle, uint8; None if it cannot give one. Raises what pickling it raises."""
+    if not hasattr(env, "get_state"):
+        return None
+    file = io.BytesIO()
+    pickle.dump(env.get_state(), file)
+    return torch.frombuffer(file.getbuffer(), dtype=torch.uint8)
 
 
 def unpack_state(packed: torch.Tensor):
-    """What `get_state` gave. Unpickles: only for files of your own."""
-    return pickle.loads(packed.numpy().tobytes())
+    """What `get_state` gave. Unpickles, so only for files of your own. Raises what unpickling it raises."""
+    return pickle.loads(packed.numpy())
 
 
 # ---------------------------------------------------------------------- spaces

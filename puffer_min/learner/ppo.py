@@ -12,6 +12,7 @@
 it does: truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
 """
 
+import copy
 import dataclasses
 import math
 
@@ -198,19 +199,28 @@ class PPO:
 
     # ------------------------------------------------------------------ checkpoints
 
+    def learned(self) -> dict:
+        """Copies of all that an update changes: weights, statistics of the observations, state of the optimiser."""
+        return {"weights": self.weights.detach().clone(), "optimizer": copy.deepcopy(self.optimizer.state_dict()["state"]),
+                "statistics": {name: tensor.clone() for name, tensor in self.policy.named_buffers()}}
+
+    def set_learned(self, learned: dict) -> None:
+        """Go back to what `learned` gave."""
+        self.weights.data.copy_(learned["weights"])
+        for name, tensor in self.policy.named_buffers():
+            tensor.copy_(learned["statistics"][name])
+        state = copy.deepcopy(learned["optimizer"])
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
+
     def get_state(self) -> dict:
         """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
-        return {"weights": self.weights.detach().clone(), "statistics": {name: b.clone() for name, b in self.policy.named_buffers()},
-                "optimizer": self.optimizer.state_dict()["state"], "generator": self.generator.get_state(),
+        return {**self.learned(), "generator": self.generator.get_state(),
                 "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
                 "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
 
     def set_state(self, state: dict) -> None:
         """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
-        self.weights.data.copy_(state["weights"])
-        for name, tensor in self.policy.named_buffers():
-            tensor.copy_(state["statistics"][name])
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state["optimizer"]})
+        self.set_learned(state)
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)

@@ -144,16 +144,19 @@ class PythonBatch(OnBuffers):
     def get_state(self):
         """Everything that decides the future of the batch, as a picklable dict."""
         self._require_open()
-        return {"environments": [env.get_state() for env in self.environments], "log": self.episodes.get_state(),
-                "seed": self.seed, "fresh": self.fresh}
+        memo = {}                       # a table that all environments share is copied once, and pickled once
+        states = [env.copied_state(memo) if type(env).get_state is PufferEnv.get_state else env.get_state()
+                  for env in self.environments]
+        return {"environments": states, "log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
 
     def set_state(self, state):
         """Go on from the result of `get_state`; the batch must have been made with the same arguments."""
         self._require_open()
         if len(state["environments"]) != len(self.environments):
             raise ValueError(f"state of {len(state['environments'])} environments given, expected {len(self.environments)}")
+        memo = {}
         for env, saved in zip(self.environments, state["environments"], strict=True):
-            env.set_state(saved)
+            env.set_state(saved | {"memo": memo} if "attributes" in saved else saved)
         self.loop = common_loop(self.environments, self.buffers)
         self.episodes.set_state(state["log"])
         self.seed, self.fresh = state["seed"], state["fresh"]
