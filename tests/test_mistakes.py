@@ -1,12 +1,13 @@
 """The mistakes that the streams made, each put into a copy of the sources and compiled: a named test has to fail.
 
 A test that never fails proves nothing. Here every guard of the contract and of the games is shown to bite: the list is that of the
-streams and of their public code, and what is like it. Two copies at a time are compiled and tested (`mutants.py`), 4 seconds of processor time each.
+streams and of their public code, and what is like it. Each is compiled and tested in a copy (`mutants.py`).
 """
 
+import functools
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import mutants
 import pytest
@@ -377,36 +378,38 @@ def test_a_copy_that_hangs_is_ended_with_what_it_started(tmp_path):
     assert run.returncode == -9
 
 
-@pytest.fixture(scope="module")
-def trials(request, tmp_path_factory):
-    """Future of each trial that was asked for, two at a time: pytest's run of the named test in a copy with the mistake, or of all
-    the tests named for a source in a copy without any."""
-    def try_mistake(mistake, folder):
-        mutants.copy_with(folder, mistake.source, mistake.old, mistake.new)
-        return mutants.run_tests(folder, mistake.test)
+def inputs(parameters):
+    """What the trials of a mistake, or of a source without one, read: the source and its parts, the base, the tests."""
+    mistakes = [parameters["mistake"]] if "mistake" in parameters else [m for m in MISTAKES if m.source == parameters["source"]]
+    source = Path(mistakes[0].source)
+    own = "envs/*.p*" if source.parent.name == "core" else f"envs/{source.stem.partition('_')[0]}*.p*"
+    tests = {mistake.test.partition("::")[0] for mistake in mistakes}
+    return [own, "envs/*.py", "envs/core/*", "envs/slow/*", *(part for test in tests for part in reads(test))]
 
-    def try_source(source, folder):
-        mutants.copy_with(folder, source)
-        return mutants.run_tests(folder, *sorted({mistake.test for mistake in MISTAKES if mistake.source == source}))
 
-    wanted = [item.callspec.params for item in request.session.items if item.path == request.path and "trials" in item.fixturenames]
-    pool = ThreadPoolExecutor(2)
-    yield {params.get("mistake") or params["source"]: pool.submit(try_mistake if "mistake" in params else try_source, *params.values(),
-                                                                  tmp_path_factory.mktemp("copy"))
-           for params in wanted}
-    pool.shutdown(cancel_futures=True)
+@functools.cache
+def reads(test):
+    """The files that a test file reads, besides its environment."""
+    text = (ROOT / test).read_text()
+    helpers = [f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")]
+    every = ["envs/*.p*"] if "environments" in text else []     # a test of all environments
+    return [test, *helpers, *every, *(["puffer_min/**/*"] if "puffer_min" in text else [])]
 
 
 @pytest.mark.long
+@pytest.mark.costly(inputs=inputs)
 @by_what
-def test_the_mistake_makes_its_test_fail(mistake, trials):
-    run = trials[mistake].result()
-    assert run.returncode == FAILED and "1 failed" in run.stdout or run.returncode in CRASHED, run.stdout[-3000:] + run.stderr[-3000:]
+def test_the_mistake_makes_its_test_fail(mistake, tmp_path):
+    mutants.copy_with(tmp_path, mistake.source, mistake.old, mistake.new)
+    run = mutants.run_tests(tmp_path, mistake.test)
+    assert run.returncode == FAILED and "1 failed" in run.stdout or run.returncode in CRASHED, run.stdout[-3000:]
 
 
 @pytest.mark.long
+@pytest.mark.costly(inputs=inputs)
 @by_source
-def test_without_a_mistake_the_same_tests_pass(source, trials):
-    run = trials[source].result()
-    count = len({mistake.test for mistake in MISTAKES if mistake.source == source})
-    assert run.returncode == 0 and f"{count} passed" in run.stdout, run.stdout[-3000:] + run.stderr[-3000:]
+def test_without_a_mistake_the_same_tests_pass(source, tmp_path):
+    tests = sorted({mistake.test for mistake in MISTAKES if mistake.source == source})
+    mutants.copy_with(tmp_path, source)
+    run = mutants.run_tests(tmp_path, *tests)
+    assert run.returncode == 0 and f"{len(tests)} passed" in run.stdout, run.stdout[-3000:]
