@@ -5,6 +5,7 @@ same. The runs of more than a few seconds are marked long.
 """
 
 import pytest
+from unchanged import LIBRARY
 
 from puffer_min.commands.sweep import last_score
 from puffer_min.commands.train import train
@@ -40,7 +41,13 @@ def test_a_few_seconds_teach(tmp_path, name, env_settings, settings, random, rea
     assert score >= reach > random, f"{name}: {score:.3g}, expected {reach} (at random {random})"
 
 
+def inputs(parameters):
+    """The library without the other environments."""
+    return [f"envs/{parameters['name']}*.p*", "envs/*.py", "envs/core/*", *LIBRARY[1:]]
+
+
 @pytest.mark.long
+@pytest.mark.costly(inputs=inputs)
 @pytest.mark.parametrize("name, env_settings, settings, random, reach", LONG, ids=["-".join([case[0], *map(str, case[1].values())]) for case in LONG])
 def test_a_minute_teaches(tmp_path, name, env_settings, settings, random, reach):
     score = learned(tmp_path, name, env_settings, settings)

@@ -384,7 +384,7 @@ def inputs(parameters):
     source = Path(mistakes[0].source)
     own = "envs/*.p*" if source.parent.name == "core" else f"envs/{source.stem.partition('_')[0]}*.p*"
     tests = {mistake.test.partition("::")[0] for mistake in mistakes}
-    return [own, "envs/*.py", "envs/core/*", "envs/slow/*", *(part for test in tests for part in reads(test))]
+    return [own, "setup.py", "envs/*.py", "envs/core/*", "envs/slow/*", *(part for test in tests for part in reads(test))]
 
 
 @functools.cache

@@ -148,6 +148,7 @@ def test_strong_rivals_win_most_games_against_plain_ones():
 
 
 @pytest.mark.long
+@pytest.mark.costly("envs/moba*.p*", "envs/*.py", "envs/core/*", "tests/moba_stage.py")
 def test_each_side_wins_between_45_and_55_percent_of_a_thousand_scripted_games():
     winners = np.concatenate([finished_games(125, seed=seed)[0] for seed in range(100, 108)])
     assert len(winners) == 1000 and (winners >= 0).mean() > 0.99

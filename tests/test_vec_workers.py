@@ -190,6 +190,8 @@ def test_random_schedules_keep_order_agents_and_data(backend, shape):
 
 
 @pytest.mark.long
+@pytest.mark.costly("envs/*.py", "envs/core/*", "puffer_min/*.py", "puffer_min/env/**/*", "puffer_min/vector/**/*",
+                    "tests/vectorizer_environments.py")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("backend", POOLS)
 def test_ten_thousand_random_schedules_keep_order_agents_and_data(backend, shape):
