@@ -45,7 +45,7 @@ def copy_with(folder: Path, source: str, old: str = "", new: str = "", build: di
             link.symlink_to(extension)
     (folder / source).write_text(text.replace(old, new) if old else text)
     settings = folder / "envs/core/compile_settings.py"
-    settings.write_text(settings.read_text().replace('"-O3"', '"-O0", "-g0"').replace('"-O1", "-g"', '"-O0", "-g0"'))
+    settings.write_text(settings.read_text().replace('"-O3"', '"-O0"').replace('"-O1"', '"-O0"'))
     options = ["-q", "build_ext", *([] if build else ["--inplace"])]
     run = run_loaded(folder, compile_sources, options, variables=(build or {}) | {"PUFFER_ONLY": f"{module}.pyx"})
     if run.returncode:

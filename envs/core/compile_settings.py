@@ -64,8 +64,8 @@ def compile_args(debug: bool | None = None) -> list[str]:
     debug = is_debug() if debug is None else debug
     shared = ["-ffp-contract=off", "-fno-math-errno", "-Wno-unused-function", "-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION"]
     if not debug:
-        return ["-O3", *_processor(), *shared]
-    checks = ["-O1", "-g", "-fno-omit-frame-pointer", "-DPUFFER_DEBUG=1"]
+        return ["-O3", "-g0", *_processor(), *shared]           # Python's own flags ask for a description that nobody reads
+    checks = ["-O1", "-g1", "-fno-omit-frame-pointer", "-DPUFFER_DEBUG=1"]
     return checks + shared + (_sanitizers() if is_sanitized() else [])
 
 

@@ -189,9 +189,9 @@ def _places(module_name: str, stem: str, given: Path | None) -> tuple[Path, Path
 
 
 def _arguments(debug: bool, hooks: bool, more) -> list[str]:
-    """Arguments for the C compiler. Release leaves out debugging information, which is a third of the compiler's time."""
+    """Arguments for the C compiler."""
     tracing = ["-DCYTHON_TRACE_NOGIL=1", "-DCYTHON_TRACE=1"] if hooks else []
-    return [*compile_settings.compile_args(debug), *([] if debug else ["-g0"]), *tracing, *more]
+    return [*compile_settings.compile_args(debug), *tracing, *more]
 
 
 def _key(text: str, stem: str, given: Path | None, directives: dict, arguments: list[str], links: list[str]) -> str:

@@ -23,7 +23,7 @@ def shared_views() -> str:
     """Name of the module, which is loaded when this returns."""
     import Cython
 
-    arguments = [*compile_settings.compile_args(False), "-g0", "-O1"]           # creating a view is never the hot part
+    arguments = [*compile_settings.compile_args(False), "-O1"]           # creating a view is never the hot part
     facts = [Cython.__version__, sysconfig.get_config_var("EXT_SUFFIX"), arguments, processor()]
     name = f"cython_views_{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
     library = cache_folder() / name / f"{name}.so"
