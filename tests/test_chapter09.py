@@ -15,6 +15,8 @@ from puffer_min.course.annotate import annotate
 from puffer_min.course.build import build
 from puffer_min.course.checks import level09
 
+from chapters.skirmish_stages.ablation import ABLATIONS, whole, without
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ROOT / "chapters" / "skirmish_stages"
 CELLS = json.loads((ROOT / "chapters" / "09_custom_simulation.ipynb").read_text())["cells"]
@@ -37,13 +39,13 @@ def fingerprint(env, ticks=60, seed=1):
 
 @pytest.fixture(scope="module")
 def stages():
-    return {name: build(STAGES / f"{name}.pyx", **FAST) for name in ("typed", "structs", "indexes")}
+    return {name: build(STAGES / f"{name}.pyx", **FAST) for name in ("typed", "structs", "bits", "indexes")}
 
 
 @pytest.mark.parametrize("scan_every", [1, 5])
 def test_every_rung_plays_the_same_game_as_the_twin_and_the_package(stages, scan_every):
     expected = fingerprint(Skirmish(scan_every=scan_every))
-    for name in ("typed", "structs"):
+    for name in ("typed", "structs", "bits"):
         assert fingerprint(stages[name].Skirmish(scan_every=scan_every)) == expected, name
     assert fingerprint(envs.make("skirmish", scan_every=scan_every)) == expected
 
@@ -64,6 +66,12 @@ def test_an_index_that_does_not_exist_is_refused_with_those_that_do(stages):
         stages["indexes"].nearest("octree", *level09.crowd(np.random.default_rng(0), 4), 3, np.empty(4, np.int32))
 
 
+@pytest.mark.parametrize("idea", ABLATIONS)
+def test_every_ablation_changes_the_source_of_the_package_and_not_its_game(idea):
+    """The chapter plays them and compares; here each is a change that the present source still allows."""
+    assert without(idea) != whole() and whole().count("cdef class Skirmish(Native)") == 1
+
+
 def test_the_rung_of_structs_is_white_and_asks_for_no_exception():
     notes = annotate(STAGES / "structs.pyx")
     hot = [name for name in notes.functions if "." not in name]
@@ -73,7 +81,8 @@ def test_the_rung_of_structs_is_white_and_asks_for_no_exception():
 
 
 @pytest.mark.parametrize("cell, names", [("typed-listing", ("scan", "at", "nearest")), ("structs-listing", ("distance", "nearest")),
-                                         ("bakeoff-listing", ("window", "everybody", "buckets", "bit_rows"))])
+                                         ("bakeoff-listing", ("window", "everybody", "buckets", "bit_rows")),
+                                         ("bits-listing", ("enter", "leave", "nearest"))])
 def test_listings_shown_of_the_stages_are_their_present_sources(cell, names):
     shown = "".join(CODE[cell]["outputs"][0]["data"]["text/markdown"])
     texts = [path.read_text() for path in STAGES.glob("*.pyx")]
@@ -109,8 +118,8 @@ def test_every_rung_is_predicted_examined_proven_equal_and_measured():
     text = "\n".join(source_of(cell) for cell in CODE.values())
     predicted = re.findall(r'ladder\.slider\("([^"]+)"', text)
     measured = re.findall(r'(?:climb|ladder\.measure)\("([^"]+)"', text)
-    assert len(predicted) == 9 and set(predicted) <= set(measured)
-    assert len(re.findall(r"(?<!def )\bexamine\(", text)) == 9
+    assert len(predicted) == 10 and set(predicted) <= set(measured)
+    assert len(re.findall(r"(?<!def )\bexamine\(", text)) == 10
     proven = [cell for cell in CODE.values() if "climb(" in source_of(cell) and "def climb" not in source_of(cell)]
     for cell in proven:
         before = source_of(CELLS[CELLS.index(cell) - 1]) if cell["id"] == "cadence" else source_of(cell)

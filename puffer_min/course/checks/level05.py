@@ -33,13 +33,17 @@ def random_arrays(rng, count):
 
 @register("shared_layout")
 def _(shared_layout, rng):
-    "shapes and dtypes; views of the block and no copies; each on a cache line of its own, none overlapping, no line wasted"
+    "shapes and dtypes; views of the block that leave its bytes alone; each on cache lines of its own, in order, no line wasted"
     for count in (1, 3, 8):
         shapes, size = random_arrays(rng, count)
         raw = np.zeros(size + 20 * LINE, np.uint8)
         start = -raw.ctypes.data % LINE
         block = raw[start:start + size + 19 * LINE]
+        block[:] = rng.integers(1, 255, len(block))                             # the first process has written already
+        before = block.copy()
         arrays = shared_layout(block, dict(shapes))
+        expect(np.array_equal(block, before), "it writes into the block: a second process that lays out the same arrays would wipe what the "
+                                              "first one has written")
         expect(isinstance(arrays, dict) and list(arrays) == list(shapes), "it must return a dict with the given names in the given order")
         used = []
         for name, (shape, dtype) in shapes.items():
@@ -51,7 +55,9 @@ def _(shared_layout, rng):
             first = array.ctypes.data - block.ctypes.data
             expect(first % LINE == 0, f"{name!r} begins {first % LINE} bytes into a cache line: round offsets up to a multiple of {LINE}")
             used.append((first, first + array.nbytes, name))
-        used.sort()
+        behind = next((name for (a, _, name), (b, _, _) in zip(used, used[1:]) if a > b), None)
+        expect(behind is None, f"{behind!r} lies behind the array that follows it in `shapes`: keep the order given")
+        expect(used[0][0] == 0, f"the first array begins {used[0][0]} bytes into the block, expected at its start")
         for (_, end, name), (begin, _, following) in zip(used, used[1:]):
             expect(end <= begin, f"{name!r} and {following!r} overlap: advance by the bytes of an array, its numbers times its itemsize")
         for (begin, end, name), following in zip(used, [*(first for first, _, _ in used[1:]), lines(used[-1][1])]):
@@ -133,7 +139,9 @@ def play_handoffs(give, serve, take, chance, watched):
 def _(give, serve, take, rng):
     "every action is stepped once and its result taken, wherever the other side comes in between"
     words, calls = Words(), []
-    expect(serve(words, 0, calls.append) == 0 and not calls, "serve steps although there is no new ticket: compare it with `seen` first")
+    found = serve(words, 0, calls.append)
+    expect(not calls, "serve steps although there is no new ticket: compare it with `seen` first")
+    expect(found == 0, f"serve returns {found} where there is no new ticket, expected `seen`, here 0")
     give(words, 7)
     expect(words["ticket"] != 0, "give leaves the ticket as it was, so the worker never knows of the action: add 1 to it")
     expect(take(words) is None, "take returns a result before the worker has finished: compare done with the ticket")
@@ -149,10 +157,10 @@ def _(give, serve, take, rng):
             wrong = next(((given, found) for (given, _), found in zip(pairs, stepped) if found != given), None)
             if wrong and watched == "caller":
                 raise CheckFailed(f"the worker stepped {wrong[1]} when {wrong[0]} was given, because it saw the ticket before the action: "
-                                  "in give, write the action first")
+                                  "in give, write the action before the ticket; in serve, read the ticket before the action")
             for action, result in pairs:
                 expect(result == double(action), f"the caller took {result} for the action {action}, expected {double(action)}: in serve, "
-                                                 "write the result before the word that take looks at")
+                                                 "write the result before the word that take looks at; in take, look at that word before the result")
             expect(wrong is None, "an action is stepped twice for one ticket: serve must return the ticket that it has served, to be "
                                   "the next `seen`")
 
@@ -219,6 +227,9 @@ def _(first_ready, rng):
         right = np.array([[observed(env, t) for env in range(num_envs)] for t in range(steps)])
         expect(not np.isnan(rewards.astype(float)).any(),
                "there is NaN among the rewards: the first result of each environment is that of its reset, which no action has earned")
+        expect(rewards.dtype.kind == "f" and observations.dtype.kind == "f",
+               f"the tables hold {observations.dtype} observations and {rewards.dtype} rewards, expected real numbers: whole ones lose what "
+               "is behind the point")
         strange = np.argwhere(observations // 100 != np.arange(num_envs))
         expect(not len(strange), f"column {strange[0, 1] if len(strange) else 0} holds an observation of another environment, or none: "
                                  "write to the column batch.rows[i], count the steps of each environment apart, and copy what recv shows")
@@ -279,17 +290,24 @@ def _(double_buffer, rng):
 
 # ---------------------------------------------------------------------- seeds
 
+MANY = 12_000                   # environments of a large experiment
+APART = (1, 2, 3, 5, 10, 100, 1000, 1024, 4096, 65_536, 100_000, 1_000_000)
+BY_CHANCE = 5                   # so few of 12,000 numbers below 2**31 may be equal by chance
+
+
 @register("env_seeds")
 def _(env_seeds, rng):
-    "the same for any division among workers; distinct; other seeds give other environments; below 2**31; the same every time"
+    "the same for any division among workers; distinct, for thousands of environments too; other seeds give other environments; below 2**31"
     def whole(seed, count=240):
-        return [int(found) for found in env_seeds(seed, 0, count)]
+        found = [int(number) for number in env_seeds(seed, 0, count)]
+        expect(len(found) == count, f"it gives {len(found)} seeds for {count} environments")
+        expect(all(0 <= number < 2**31 for number in found),
+               f"for seed={seed} a seed is not in [0, 2**31), and many simulators take no other")
+        return found
 
     seed = int(rng.integers(1, 10_000))
     for base in (0, seed):
         together = whole(base)
-        expect(len(together) == 240, f"it gives {len(together)} seeds for 240 environments")
-        expect(all(0 <= found < 2**31 for found in together), "a seed is not in [0, 2**31), and many simulators take no other")
         expect(len(set(together)) == 240, "two environments have the same seed, so they play the same episodes")
         expect(whole(base) == together, "it gives other seeds when it is asked again: use no global random stream and no clock")
         for workers in (2, 3, 8):
@@ -297,10 +315,16 @@ def _(env_seeds, rng):
             divided = [int(found) for worker in range(workers) for found in env_seeds(base, worker * part, part)]
             expect(divided == together, f"with {workers} workers the environments have other seeds than with one: environment i must be "
                                         "seeded from (seed, i) alone, with i counted over all workers")
-    for other in (seed + 1, seed + 5, seed + 100):
-        shared = set(whole(seed)) & set(whole(other))
-        expect(not shared, f"seeds {seed} and {other} share {len(shared)} of 240 environments, so two runs that should be independent are "
-                           "nearly the same: mix seed and index instead of adding them")
+    pairs = [(0, 1, 240), (1, 2, 240), *((seed, seed + apart, 1000) for apart in APART), (0, 1, MANY)]
+    for one, other, count in pairs:
+        first, second = set(whole(one, count)), set(whole(other, count))
+        expect(len(first) >= count - BY_CHANCE, f"of {count:,} environments {count - len(first):,} have the seed of another one, so they play "
+                                                "the same episodes")
+        shared = len(first & second)
+        expect(shared <= BY_CHANCE, f"seeds {one} and {other} share {shared:,} of {count:,} environments, so two runs that should be "
+                                    "independent are nearly the same: mix seed and index instead of adding them")
+    for large in (3_000_000, 2**31 - 1):
+        whole(large, 3)
 
 
 # ---------------------------------------------------------------------- dead workers
@@ -379,11 +403,24 @@ def _(wait_for, rng):
     expect(isinstance(error, TimeoutError), f"of a worker that hangs it says {said(error)}, expected TimeoutError")
     expect(seconds > 0.3, f"it gives up after {seconds:.2f} s, expected timeout=0.4 s")
     expect(idle.looks < 3000, f"it looked {idle.looks:,} times in 0.4 s: sleep a little between two looks, the worker needs the core")
+    looks = idle.looks
+    for _ in range(TRIES):
+        if looks >= 20:
+            break
+        idle = Worker()
+        outcome(wait_for, idle, 0.4)
+        looks = max(looks, idle.looks)
+    expect(looks >= 20, f"it looked {looks} times in 0.4 s, so it notices a step of a millisecond long after it has ended: look about once a "
+                        "millisecond")
     error, seconds = quickest(wait_for, 2.5, 2.0, dies=0.1, exitcode=code)
     expect(seconds < 3, "it waits for ever for a worker that is dead: ask process.is_alive() as well")
     expect(isinstance(error, RuntimeError) and seconds < 2, f"of a worker that died it says {said(error)} after {seconds:.1f} s, expected "
                                                             "RuntimeError at once: ask process.is_alive() at every look")
     expect(str(code) in str(error), f"the message says {str(error)!r}, expected the exit code in it, here {code}")
+    error, seconds = quickest(wait_for, 2.5, 2.0, dies=0.1, exitcode=0)
+    expect(isinstance(error, RuntimeError) and seconds < 2,
+           f"of a worker that left with exit code 0 and without its word it says {said(error)} after {seconds:.1f} s, expected RuntimeError at "
+           "once: the word will not come, so ask process.is_alive(), whatever the exit code")
     error, _ = outcome(wait_for, Worker(finishes=0.0, dies=0.0, exitcode=0), 0.5)
     expect(error is None, "it reports a worker that had finished before it left: look at the word first, then whether it is alive")
     error, _ = outcome(wait_for, Worker(exitcode=0, last_moment=True), 0.5)

@@ -40,8 +40,11 @@ def _(offsets, rng):
 
     def answer(parts):
         found = offsets(parts)
-        expect(isinstance(found, tuple) and len(found) == 2, "it must return two things: the list of offsets and the size of the whole")
-        return np.array([*found[0], found[1]])
+        expect(isinstance(found, tuple | list) and len(found) == 2, "it must return two things: the list of offsets and the size of the whole")
+        numbers = [*np.asarray(found[0]).tolist(), found[1]]
+        for number in numbers:
+            expect(isinstance(number, int | np.integer), f"{number!r} is no whole number: offsets are bytes, so divide with // and %")
+        return np.array(numbers)
 
     def wrong(**settings):
         return lambda parts: np.array([*(found := walked(parts, **settings))[0], found[1]])
@@ -75,7 +78,7 @@ def random_rows(rng, number):
 
 @register("unpack")
 def _(unpack, rng):
-    "the values, shapes and dtypes of random structures; views and not copies, also of every second row"
+    "the values, shapes and dtypes of random structures; views that can be written, and not copies, also of every second row"
     for number in (1, 3, 6, 8):
         rows, layout = random_rows(rng, number)
         for given in (rows, rows[::2]):
@@ -90,6 +93,9 @@ def _(unpack, rng):
                        f"{name} holds other values: are these the bytes from its offset on, and not converted one by one?")
                 expect(np.shares_memory(part, given),
                        f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and ascontiguousarray do")
+                expect(part.flags.writeable, f"{name} is read-only, expected a view whose writes are seen in the rows")
+                part[...] = 7
+                expect((view == 7).all(), f"a write into {name} is not seen in the rows")
 
 
 # ---------------------------------------------------------------------- events
@@ -108,8 +114,11 @@ def _(events, rng):
     "who ended at this step, by what, and who lives on; nothing for empty slots"
     def answer(*case):
         found = events(*case)
-        expect(isinstance(found, tuple) and len(found) == 3, "it must return three arrays: terminals, truncations, masks")
-        return np.stack([np.asarray(part, bool) for part in found])
+        expect(isinstance(found, tuple | list | np.ndarray) and len(found) == 3, "it must return three arrays: terminals, truncations, masks")
+        for name, part in zip(("terminals", "truncations", "masks"), found):
+            dtype = np.asarray(part).dtype
+            expect(dtype.kind == "b", f"{name} are {dtype}, expected bool: of whole numbers ~ gives -2 for 1, and they choose rows by number")
+        return np.stack([np.asarray(part) for part in found])
 
     def of(function):
         return lambda *case: np.stack(function(*case))
@@ -125,6 +134,8 @@ def _(events, rng):
             lambda lived, dones, at_limit: (lived & (dones == 1), np.zeros_like(lived), lived & (dones == 0))),
         "terminals and truncations are both up: where the limit is what ended it, only the truncation is": of(
             lambda lived, dones, at_limit: (lived & (dones == 1), lived & (dones == 1) & at_limit, lived & (dones == 0))),
+        "the two flags are the wrong way round: first the terminals, then the truncations": of(
+            lambda *case: [reference_events(*case)[i] for i in (1, 0, 2)]),
         "who ended is still masked as alive: its slot is empty from this step on": of(
             lambda lived, dones, at_limit: (*reference_events(lived, dones, at_limit)[:2], lived)),
         "the masks are where the simulator is not done, expected only of those who lived before": of(
@@ -142,8 +153,13 @@ def reference_pool(things, weight, bias):
 
 
 def random_sets(rng, agents, members):
+    """Sets with members that are absent, and with members of whose numbers some are 0, or which add up to 0."""
     things = rng.normal(size=(agents, members, 4))
-    things[rng.random((agents, members)) < 0.4] = 0
+    things[rng.random(things.shape) < 0.3] = 0                                  # straight ahead, standing still
+    opposite = rng.random((agents, members)) < 0.2
+    things[opposite, 2:] = -things[opposite, :2]
+    things[rng.random((agents, members)) < 0.3] = 0
+    things[1, 0], things[2, 0] = (0, 1, 2, -1), (1, -1, 2, -2)
     things[0] = 0                                       # an agent that sees nobody
     return things, rng.normal(size=(4, 6)), rng.normal(size=6) + 0.5
 
@@ -159,12 +175,22 @@ def _(pool_set, rng):
             return reduce(hidden * ~(things == 0).all(2, keepdims=True) if masked else hidden)
         return pool
 
+    def present(there):
+        def pool(things, weight, bias):
+            return (np.maximum(things @ weight + bias, 0) * there(things)[:, :, None]).max(1)
+        return pool
+
     same_values(pool_set, reference_pool, cases, mistakes={
         "members of zeros take part: through the bias, who is absent still speaks": pooled(lambda h: h.max(1), masked=False),
         "it adds the members up, expected the maximum: two cars are then twice as much car": pooled(lambda h: h.sum(1)),
         "it takes the mean, expected the maximum: a far car then waters the near one down": pooled(lambda h: h.mean(1)),
+        "it looks at the first member alone": lambda things, weight, bias: reference_pool(things[:, :1], weight, bias),
         "the maximum runs over the agents, expected over the members of each": pooled(lambda h: h.max(0)),
         "the maximum runs over the numbers, expected over the members": pooled(lambda h: h.max(2)),
+        "a member of whose numbers one is 0 is taken for absent: absent is who has zeros only": present(lambda things: (things != 0).all(2)),
+        "a member whose numbers add up to 0 is taken for absent: absent is who has zeros only": present(lambda things: things.sum(2) != 0),
+        "a member whose first number is 0 is taken for absent: absent is who has zeros only": present(lambda things: things[:, :, 0] != 0),
+        "a member whose last number is 0 is taken for absent: absent is who has zeros only": present(lambda things: things[:, :, -1] != 0),
         "there is no ReLU before the maximum": lambda things, weight, bias: np.where(
             (things == 0).all(2, keepdims=True), 0, things @ weight + bias).max(1)})
     things, weight, bias = cases[1]

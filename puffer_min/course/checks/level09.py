@@ -1,8 +1,13 @@
 """Checks of level 9: trajectory hashes, the profiler's hook, exception checks, the nearest ten, staggered looks, buckets."""
 
+import builtins
+import contextlib
+import tracemalloc
+
 import numpy as np
 
 from puffer_min.course.annotate import annotate
+from puffer_min.course.build import made_by
 from puffer_min.course.check import register
 from puffer_min.course.claims import expect, faster, no_python, same_values
 
@@ -10,16 +15,15 @@ from puffer_min.course.claims import expect, faster, no_python, same_values
 
 
 class Recorded:
-    """An environment that plays back a recording, in place as the real ones do; one entry of it can be changed."""
+    """An environment that plays back a recording, in place as the real ones do. `edit` may change the recording beforehand."""
 
-    def __init__(self, rng, change=None, at=0):
+    def __init__(self, rng, edit=None):
         steps = 12
-        self.recording = {"observations": rng.integers(0, 9, (steps + 1, 3, 4)).astype(np.uint8),
+        self.recording = {"observations": rng.integers(1, 9, (steps + 1, 3, 500)).astype(np.uint8),
                           "rewards": rng.random((steps, 3)).astype(np.float32),
                           "terminals": rng.random((steps, 3)) < 0.1, "truncations": rng.random((steps, 3)) < 0.1}
-        if change is not None:
-            array = self.recording[change]
-            array[at] = ~array[at] if array.dtype == bool else array[at] + 1
+        if edit is not None:
+            edit(self.recording)
         self.arrays = [array[0].copy() for array in self.recording.values()]
         self.tick, self.received = 0, []
 
@@ -36,28 +40,92 @@ class Recorded:
         return *self.arrays, []
 
 
+def changed(name, at):
+    """An edit that changes one entry of a step."""
+    def edit(recording):
+        entry = recording[name][at]
+        place = (1,) if entry.ndim == 1 else (1, 250)
+        entry[place] = ~entry[place] if entry.dtype == bool else entry[place] + 1
+    return edit
+
+
+def compensated(recording):
+    """One entry of a step more, another one as much less."""
+    step = recording["observations"][6]
+    step[0, 100] += 1
+    step[2, 400] -= 1
+
+
+def exchanged(recording):
+    for name, array in recording.items():
+        first = 4 + (name == "observations")
+        array[[first, first + 1]] = array[[first + 1, first]]
+
+
+def in_another_order(recording):
+    recording["rewards"][3] = recording["rewards"][3][::-1].copy()
+
+
+def in_the_last_bit(recording):
+    recording["rewards"][7, 1] = np.nextafter(recording["rewards"][7, 1], np.float32(2))
+
+
+def cut_off(recording):
+    """Where a game ended at step 5, it is cut off instead."""
+    recording["terminals"][5], recording["truncations"][5] = recording["truncations"][5].copy(), recording["terminals"][5].copy()
+
+
+def one_end(recording):
+    recording["terminals"][5], recording["truncations"][5] = (True, False, False), (False, False, False)
+
+
+@contextlib.contextmanager
+def no_builtin_hash():
+    """Python's own hash() of texts and bytes begins from a random number in every process."""
+    def watched(value):
+        expect(not isinstance(value, str | bytes | tuple | memoryview),
+               "it uses hash(), whose numbers differ from one process to the next, so nobody could compare them: take hashlib")
+        return kept(value)
+
+    kept, builtins.hash = builtins.hash, watched
+    try:
+        yield
+    finally:
+        builtins.hash = kept
+
+
 @register("fingerprint")
 def _(fingerprint, rng):
-    "equal for equal trajectories; different where one observation, reward or flag of one step differs; a plain text"
+    "equal for equal trajectories, in any process; different where one bit of one step differs, or the order of steps; a plain text"
     seed, actions = int(rng.integers(1000)), rng.integers(0, 4, (12, 3)).astype(np.int32)
 
-    def of(change=None, at=0):
-        return fingerprint(Recorded(np.random.default_rng(seed), change, at), actions)
+    def of(*edits):
+        def edit(recording):
+            one_end(recording)
+            for change in edits:
+                change(recording)
+        with no_builtin_hash():
+            return fingerprint(Recorded(np.random.default_rng(seed), edit), actions)
 
     found = of()
     expect(isinstance(found, str) and len(found) >= 8, f"it returns {found!r}, expected a text of 8 characters or more: hexdigest()")
-    expect(found == of(), "two equal trajectories have different hashes: is something random or an address in it? (hash() of bytes changes "
-                          "between runs)")
+    expect(found == of(), "two equal trajectories have different hashes: is something random or an address in it?")
     game = Recorded(np.random.default_rng(seed))
     fingerprint(game, actions)
     expect(len(game.received) == len(actions) and np.array_equal(game.received, actions),
            "it must take one step for each row of actions, with that row")
-    expect(of("observations", 5) != found, "an observation may change without changing the hash: hash every step, not the last "
-                                           "(the arrays are overwritten in place: keeping them in a list keeps one array many times)")
-    expect(of("observations", 0) != found, "the first observation, that of reset, is not in the hash")
-    expect(of("observations", 12) != found, "the observation after the last step is not in the hash")
+    expect(of(changed("observations", 5)) != found,
+           "one number of one observation may change without changing the hash: hash all bytes of every step (the arrays are overwritten in "
+           "place, so a list of them holds the last step many times; str() writes ... for the middle of a large array)")
+    expect(of(changed("observations", 0)) != found, "the first observation, that of reset, is not in the hash")
+    expect(of(changed("observations", 12)) != found, "the observation after the last step is not in the hash")
     for name in ("rewards", "terminals", "truncations"):
-        expect(of(name, 7) != found, f"the {name} may change without changing the hash")
+        expect(of(changed(name, 7)) != found, f"the {name} may change without changing the hash")
+    expect(of(compensated) != found and of(in_another_order) != found,
+           "two numbers of one step may change against each other without changing the hash: hash the bytes, not their sum or mean")
+    expect(of(exchanged) != found, "two steps may change places without changing the hash: their order counts, so update one digest")
+    expect(of(in_the_last_bit) != found, "a reward may change in its last bit without changing the hash: hash it as it is, not rounded")
+    expect(of(cut_off) != found, "a terminal may become a truncation without changing the hash: hash the two apart")
 
 
 # ---------------------------------------------------------------------- the hook of the profiler
@@ -70,11 +138,14 @@ def _(phantom, rng):
         slope, work = np.polyfit(callees, own / calls, 1)
         return max(slope, 0.0), max(work, 0.0)
 
-    def table(rows):
+    def table(rows, noise=0.0):
+        """Without noise for any number of calls; with noise as many calls in each version, so that no fit weighs one more."""
         callees = rng.permutation(np.arange(rows)) % 4
-        calls = rng.integers(1000, 5000, rows)
+        calls = np.full(rows, 2000) if noise else rng.integers(1000, 5000, rows)
         hook, work = rng.uniform(50e-9, 200e-9), rng.uniform(20e-9, 90e-9)
-        return (work + hook * callees + rng.normal(0, 2e-9, rows)) * calls, calls, callees
+        off = rng.normal(size=rows)
+        off -= np.polyval(np.polyfit(callees, off, 1), callees)                 # leaves the line of least squares where it is
+        return (work + hook * callees + noise * hook * off) * calls, calls, callees
 
     def in_total(own, calls, callees):
         return tuple(max(part, 0.0) for part in np.polyfit(callees, own, 1))
@@ -83,15 +154,22 @@ def _(phantom, rng):
         traced = callees > 0
         return float(np.mean(own[traced] / calls[traced] / callees[traced])), 0.0
 
-    cases = [table(rows) for rows in (4, 8, 12)]
+    def other_way_round(own, calls, callees):
+        slope, start = np.polyfit(own / calls, callees, 1)
+        return max(1 / slope, 0.0), max(-start / slope, 0.0)
+
+    cases = [table(4), table(8), table(8, noise=0.3), table(12, noise=0.3)]
     same_values(phantom, reference, cases, rtol=1e-3, atol=1e-10, mistakes={
         "it fits the total time: divide by the number of calls first": in_total,
         "it books the caller's own work as hook too: fit a line, slope and intercept": without_work,
         "it returns the two the wrong way round: first the hook of one callee, then the caller's own work":
-            lambda *case: reference(*case)[::-1]})
+            lambda *case: reference(*case)[::-1],
+        "it fits the callees to the times: the times have the noise, so fit them to the callees": other_way_round})
     none = (np.array([3e-5, 2.9e-5, 2.8e-5]), np.array([1000, 1000, 1000]), np.array([0, 1, 2]))
-    same_values(phantom, reference, [none], rtol=1e-3, atol=1e-10, mistakes={
-        "noise gives a hook below zero: take 0 for it": lambda *case: tuple(np.polyfit(case[2], case[0] / case[1], 1))})
+    hook, work = phantom(*none)
+    expect(hook >= 0, f"noise gives a hook of {hook:.2g} s, below zero: take 0 for it")
+    expect(hook < 1e-10 and 2.7e-8 < work < 3.1e-8, f"where more callees take no more time it gives {hook:.2g} and {work:.2g} s, expected no "
+                                                    "hook, and the time of a call as the caller's own work")
 
 
 # ---------------------------------------------------------------------- white is not free
@@ -119,8 +197,13 @@ def crowd(rng, n, size=64):
 @register("white")
 def _(nearest_foe, rng):
     "values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at least 50 times as fast as Python"
+    expect(made_by(nearest_foe) is not None, "it is not compiled: write it in a %%cython cell")
     cases = [(*crowd(rng, n), int(rng.integers(64)), int(rng.integers(64)), int(rng.integers(2))) for n in (1, 2, 5, 20, 60)]
     cases.append((*(part[:4] for part in crowd(rng, 8)[:2]), np.zeros(4, np.uint8), 3, 3, 0))
+    for n in (8, 16):                                                           # a small map of four sides, full of foes as near as each other
+        rows, columns, _ = crowd(rng, n, size=4)
+        cases += [(rows, columns, rng.integers(0, 4, n).astype(np.uint8), int(row), int(column), side)
+                  for row, column, side in rng.integers(0, 4, (6, 3))]
 
     def of_all(rows, columns, sides, row, column, side):
         return reference_nearest_foe(rows, columns, 1 - np.full_like(sides, side), row, column, side)
@@ -129,9 +212,20 @@ def _(nearest_foe, rng):
         away = np.abs(rows - row) + np.abs(columns - column)
         return int(np.where(sides == side, 1 << 30, away).argmin()) if (sides != side).any() else -1
 
+    def last_of_the_nearest(rows, columns, sides, row, column, side):
+        found = reference_nearest_foe(rows[::-1], columns[::-1], sides[::-1], row, column, side)
+        return len(rows) - 1 - found if found >= 0 else -1
+
+    def not_on_the_cell(rows, columns, sides, row, column, side):
+        return reference_nearest_foe(rows, columns, np.where((rows == row) & (columns == column), side, sides), row, column, side)
+
     same_values(nearest_foe, reference_nearest_foe, cases, mistakes={
         "it finds friends too: pass over those of the same side": of_all,
         "it measures by |dx| + |dy|, which is another game: compare squared distances": l1,
+        "of two as near it takes the last, expected the one of lower index: compare with <": lambda *case: last_of_the_nearest(*case),
+        "it takes 1 - side for the only other side: whoever is not of `side` is a foe": lambda rows, columns, sides, *rest:
+            reference_nearest_foe(rows, columns, np.where(sides == 1 - rest[2], sides, rest[2]), *rest),
+        "a foe on the very cell is passed over: a distance of 0 is the nearest of all": not_on_the_cell,
         "of nobody it returns 0, which is somebody: return -1": lambda *case: max(reference_nearest_foe(*case), 0)})
     asked = [str(check) for check in asked_in_loops(nearest_foe)]
     for sentence in asked:
@@ -139,7 +233,8 @@ def _(nearest_foe, rng):
     no_python(nearest_foe)
     expect(not asked, asked[0] if asked else "")
     large = (*crowd(rng, 200), 30, 30, 0)
-    faster(lambda: nearest_foe(*large), lambda: slow_nearest_foe(*large), 50)
+    faster(lambda: nearest_foe(*large), lambda: slow_nearest_foe(*large), 50,
+           advice="does the loop do more than compare squared distances of C numbers, such as taking a root?")
 
 
 def asked_in_loops(answer):
@@ -154,18 +249,18 @@ def asked_in_loops(answer):
 @register("nearest_cells")
 def _(nearest_cells, rng):
     "as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction preferred among those as near"
-    def ask(there):
-        return np.asarray(nearest_cells(there.copy(), 10, rng))
+    def ask(there, most=10, chance=rng):
+        return np.asarray(nearest_cells(there.copy(), most, chance))
 
     for density in (0.0, 0.03, 0.2, 0.6):
-        for _ in range(10):
+        for most in (10, 10, 10, 10, 10, 3, 1, 30):
             there = rng.random((11, 11)) < density
             everybody = np.argwhere(there) - 5
             everybody = everybody[(everybody != 0).any(1)]
-            count, away = min(10, len(everybody)), np.sort((everybody**2).sum(1))
-            found = ask(there)
+            count, away = min(most, len(everybody)), np.sort((everybody**2).sum(1))
+            found = ask(there, most)
             fits = found.shape == (count, 2) or found.size == count == 0
-            expect(fits, f"it gives the shape {found.shape} where {len(everybody)} stand around, expected ({count}, 2)")
+            expect(fits, f"it gives the shape {found.shape} for count={most} where {len(everybody)} stand around, expected ({count}, 2)")
             if count == 0:
                 continue
             expect((found != 0).any(1), "the hero in the centre is in its own list")
@@ -177,6 +272,14 @@ def _(nearest_cells, rng):
             expect(np.array_equal(np.sort(distances), away[:count]),
                    f"its {count} are not the nearest: one is {distances.max()} away (squared), where {away[count - 1]} would do")
             expect((np.diff(distances) >= 0).all(), "they must come nearest first")
+    there = np.zeros((11, 11), bool)
+    there[4, 5] = there[6, 5] = there[5, 4] = there[5, 6] = True
+    again = [ask(there, 4, np.random.default_rng(5)).tolist() for _ in range(6)]
+    expect(again == again[:1] * 6, "a generator that begins anew gives another choice: draw from `rng` alone, so that a run can be repeated")
+    first = np.array([ask(there, 1)[0] for _ in range(400)])
+    often = [int((first == cell).all(1).sum()) for cell in np.argwhere(there) - 5]
+    expect(min(often) > 50, f"of four that are as near, the first one is chosen {', '.join(map(str, often))} times of 400, expected about 100 "
+                            "each: let `rng` decide among all of them")
     bias = np.mean([ask(rng.random((11, 11)) < 0.35).mean(0) for _ in range(600)], axis=0)
     expect(np.abs(bias).max() < 0.08, f"it prefers a direction: its choices lie at {bias.round(2).tolist()} on average, "
                                       "expected [0, 0]. A stable sort keeps the order of the scan: let chance decide")
@@ -233,14 +336,66 @@ def slow_buckets(rows, columns, sides, radius):
     return found
 
 
+def of_one_side(rows, columns, sides, radius):
+    """Foes are of side 1 - side alone."""
+    found = np.full(len(rows), -1)
+    for side in (0, 1):
+        both = np.flatnonzero(sides <= 1)
+        best = brute_force(rows[both], columns[both], sides[both], radius)
+        found[both] = np.where(best >= 0, both[best], -1)
+    return found
+
+
+def of_higher_index(rows, columns, sides, radius):
+    found = brute_force(rows[::-1], columns[::-1], sides[::-1], radius)[::-1]
+    return np.where(found >= 0, len(rows) - 1 - found, -1)
+
+
+class Counted(np.ndarray):
+    """An array that counts the numbers which functions of NumPy make of it."""
+
+    made = 0
+
+    def __array_ufunc__(self, function, method, *inputs, out=None, **options):
+        plain = [part.view(np.ndarray) if isinstance(part, Counted) else part for part in inputs]
+        if out is not None:
+            options["out"] = tuple(part.view(np.ndarray) if isinstance(part, Counted) else part for part in out)
+        found = getattr(function, method)(*plain, **options)
+        Counted.made += np.size(found)
+        return found.view(Counted) if isinstance(found, np.ndarray) and found.dtype != bool else found
+
+
+def work_of(answer, *case):
+    """(numbers that NumPy computes from the arrays of a case, the most bytes in use meanwhile)."""
+    Counted.made = 0
+    counted = [part.view(Counted) if isinstance(part, np.ndarray) else part for part in case]
+    tracemalloc.start()
+    try:
+        answer(*counted)
+        return Counted.made, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @register("buckets")
 def _(nearest_by_buckets, rng):
     "values in random crowds for radii of 1 to 8, at the edges too; at least 2.5 times as fast as asking everybody"
     cases = [(*crowd(rng, n), radius) for n, radius in ((1, 5), (30, 3), (200, 5), (200, 8), (400, 1), (60, 8))]
+    rows, columns, _ = crowd(rng, 300)
+    cases.append((rows, columns, rng.integers(0, 4, 300).astype(np.uint8), 4))
     same_values(lambda *case: np.asarray(nearest_by_buckets(*case)), brute_force, cases, mistakes={
         "it looks into the own bucket alone: a foe next door may be nearer": own_bucket_only,
         "it finds friends too: pass over those of the same side":
-            lambda rows, columns, sides, radius: brute_force(rows, columns, np.arange(len(rows)), radius)})
+            lambda rows, columns, sides, radius: brute_force(rows, columns, np.arange(len(rows)), radius),
+        "it finds friends, and first of all itself: pass over those of the same side": lambda rows, *rest: np.arange(len(rows)),
+        "of two as near it takes the one of higher index": of_higher_index,
+        "the radius is one short: whoever is `radius` rows away is still seen":
+            lambda rows, columns, sides, radius: brute_force(rows, columns, sides, radius - 1),
+        "it takes 1 - side for the only other side: whoever is not of the same side is a foe": of_one_side})
+    looked_at, bytes_used = work_of(nearest_by_buckets, *crowd(rng, 800), 3)
+    expect(looked_at < 800 * 400 and bytes_used < 2_000_000,
+           f"for 800 entities it works on {looked_at:,} numbers in arrays and {bytes_used:,} bytes: that asks everybody, without an index; look "
+           "into the buckets around an entity alone")
     large = (*crowd(rng, 500), 5)
     faster(lambda: nearest_by_buckets(*large), lambda: slow_buckets(*large), 2.5,
            advice="does it look into the buckets around alone, or at everybody?")
