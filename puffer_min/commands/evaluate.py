@@ -33,11 +33,9 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
     which also holds what agents played while others finished. Raises TypeError for something that is no
     environment or no policy.
     """
-    if not callable(getattr(policy, "act", None)):
-        raise TypeError(f"policy: given {type(policy).__name__}, expected an object with act(observations) -> actions")
     if isinstance(env, gymnasium.vector.VectorEnv):
-        raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected one environment, "
-                        "a function that makes one, or a vectorizer of make_vec")
+        raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected one "
+                        "environment, a function that makes one, or a vectorizer of make_vec")
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
         env = _sized(env, episodes, seed, env_settings or {})
@@ -62,6 +60,9 @@ def _sized(env, episodes, seed, settings):
 
 def _play(env, policy, quota, seed):
     """The report on `quota` episodes of each agent."""
+    if not callable(getattr(policy, "act", None)):
+        raise TypeError(f"policy: given {type(policy).__name__}, expected an object with "
+                        "act(observations) -> actions")
     observations, _ = env.reset(seed)
     if hasattr(policy, "reset"):
         policy.reset()
