@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
-PENDING = {path.stem for path in CHAPTERS} - {"01_results", "02_research", "09_custom_simulation"}     # chapters whose claims are not listed yet: take a chapter out once it passes
+PENDING = {path.stem for path in CHAPTERS} - {"01_results", "02_research", "05_vectorization", "09_custom_simulation"}     # chapters whose claims are not listed yet: take a chapter out once it passes
 REASONS = {
     "definition": "says what a word, an axis or a mark means",
     "reasoning": "follows from the text or from arithmetic, whatever was measured",
