@@ -150,6 +150,31 @@ def test_lines_of_a_python_function_are_counted():
     assert found.top(1)[0].seconds == max(row.seconds for row in found.table)
 
 
+class Worker:
+    def work(self, n):
+        return busy(n)
+
+
+def test_lines_of_python_functions_and_methods_are_counted_by_name_as_often_as_asked():
+    by_object = profile_lines(lambda: busy(50), busy)
+    code = busy.__code__
+    for _ in range(2):
+        found = profile_lines(lambda: Worker().work(50), "busy", "Worker.work")
+        lines = {row.source.strip(): row.hits for row in found.table}
+        assert lines == {row.source.strip(): row.hits for row in by_object.table} | {"return busy(n)": 1} and not found.notes
+    assert busy.__code__ is code, "the mark is taken off again"
+
+
+def test_a_function_that_each_call_makes_anew_is_refused_with_what_to_do():
+    def outer():
+        def inner():
+            return 1
+        return inner()
+
+    with pytest.raises(ValueError, match="'inner' is made anew by each call.*define it outside"):
+        profile_lines(outer, "inner")
+
+
 @needs_cython_profiling
 def test_lines_of_c_functions_are_counted_by_name(traced):
     found = profile_lines(lambda: traced.step(N), "Game.move", "loop")

@@ -16,6 +16,7 @@ Both run cProfile and line_profiler through their programming interfaces, becaus
 from __future__ import annotations
 
 import cProfile
+import gc
 import linecache
 import sys
 import time
@@ -196,17 +197,24 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     builds = _builds([*seen, *(function for function in functions if not isinstance(function, str))])
     names = [name for name in functions if isinstance(name, str)]
     profiler = line_profiler.LineProfiler()
-    for code in _named_codes(call, names, builds) if names and traceable() else ():
-        profiler.add_function(types.SimpleNamespace(__code__=code, __globals__={"__file__": code.co_filename}, __name__=code.co_name))
-    for function in functions:
-        if not isinstance(function, str):
-            profiler.add_callable(function)
+    given = [function for function in functions if not isinstance(function, str)]
+    for name, code in _named_codes(call, names, builds).items() if names else ():
+        if any(code.co_code):
+            given += _functions_of(name, code)
+        else:                                                   # Cython's: line_profiler reads no more than this of it
+            profiler.add_function(types.SimpleNamespace(
+                __code__=code, __globals__={"__file__": code.co_filename}, __name__=code.co_name))
+    before = {function: function.__code__ for function in given if isinstance(function, types.FunctionType)}
+    for function in given:
+        profiler.add_callable(function)
     began = time.perf_counter()
     profiler.enable()
     try:
         call()
     finally:
         profiler.disable()
+        for function, code in before.items():                   # line_profiler marks a function by another code object
+            function.__code__ = code
     seconds = time.perf_counter() - began
     stats = profiler.get_stats()
     rows = []
@@ -224,8 +232,11 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     return LineProfile(tuple(rows), seconds, line_hook_cost(kind), tuple(notes))
 
 
-def _named_codes(call, names: list[str], builds: list[Build]) -> list[types.CodeType]:
-    """The code objects behind names, found among what one run under cProfile calls."""
+def _named_codes(call, names: list[str], builds: list[Build]) -> dict[str, types.CodeType]:
+    """The code object behind each name, found among what one run under cProfile calls.
+
+    On Python 3.12, which hides Cython functions, a name that is not found is left out; a note tells why.
+    """
     profiler = cProfile.Profile()
     profiler.enable()
     try:
@@ -233,13 +244,24 @@ def _named_codes(call, names: list[str], builds: list[Build]) -> list[types.Code
     finally:
         profiler.disable()
     codes = {_name(entry.code, builds): entry.code for entry in profiler.getstats() if isinstance(entry.code, types.CodeType)}
-    found = []
+    found = {}
     for name in names:
         matching = [code for full, code in codes.items() if full == name or full.rpartition(".")[2] == name]
+        if not matching and not traceable():
+            continue
         if len(matching) != 1:
             raise ValueError(f"{name!r} names {len(matching)} functions that were called, expected one: there is {', '.join(sorted(codes))}"
                              + "".join(f"; {note}" for note in _notes(builds, "linetrace")))
-        found += matching
+        found[name] = matching[0]
+    return found
+
+
+def _functions_of(name: str, code: types.CodeType) -> list[types.FunctionType]:
+    """The Python functions that run `code`. Raises ValueError if there is none any more, as for a function inside another."""
+    found = [thing for thing in gc.get_referrers(code) if isinstance(thing, types.FunctionType)]
+    if not found:
+        raise ValueError(f"{name!r} is made anew by each call, so its lines cannot be marked: "
+                         "define it outside the function that calls it, or profile that function")
     return found
 
 
