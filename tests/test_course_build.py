@@ -244,3 +244,41 @@ def test_importing_the_tools_brings_no_heavy_package():
     """)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+# ---------------------------------------------------------------------- encodings, and what is not C
+
+ACCENTED = "# coding: latin-1\ndef greet():\n    return 'café'\n"
+
+
+def test_a_source_in_another_encoding_is_read_as_it_declares(tmp_path):
+    path = tmp_path / "greet.pyx"
+    path.write_bytes(ACCENTED.encode("latin-1"))
+    assert build(path).greet() == "café" == build(ACCENTED).greet()
+    with pytest.raises(CompileError, match="greet.pyx, line 3: .*\n(.*\n)*.*café"):
+        path.write_bytes((ACCENTED + "café +\n").replace("    return", "    retrun").encode("latin-1"))
+        build(path)
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (b"# first\ndef f():\n    return '\xe9'\n", "bad.pyx, line 3: byte 0xe9 is not utf-8: save the file as UTF-8, or declare"),
+    (b"# coding: klingon\nx = 1\n", "bad.pyx declares the encoding 'klingon', which Python does not know"),
+])
+def test_bytes_of_no_known_encoding_are_one_sentence(tmp_path, content, sentence):
+    (tmp_path / "bad.pyx").write_bytes(content)
+    with pytest.raises(CompileError, match=sentence):
+        build(tmp_path / "bad.pyx")
+
+
+@pytest.mark.parametrize("source, sentence", [
+    ("# distutils: language = c++\nfrom libcpp.vector cimport vector\n", r"cell.pyx, line 1: the source asks for C\+\+, and .* compile C"),
+    ("x = 1\nfrom libcpp.vector cimport vector\n", r"cell.pyx, line 2: libcpp is C\+\+'s library"),
+    ("# first\n#distutils: extra_compile_args = -fopenmp\nx = 1\n", "line 2: `distutils: extra_compile_args = -fopenmp` is for setuptools"),
+])
+def test_what_asks_for_another_compiler_is_refused_before_it_runs(no_compiler, source, sentence):
+    with pytest.raises(CompileError, match=sentence):
+        build(source)
+
+
+def test_a_comment_about_distutils_below_the_first_statement_is_a_comment():
+    assert build("x = 1\n# distutils: language = c++\n").x == 1

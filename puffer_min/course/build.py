@@ -36,7 +36,7 @@ from envs.core import compile_settings
 from envs.core.freshness import require_fresh
 from puffer_min import measure
 from puffer_min.course.compiler import cache_folder, compile_c, load, processor, write_whole
-from puffer_min.course.translate import translate
+from puffer_min.course.translate import read_text, source_bytes, translate
 from puffer_min.course.views import shared_views
 
 
@@ -104,7 +104,7 @@ def build(source, *, name: str | None = None, debug: bool | None = None, directi
     if not cached:
         if progress:
             print(f"compiling {stem} …", file=sys.stderr)
-        write_whole(path, text.encode())
+        write_whole(path, source_bytes(text))
         includes = [f"-I{given.parent}"] if given else []
         translation = translate(text, path, module_name, directives, _folder(given), views)
         places = {function.first: (name, function.nogil) for name, function in translation.functions.items()}
@@ -160,7 +160,7 @@ def read_source(source, name: str | None = None) -> tuple[str, Path | None, str]
         raise ValueError(f"source: given {source!r}, expected a path that ends in .pyx or .py, or the text of a source (several lines)")
     for path in (Path(source), compile_settings.ROOT / source):
         if path.is_file():
-            return path.read_text(encoding="utf-8"), path.resolve(), _stem(name or path.stem)
+            return read_text(path), path.resolve(), _stem(name or path.stem)
     raise FileNotFoundError(f"source: no file {str(source)!r} in {Path.cwd()} nor in the project's folder {compile_settings.ROOT}")
 
 

@@ -32,6 +32,54 @@ class CompileError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")           # PEP 263, in one of the first two lines
+_DISTUTILS = re.compile(r"^\s*#\s*distutils\s*:\s*(.+?)\s*$")
+
+
+def encoding_of(content: bytes) -> str:
+    """The encoding that a source declares in its first two lines, or UTF-8."""
+    found = next(filter(None, map(_CODING.match, content.splitlines()[:2])), None)
+    return found[1].decode() if found else "utf-8"
+
+
+def read_text(path: Path) -> str:
+    """The text of a source file. Raises CompileError where its bytes are not of the encoding that it declares, or of UTF-8."""
+    content = path.read_bytes()
+    encoding = encoding_of(content)
+    try:
+        return content.decode(encoding)
+    except LookupError:
+        raise CompileError(f"{path.name} declares the encoding {encoding!r}, which Python does not know: save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        line = content[:error.start].count(b"\n") + 1
+        raise CompileError(f"{path.name}, line {line}: byte 0x{content[error.start]:02x} is not {encoding}: save the file as UTF-8, "
+                           "or declare its encoding in the first line, as in `# coding: latin-1`") from None
+
+
+def source_bytes(text: str) -> bytes:
+    """A source as the file that Cython reads: in the encoding that the text declares."""
+    return text.encode(encoding_of(text.encode()))
+
+
+def require_c(text: str, name: str) -> None:
+    """Raise CompileError for a source that asks for C++ or has lines for setuptools, which nothing here reads."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            break                                               # Cython reads such lines before the first statement alone
+        asked = _DISTUTILS.match(line)
+        if asked and re.match(r"language\s*=\s*c\+\+", asked[1]):
+            raise CompileError(f"{name}, line {number}: the source asks for C++, and `build` and %%cython compile C: "
+                               "use C arrays and structs, or compile it with a setup.py of your own")
+        if asked:
+            raise CompileError(f"{name}, line {number}: `distutils: {asked[1]}` is for setuptools and would have no effect here: "
+                               "give compile_args= or link_args= to `build`, or -c and --link-args to %%cython")
+    uses = re.search(r"^\s*(?:from\s+libcpp\b|cimport\s+libcpp\b)", text, re.M)
+    if uses:
+        number = text[:uses.start()].count("\n") + 1
+        raise CompileError(f"{name}, line {number}: libcpp is C++'s library, and `build` and %%cython compile C: "
+                           "use C arrays and structs, or compile it with a setup.py of your own")
+
+
 @dataclass(frozen=True)
 class Line:
     """One source line: its text, Cython's score (0 is white) and the C it became, as Cython marks it up (HTML)."""
@@ -88,12 +136,13 @@ def translate(source: str, path: Path, module: str, directives: dict, folder: Pa
     if unknown:
         near = difflib.get_close_matches(unknown[0], Options.get_directive_defaults(), n=1)
         raise ValueError(f"directives: given {unknown[0]!r}, which Cython does not know{f'; did you mean {near[0]!r}?' if near else ''}")
+    require_c(source, path.name)
     folder = folder or path.parent
     with tempfile.TemporaryDirectory(prefix="cython-") as name, CYTHON:
         work = Path(name)
         if not path.is_absolute() or not path.exists():
             path = work / path.name
-            path.write_text(source, encoding="utf-8")
+            path.write_bytes(source_bytes(source))
         if (folder / path.name).with_suffix(".pxd").exists():   # Cython looks for it under the module's name
             shutil.copy((folder / path.name).with_suffix(".pxd"), work / f"{module}.pxd")
         options = Options.CompilationOptions(
@@ -163,7 +212,7 @@ def _first_error(listing: str, source: str, path: Path) -> str:
     where, text = path.name, source
     if Path(place["path"]).name != path.name:                   # the mistake is in a .pxd or an included file
         other = Path(place["path"])
-        where, text = other.name, other.read_text(encoding="utf-8") if other.exists() else ""
+        where, text = other.name, read_text(other) if other.exists() else ""
     message = f"{where}, line {line}: {place['message'].rstrip('.')}"
     if len(found) > 1:
         lines = sorted({int(other["line"]) for other in found[1:]})
