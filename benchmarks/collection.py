@@ -13,7 +13,9 @@ The work of a step is a core's time, not time on the wall. Ways take turns, `--r
 import argparse
 import functools
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import gymnasium
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
@@ -65,7 +67,7 @@ def speed(kind, settings, seconds, folder) -> float:
         if marks[-1][0] - marks[0][0] > seconds:
             raise Enough
     try:
-        train(functools.partial(SlowCartPole, **KINDS[kind]), total_steps=10**9, dashboard=watch, run_dir=folder, **COMMON, **settings)
+        train(functools.partial(SlowCartPole, **KINDS[kind]), total_steps=10**9, dashboard=watch, run_dir=tempfile.mkdtemp(dir=folder), **COMMON, **settings)
     except Enough:
         pass
     return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
@@ -74,7 +76,7 @@ def speed(kind, settings, seconds, folder) -> float:
 def solve(kind, settings, seed, folder) -> tuple[float, int, bool]:
     """Seconds and steps to a mean return of 195 over the last 100 episodes, and whether it was reached within 400,000 steps."""
     result = train(functools.partial(SlowCartPole, **KINDS[kind]), seed=seed, total_steps=400_000, target_score=195, anneal_lr="none",
-                   run_dir=folder, **COMMON, **settings)
+                   run_dir=tempfile.mkdtemp(dir=folder), **COMMON, **settings)
     return result.history[-1]["seconds"], result.history[-1]["step"], result.ended == "target"
 
 
@@ -86,6 +88,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
     parser.add_argument("--folder", default="runs/collection", help="for the logs of the runs")
     args = parser.parse_args()
+    Path(args.folder).mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
         for learner, settings in (("light", LIGHT), ("heavy", HEAVY)):
             if args.solve and learner == "heavy":

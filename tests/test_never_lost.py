@@ -463,6 +463,16 @@ def test_resuming_a_finished_run_says_how_to_go_on(tmp_path, capsys):
     assert said in capsys.readouterr().err and first.checkpoint.read_bytes() == before
 
 
+def test_a_checkpoint_with_settings_of_the_version_before_is_resumed_and_played(tmp_path):
+    first = train("squared", run_dir=tmp_path, **SMALL)
+    contents = read_checkpoint(first.checkpoint)
+    contents["config"] |= {"isolate": False, "overlap": False, "reuse_rows": True}
+    running.save_checkpoint(first.checkpoint, contents)
+    assert puffer_min.load_policy(first.checkpoint) and len(train("squared", resume=first.checkpoint, total_steps=576).history) == 1
+    with pytest.warns(DeprecationWarning, match="isolate is no more"):
+        train("squared", resume=first.checkpoint, total_steps=640, isolate=True)
+
+
 def test_parts_of_different_steps_are_not_resumed_as_one():
     run = SimpleNamespace(world=SimpleNamespace(size=2, gather=lambda steps: [27_648, 20_480]))
     with pytest.raises(CheckpointError, match="were not written together: checkpoint.pt is of step 27,648, checkpoint-1.pt is of step 20,480"):

@@ -21,6 +21,7 @@ import os
 import re
 import sys
 import typing
+import warnings
 from collections.abc import Callable
 
 from puffer_min.commands import tune_process
@@ -35,7 +36,7 @@ import envs
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import load_environment, name_of, parse_settings
 from puffer_min.commands.run import Result, Run, of_rank, say
-from puffer_min.learner.checkpoint import CheckpointError, read_checkpoint, require_same_environment
+from puffer_min.learner.checkpoint import CheckpointError, config_of, read_checkpoint, require_same_environment
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.learner.distributed import ALONE, join
 from puffer_min.vector import make_vec
@@ -70,6 +71,9 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     written, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
     """
     require_trainable(env)
+    if overrides.pop("isolate", None) is not None:
+        text = "isolate is no more: backend=\"process\" always means processes"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
     if total_steps is not None:
         overrides["total_steps"] = total_steps
     saved = read_checkpoint(resume) if resume else None
@@ -79,7 +83,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                   "resume from the checkpoint.pt of a run")
         if isinstance(env, str):        # before the checkpoint's settings go to another environment
             require_same_environment(saved, resume, None, env)
-        config, seed = config or Config(**saved["config"]), saved["seed"]
+        config, seed = config or config_of(saved), saved["seed"]
         env_settings = saved["env_settings"] | (env_settings or {})
         missing = [name for name in saved.get("settings_left_out", ()) if name not in env_settings]
         if missing:

@@ -97,9 +97,15 @@ def describe_policy(policy: Policy, env, env_name: str, env_settings: dict, conf
             "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
 
 
+def config_of(contents: dict) -> Config:
+    """The configuration of a checkpoint; settings of an earlier version that are no more are left out."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    return Config(**{name: value for name, value in contents["config"].items() if name in known})
+
+
 def policy_from(contents: dict) -> Policy:
     """The network of a checkpoint, on the CPU."""
-    config = Config(**contents["config"])
+    config = config_of(contents)
     with torch.random.fork_rng(devices=[]):             # the weights drawn here are replaced at once
         policy = Policy(unpack_space(contents["observation_space"]), unpack_space(contents["action_space"]), hidden_size=config.hidden_size,
                         num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
