@@ -53,8 +53,8 @@ _MOVED = {                          # room -> names of its modules, "name=path" 
                  "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
     "vector": "handoff pool=thread_pool process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
-    "learner": "ppo config buffer advantage distributions=sampling policy encoders encoders=structured_encoder lstm "
-               "asynchronous distributed checkpoint",
+    "learner": "ppo config buffer advantage distributions=sampling policy encoders "
+               "encoders=structured_encoder lstm asynchronous distributed checkpoint",
     "commands": "train=training evaluate=evaluation sweep bench=benchmark check play game log=training_log "
                 "dashboard",
     "course": "statistics",

@@ -28,7 +28,9 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
     Raises ValueError or ImportError if there is no such environment; everything the environment does wrong
     is in the report.
     """
-    name = environment if isinstance(environment, str) else getattr(environment, "__name__", type(environment).__name__)
+    name = environment
+    if not isinstance(environment, str):
+        name = getattr(environment, "__name__", type(environment).__name__)
     if isinstance(environment, str):
         environment = load_environment(environment)
     make = None
@@ -56,16 +58,19 @@ def add_arguments(parser):
     """The arguments of `python -m puffer_min check`."""
     parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
     parser.add_argument("--num-envs", type=int, default=8, help="environments of a native batch (8)")
-    parser.add_argument("--steps", type=int, default=1000, help="random steps of the play that most checks look at (1000)")
+    parser.add_argument("--steps", type=int, default=1000,
+                        help="random steps of the play that most checks look at (1000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment, may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the environment, may be repeated")
 
 
 def run(args) -> int:
     """Print the report; returns 0, 1 if there is a problem, 2 if there is no such environment."""
     try:
         settings = dict(parse_setting(text) for text in args.set)
-        report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed, **settings)
+        report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed,
+                                   **settings)
     except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,8 +19,7 @@ MAX_AGENTS = 128
 
 
 def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: dict | None = None) -> dict:
-    """Play `episodes` whole episodes; returns their number, the means and deviations of return and length,
-    the score.
+    """Play whole episodes; returns their number, the score, and means and deviations of return and length.
 
     env           name of a native environment, a callable that makes one, or an environment or vectorizer,
                   which stays open
@@ -34,8 +33,8 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
     environment or no policy.
     """
     if isinstance(env, gymnasium.vector.VectorEnv):
-        raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected one "
-                        "environment, a function that makes one, or a vectorizer of make_vec")
+        raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected "
+                        "one environment, a function that makes one, or a vectorizer of make_vec")
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
         env = _sized(env, episodes, seed, env_settings or {})
@@ -70,7 +69,7 @@ def _play(env, policy, quota, seed):
     returns, lengths = np.zeros(env.num_agents), np.zeros(env.num_agents, int)
     played, seen = np.zeros(env.num_agents, int), np.zeros(env.num_agents, bool)
     finished = []
-    while not seen.any() or (played[seen] < quota).any():       # slots that never hold an agent are not waited for
+    while not seen.any() or (played[seen] < quota).any():       # no slot is awaited that never holds an agent
         living = env.masks.copy()
         seen |= living
         observations, rewards, terminals, truncations, infos = env.step(policy.act(observations))
@@ -100,15 +99,17 @@ def add_arguments(parser) -> None:
     parser.add_argument("--checkpoint", required=True, metavar="FILE")
     parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--greedy", action="store_true", help="take the most probable action; otherwise actions are drawn")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the environment")
+    parser.add_argument("--greedy", action="store_true",
+                        help="take the most probable action; otherwise actions are drawn")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a setting of the environment")
 
 
 def run(args) -> int:
     """Play and print; nothing is written."""
     contents = read_checkpoint(args.checkpoint)
     make_env = load_environment(args.environment) if ":" in args.environment else args.environment
-    if isinstance(make_env, str):                   # before the checkpoint's settings go to another environment
+    if isinstance(make_env, str):               # before the checkpoint's settings go to another environment
         require_same_environment(contents, args.checkpoint, None, make_env)
     settings = contents["env_settings"] | dict(parse_setting(text) for text in args.set)
     with _sized(make_env, args.episodes, args.seed, settings) as env:

@@ -41,7 +41,8 @@ def run_folder(given, name: str, resumed):
                     raise ValueError(f"another process writes into {folder}: give another run_dir") from None
                 continue
             except OSError as error:
-                raise OSError(f"the folder {folder} cannot be made ({error}): give another run_dir") from error
+                raise OSError(f"the folder {folder} cannot be made ({error}): "
+                              "give another run_dir") from error
             if own or not holds_run(place):
                 yield place
                 return

@@ -115,9 +115,10 @@ class Run:
             folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
             self.run_dir = Path(self.world.share(folder))
             self.checkpoint = of_rank(self.run_dir / "checkpoint.pt", self.world.rank)
-            if run_dir is not None and self.run_dir != Path(run_dir):
+            if run_dir is not None and self.run_dir.resolve() != Path(run_dir).resolve():
                 self.say(f"{run_dir} holds another run, which stays as it is: this one is in {self.run_dir}.")
-            if resumed is not None and self.checkpoint.resolve() == of_rank(resumed, self.world.rank).resolve():
+            source = None if resumed is None else of_rank(resumed, self.world.rank).resolve()
+            if source == self.checkpoint.resolve():
                 self.saved_at = self.resumed_at
             self.rehearse()
             log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at) if first else Silence()
@@ -159,15 +160,15 @@ class Run:
         return ended
 
     def describe(self, report: dict) -> dict:
-        """A line of the log. `sps` is step / seconds of the whole run; `sps_now` and `stages` are of this update."""
+        """A line of the log: `sps` is the whole run's speed, `sps_now` and `stages` are of this update."""
         clock = self.learner.clock
         start = {"step": self.resumed_at or 0, "seconds": self.seconds_before}
         before = self.history[-1] if self.history else start
         clock.lap("misc")
         steps, seconds = self.learner.steps, before["seconds"] + clock.total
         update = {"update": self.learner.updates, "step": steps, "total_steps": self.config.total_steps,
-                  "seconds": seconds, "sps": steps / seconds, "sps_now": (steps - before["step"]) / clock.total,
-                  **report, "stages": clock.shares()}
+                  "seconds": seconds, "sps": steps / seconds,
+                  "sps_now": (steps - before["step"]) / clock.total, **report, "stages": clock.shares()}
         clock.seconds = dict.fromkeys(clock.seconds, 0.0)
         return update
 
@@ -183,9 +184,9 @@ class Run:
 
     def description(self) -> dict:
         """The part of a checkpoint that is enough to play."""
-        description = describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings, self.config,
-                                      self.seed)
-        return description | ({"settings_left_out": self.settings_left_out} if self.settings_left_out else {})
+        left_out = {"settings_left_out": self.settings_left_out} if self.settings_left_out else {}
+        return left_out | describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings,
+                                          self.config, self.seed)
 
     def contents(self, learner_state: dict, env_state) -> dict:
         """A whole checkpoint."""
@@ -195,7 +196,7 @@ class Run:
                                      "processes": self.world.size, "learner": learner_state, "env": env_state}
 
     def env_state(self):
-        """The environment's state for a checkpoint. None where it cannot be saved; the first time a sentence says why."""
+        """The environment's state for a checkpoint; None, and once a sentence, where it cannot be saved."""
         try:
             if not self.saves_env:
                 return None
@@ -204,21 +205,21 @@ class Run:
             return pack_state(self.env)
         except Exception as error:              # an environment may hold anything
             self.saves_env = False
-            self.say(f"The state of {self.env_name} cannot be saved ({in_short(error)}): checkpoints hold the policy "
-                     "and the learner without it, and a resumed run starts its episodes anew.")
+            self.say(f"The state of {self.env_name} cannot be saved ({in_short(error)}): checkpoints hold "
+                     "the policy and the learner without it, and a resumed run starts its episodes anew.")
             return None
 
     def rehearse(self) -> None:
-        """Write a checkpoint, read it back and delete it. Says what cannot be saved; raises OSError if nothing can."""
+        """Write, read and delete a checkpoint. Says what cannot be saved; raises OSError if nothing can."""
         if self.settings_left_out:
-            self.say(f"A checkpoint cannot hold env_settings {', '.join(self.settings_left_out)}: they are no numbers, "
-                     "texts or arrays, so give them again to resume or to evaluate.")
+            self.say(f"A checkpoint cannot hold env_settings {', '.join(self.settings_left_out)}: they are "
+                     "no numbers, texts or arrays, so give them again to resume or to evaluate.")
         trial = self.checkpoint.with_name(f".{self.checkpoint.name}.trial")
         contents = self.contents(self.learner.get_state(), self.env_state())
         try:
             save_checkpoint(trial, contents)
             read_checkpoint(trial)
-        except (OSError, RuntimeError) as error:                        # torch raises RuntimeError on a full disk
+        except (OSError, RuntimeError) as error:                # torch raises RuntimeError on a full disk
             raise OSError(f"no checkpoint can be written to {self.run_dir} ({in_short(error)}): "
                           "make room, or give another run_dir") from error
         except CheckpointError as error:
@@ -239,19 +240,21 @@ class Run:
         try:
             save_checkpoint(path, contents)
         except Exception as error:
-            before = "there is none before it" if self.saved_at is None else f"the last one is of step {self.saved_at:,}"
-            self.say(f"The checkpoint of step {self.learner.steps:,} cannot be written to {path} ({in_short(error)}); "
-                     f"{before}.", all_ranks=True)
+            before = "there is none before it"
+            if self.saved_at is not None:
+                before = f"the last one is of step {self.saved_at:,}"
+            say(f"The checkpoint of step {self.learner.steps:,} cannot be written to {path} "
+                f"({in_short(error)}); {before}.")
             return False
         self.saved_at, self.checkpoint = self.learner.steps, path
         return True
 
     def save_elsewhere(self, contents) -> None:
-        """Write the last checkpoint into a temporary folder, because the run's own folder cannot be written."""
+        """Write the last checkpoint into a temporary folder, because the run's own cannot be written."""
         with contextlib.suppress(OSError):
             path = Path(tempfile.mkdtemp(prefix="puffer_min-")) / self.checkpoint.name
             if self.write(path, contents):
-                self.say(f"The last checkpoint is {path}.", all_ranks=True)
+                say(f"The last checkpoint is {path}.")
 
     # ------------------------------------------------------------------ how it goes wrong, and goes on
 
@@ -264,16 +267,18 @@ class Run:
             self.rescue()
         where = "No update was finished, so there is no checkpoint."
         if self.saved_at is not None:
-            where = f"The policy of step {self.saved_at:,} is in {self.checkpoint}; resume= goes on from there."
+            where = (f"The policy of step {self.saved_at:,} is in {self.checkpoint}; "
+                     "resume= goes on from there.")
         if isinstance(error, WorkerDied) and stop.signal is not None:
             say(f"{error}, as the signal went to the workers, too. {where}")
             return "interrupted"
         if isinstance(error, PeerLost):
-            world, there = self.world, f"its checkpoint is {self.checkpoint}"
-            raise PeerLost(f"process {world.rank} of {world.size} stops at step {self.learner.steps:,}: {error}; "
-                           f"{'there is no checkpoint' if self.saved_at is None else there}") from error
+            who = f"process {self.world.rank} of {self.world.size}"
+            where = "there is none" if self.saved_at is None else self.checkpoint
+            raise PeerLost(f"{who} stops at step {self.learner.steps:,}: {error}; "
+                           f"its checkpoint is {where}") from error
         error.add_note(where)
-        if not isinstance(error, Exception):                    # KeyboardInterrupt, SystemExit: Python may not show notes
+        if not isinstance(error, Exception):            # Python may not show the notes of an exit or a Ctrl-C
             say(where)
         raise error
 
@@ -282,29 +287,31 @@ class Run:
         learner = self.learner
         attempts = [lambda: self.contents(learner.get_state(), self.env_state()),
                     lambda: self.contents(PPO.get_state(learner), None)]
-        if self.inside_update:                                  # half an update, from environments half stepped
+        if self.inside_update:                          # half an update, from environments half stepped
             learner.steps, learner.updates, learned = self.good
             learner.set_learned(learned)
             learner.buffer.reset()
             del attempts[0]
         for contents in attempts:
-            with contextlib.suppress(Exception):                # the environment may fail again when asked for its state
+            with contextlib.suppress(Exception):        # the environment may fail again in giving its state
                 if self.write(self.checkpoint, contents()):
                     return
         self.save_elsewhere(attempts[-1]())
 
     def restore(self, saved, path) -> None:
-        """Go on from the checkpoint `saved`, read from `path`. Raises CheckpointError if it is of another kind of run."""
+        """Go on from the contents of the checkpoint `path`. Raises CheckpointError if they do not fit."""
         if saved["processes"] != self.world.size:
-            raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here {self.world.size} "
-                                  "learn: start as many with torchrun --nproc-per-node")
-        steps = self.world.gather([saved["steps"]])
-        if len(set(steps)) > 1:
-            parts = ", ".join(f"{of_rank(path, rank).name} is of step {step:,}" for rank, step in enumerate(steps))
-            raise CheckpointError(f"the parts of {path} were not written together: {parts}; resume from parts of one step")
+            raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here "
+                                  f"{self.world.size} learn: start as many with torchrun --nproc-per-node")
+        parts = dict(enumerate(self.world.gather([saved["steps"]])))
+        if len({*parts.values()}) > 1:
+            steps = ", ".join(f"{of_rank(path, rank).name} is of step {step:,}"
+                              for rank, step in parts.items())
+            raise CheckpointError(f"the parts of {path} were not written together: {steps}; "
+                                  "resume from parts of one step")
         if saved["steps"] >= self.config.total_steps:
-            self.say(f"{path} is of step {saved['steps']:,}, so total_steps={self.config.total_steps:,} is reached: "
-                     "give a larger total_steps to go on.")
+            self.say(f"{path} is of step {saved['steps']:,}, so total_steps={self.config.total_steps:,} is "
+                     "reached: give a larger total_steps to go on.")
         learner = self.learner
         learner.set_state(saved["learner"])
         learner.steps, learner.updates = saved["steps"], saved["updates"]
@@ -314,15 +321,15 @@ class Run:
             try:
                 self.env.set_state(unpack_state(saved["env"]))
                 return
-            except Exception as error:          # classes of another program, or of another version of this one
+            except Exception as error:          # classes of another program, or of another version
                 why = f"holds a state of the environment that cannot be restored here ({in_short(error)})"
         self.say(f"{path} {why}: its episodes start anew, the curve is not exactly the same.")
-        self.env.reset((self.seed + saved["steps"]) % 2**31)            # not the episodes that the run began with
+        self.env.reset((self.seed + saved["steps"]) % 2**31)        # not the episodes that the run began with
         learner.state = learner.policy.initial_state(self.env.num_agents)
 
-    def say(self, text, all_ranks=False) -> None:
-        """A sentence on standard error, of the first process only unless `all_ranks`."""
-        if self.world.rank == 0 or all_ranks:
+    def say(self, text) -> None:
+        """Print a sentence to standard error, in the first process only."""
+        if self.world.rank == 0:
             say(text)
 
 
@@ -345,10 +352,10 @@ class Stop:
         self.alone, self.before = alone, {}
 
     def __enter__(self):
-        numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)] if self.alone else [signal.SIGINT]
+        others = [signal.SIGTERM, signal.SIGHUP] if self.alone else []
+        heard = [number for number in others if signal.getsignal(number) is not signal.SIG_IGN]
         if threading.current_thread() is threading.main_thread():
-            ignored = [number for number in numbers[1:] if signal.getsignal(number) is signal.SIG_IGN]
-            self.before = {number: signal.signal(number, self.press) for number in set(numbers) - set(ignored)}
+            self.before = {number: signal.signal(number, self.press) for number in (signal.SIGINT, *heard)}
         return self
 
     def press(self, number, _):
@@ -385,7 +392,7 @@ def in_short(error) -> str:
 
 
 def say(text) -> None:
-    """Print to standard error; nothing where that is closed, or a signal came in the middle of another print."""
+    """Print to standard error, unless that is closed, or a signal came in the middle of another print."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         print(text, file=sys.stderr, flush=True)
 

@@ -1,11 +1,9 @@
-"""Sweeps: many short runs with other settings each, in search of a high score at a low cost. The search is
-Optuna's.
+"""Sweeps: many short runs with other settings each, in search of a high score at a low cost, by Optuna.
 
     python -m puffer_min sweep squared --trials 40
     python -m puffer_min sweep squared --trials 40          again: goes on where it stopped, or ends at once
-    python -m puffer_min sweep snake --search learning_rate=1e-4:1e-2:log --search horizon=16,32,64
-    --hidden-size 128 python -m puffer_min sweep snake --storage postgresql://host/sweeps         several
-    machines share one study
+    python -m puffer_min sweep snake --search learning_rate=1e-4:1e-2:log --search horizon=16,32 --gamma 0.98
+    python -m puffer_min sweep snake --storage postgresql://host/sweeps         machines share one study
 
 A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to
 be lowered. No single trial is the best then; the Pareto front holds those that no other trial beats in both.
@@ -19,6 +17,7 @@ importance.png (which settings decide the score; PED-ANOVA, Watanabe et al. 2023
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -42,13 +41,14 @@ from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting, settings_for
 
 SEARCH = {
-    "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log", "ent_coef": "1e-4:0.1:log",
-    "vf_coef": "0.02:2:log", "update_epochs": "1,2,4", "horizon": "16,32,64", "minibatch_size": "4096,8192,16384",
+    "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log",
+    "ent_coef": "1e-4:0.1:log", "vf_coef": "0.02:2:log", "update_epochs": "1,2,4", "horizon": "16,32,64",
+    "minibatch_size": "4096,8192,16384",
 }
-"""What is searched unless something is named: LOW:HIGH, LOW:HIGH:log, or A,B,C."""
+"""The settings that are searched unless others are named, as LOW:HIGH, LOW:HIGH:log, or A,B,C."""
 
-FROM_ONE = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")          # on a log scale their distance from 1 is what counts
-LAST_SHARE = 0.1                                                        # of the updates, over whose episodes the score is taken
+FROM_ONE = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")      # a log scale is of their distance from 1
+LAST_SHARE = 0.1                # of the updates: the score is the mean of the episodes that ended in these
 
 
 class SweepError(ValueError):
@@ -98,13 +98,17 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
                                env_settings=env_settings, **settings | chosen)
         except optuna.TrialPruned as error:
             return give_up(trial, str(error))
-        except Exception as error:                      # of the sizes, of the environment, NaN: it may be of this trial alone
-            return give_up(trial, str(error) if isinstance(error, ValueError | TypeError) else in_short(error))
+        except (ValueError, TypeError) as error:        # a sentence, such as that sizes do not divide
+            return give_up(trial, str(error))
+        except Exception as error:                      # of the environment, or a NaN: of this trial alone
+            return give_up(trial, in_short(error))
         if result.ended == "interrupted":
             signals.append(result.signal)
             raise KeyboardInterrupt
         score = last_score(result.history)
-        return (score, result.history[-1]["seconds"]) if score is not None else give_up(trial, "no episode ended")
+        if score is None:
+            return give_up(trial, "no episode ended")
+        return score, result.history[-1]["seconds"]
 
     def watch(update):
         if update["seconds"] > max_seconds:
@@ -115,12 +119,14 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
         raise optuna.TrialPruned(reason)
 
     with in_a_sentence(optuna, storage):
-        study = open_study(optuna, storage, study_name or env_name, {name: str(text) for name, text in search.items()})
+        ranges = {name: str(text) for name, text in search.items()}
+        study = open_study(optuna, storage, study_name or env_name, ranges)
         end_stale_trials(optuna, study)
         if not study.get_trials(deepcopy=False):                        # what is to be beaten
             own = {name: getattr(present, name) for name in spaces}
-            known = {space.parameter: space.encode(own[name]) for name, space in spaces.items() if space.holds(own[name])}
-            study.enqueue_trial(known, skip_if_exists=True)             # what the search does not hold is left to the sampler
+            known = {space.parameter: space.encode(own[name]) for name, space in spaces.items()
+                     if space.holds(own[name])}
+            study.enqueue_trial(known, skip_if_exists=True)
         while (done := finished(study)) < trials:
             try:
                 study.optimize(objective, n_trials=1)
@@ -129,7 +135,7 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
                     raise
                 raise SystemExit(128 + signals[0]) from None
             report(line(study, done + 1, trials))
-            said = lambda: contextlib.redirect_stderr(io.StringIO())    # noqa: E731  what train says, it has said
+            said = functools.partial(contextlib.redirect_stderr, io.StringIO())     # train has said it all
             reasons = reasons_of(study)
             if len(reasons) == finished(study) >= 3 and len(set(reasons)) == 1:
                 raise SweepError(f"no trial of {len(reasons)} could be trained: {reasons[0]}")
@@ -151,9 +157,10 @@ def in_a_sentence(optuna, storage):
     try:
         yield
     except Exception as error:
-        if isinstance(error, optuna.exceptions.StorageInternalError) or type(error).__module__.startswith("sqlalchemy."):
-            raise SweepError(f"the study in {storage} cannot be used ({in_short(error)}): it is damaged or no database of "
-                             "Optuna's; give another --out or --storage, or delete it") from error
+        of_storage = isinstance(error, optuna.exceptions.StorageInternalError)
+        if of_storage or type(error).__module__.startswith("sqlalchemy."):
+            raise SweepError(f"the study in {storage} cannot be used ({in_short(error)}): it is damaged or "
+                             "no database of Optuna's; give another --out or --storage, or delete it") from error
         raise
 
 
@@ -169,17 +176,21 @@ def open_study(optuna, storage, name, search):
         # constant_liar: a trial that another process runs counts as a bad one, so that two processes do not
         # try the same. The sampler has no seed: with one, all processes would try the same.
         sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
-    study = {"study_name": name, "sampler": sampler, "directions": ["maximize", "minimize"], "load_if_exists": True}
-    file = storage.removeprefix("sqlite:///")
-    with alone_in(Path(file).parent) if file != storage else contextlib.nullcontext():  # two that make the same tables fail
+    options = {"study_name": name, "sampler": sampler, "directions": ["maximize", "minimize"],
+               "load_if_exists": True}
+    alone, file = contextlib.nullcontext(), storage.removeprefix("sqlite:///")
+    if file != storage:
+        alone = alone_in(Path(file).parent)     # two processes that make the same tables at once both fail
+    with alone:
         if file != storage:
             storage = optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
-        study = optuna.create_study(storage=storage, **study)
+        study = optuna.create_study(storage=storage, **options)
         before = study.user_attrs.get("search", search)
         if before != search:
             differ = ", ".join(f"{key}={before.get(key, 'nothing')}" for key in {*before, *search}
                                if before.get(key) != search.get(key))
-            raise SweepError(f"the study {name!r} has another search ({differ}): give the same --search, or another --study")
+            raise SweepError(f"the study {name!r} has another search ({differ}): give the same --search, "
+                             "or another --study")
         study.set_user_attr("search", search)
     return study
 
@@ -205,11 +216,18 @@ def is_alive(process: int) -> bool:
 
 def reasons_of(study) -> list[str]:
     """Why each trial that was given up was."""
-    return [trial.user_attrs["reason"] for trial in study.get_trials(deepcopy=False) if "reason" in trial.user_attrs]
+    trials = study.get_trials(deepcopy=False)
+    return [trial.user_attrs["reason"] for trial in trials if "reason" in trial.user_attrs]
 
 
 class Space(NamedTuple):
-    """What is searched of one setting: its name with Optuna, trial -> value, whether a value lies within, value -> Optuna's number for it."""
+    """What is searched of one setting.
+
+    parameter   its name with Optuna
+    suggest     trial -> a value
+    holds       value -> whether it lies within
+    encode      value -> the number that Optuna has for it
+    """
 
     parameter: str
     suggest: Callable
@@ -223,44 +241,51 @@ def parse(name: str, text: str) -> Space:
     whole = kind is int
     if ":" not in text:
         choices = [parse_setting(f"{name}={choice}")[1] for choice in text.split(",")]
-        return Space(name, lambda trial: trial.suggest_categorical(name, choices), lambda value: value in choices)
+        return Space(name, lambda trial: trial.suggest_categorical(name, choices), choices.__contains__)
     low, high, *log = text.split(":")
     try:
         low, high = (int(float(x)) if whole else float(x) for x in (low, high))
         if not low < high or log not in ([], ["log"]) or (log and low <= 0):
             raise ValueError
     except ValueError:
-        raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, or A,B,C") from None
+        raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, "
+                         "or A,B,C") from None
 
     def within(value):
-        return value is not None and low <= value <= high                # None: a setting that is off, such as target_kl
+        return value is not None and low <= value <= high       # None: a setting that is off
     if whole:
         return Space(name, lambda trial: trial.suggest_int(name, low, high, log=bool(log)), within)
     if log and name in FROM_ONE:
         if high >= 1:
-            raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance from 1 is searched")
-        return Space(f"1-{name}", lambda trial: 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True), within, lambda value: 1 - value)
+            raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance "
+                             "from 1 is searched")
+
+        def from_one(trial):
+            return 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True)
+        return Space(f"1-{name}", from_one, within, lambda value: 1 - value)
     return Space(name, lambda trial: trial.suggest_float(name, low, high, log=bool(log)), within)
 
 
 def last_score(history) -> float | None:
-    """Mean score of the episodes of the last updates, LAST_SHARE of all; of the last that had any, if those had none."""
+    """Mean score of the episodes in the last LAST_SHARE of the updates, or in the last one that had any."""
     ended = [update for update in history if update["episodes"]]
     if not ended:
         return None
-    last = [update for update in ended if update["step"] > (1 - LAST_SHARE) * history[-1]["step"]] or ended[-1:]
+    first = (1 - LAST_SHARE) * history[-1]["step"]
+    last = [update for update in ended if update["step"] > first] or ended[-1:]
     return mean_of({"n": update["episodes"], "score": update["score"]} for update in last)["score"]
 
 
 def finished(study) -> int:
-    """Number of trials of the study that have ended, those that were given up included, those that were cut short not."""
-    trials = study.get_trials(deepcopy=False)
-    return sum(trial.state.is_finished() and (trial.values is not None or "reason" in trial.user_attrs) for trial in trials)
+    """Number of trials that have ended, or were given up; those that a signal cut short do not count."""
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    return sum(trial.values is not None or "reason" in trial.user_attrs for trial in ended)
 
 
 def settings_of(trial) -> dict:
     """The settings that a trial had."""
-    return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value for name, value in trial.params.items()}
+    return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value
+            for name, value in trial.params.items()}
 
 
 def line(study, done, trials) -> str:
@@ -271,7 +296,8 @@ def line(study, done, trials) -> str:
     settings = ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
                          for name, value in settings_of(last).items())
     best = max((trial.values for trial in study.best_trials), default=None)
-    return f"trial {done} of {trials}: {result}; {settings}" + (f"; best {best[0]:.4g} in {best[1]:.1f} s" if best else "")
+    so_far = f"; best {best[0]:.4g} in {best[1]:.1f} s" if best else ""
+    return f"trial {done} of {trials}: {result}; {settings}{so_far}"
 
 
 # ---------------------------------------------------------------------- what is written
@@ -281,8 +307,9 @@ def write_report(study, out) -> list[Path]:
     out = Path(out)
     front = sorted(study.best_trials, key=lambda trial: trial.values[1])
     written = [out / "front.json"]
-    written[0].write_text(json.dumps([{"score": t.values[0], "seconds": t.values[1], "trial": t.number, "settings": settings_of(t)}
-                                      for t in front], indent=1) + "\n", encoding="utf-8")
+    points = [{"score": trial.values[0], "seconds": trial.values[1], "trial": trial.number,
+               "settings": settings_of(trial)} for trial in front]
+    written[0].write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
     if front:
         written.append(plot_front(study, front, out / "pareto.png"))
     importances = importance(study)
@@ -292,15 +319,16 @@ def write_report(study, out) -> list[Path]:
 
 
 def importance(study) -> dict[str, float]:
-    """Share of each setting in what decides the score; {} where there are too few trials, or all have one score."""
+    """Share of each setting in what decides the score; {} with fewer than four trials or one score."""
     optuna = require_optuna()
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.values]
     if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)            # it is of what makes its target low, and says so each time
+        warnings.simplefilter("ignore", UserWarning)            # it says each time that a low target is good
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda trial: -trial.values[0])
+        return optuna.importance.get_param_importances(study, evaluator=evaluator,
+                                                       target=lambda trial: -trial.values[0])
 
 
 def blank(title, x, y):
@@ -325,7 +353,8 @@ def plot_front(study, front, path) -> Path:
     figure, axes = blank(title, "seconds of training", "score of the last episodes")
     scores, seconds = np.array([trial.values for trial in study.get_trials(deepcopy=False) if trial.values]).T
     axes.scatter(seconds, scores, s=18, color="0.6", label="trials")
-    axes.step([t.values[1] for t in front], [t.values[0] for t in front], where="post", marker="o", color="C0", label="Pareto front")
+    best_scores, best_seconds = np.array([trial.values for trial in front]).T
+    axes.step(best_seconds, best_scores, where="post", marker="o", color="C0", label="Pareto front")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:.2g}")
@@ -348,16 +377,19 @@ def plot_importance(study, importances, path) -> Path:
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min sweep`."""
     parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
-    parser.add_argument("--trials", type=int, default=40, help="finished trials that the study shall have (40)")
+    parser.add_argument("--trials", type=int, default=40,
+                        help="finished trials that the study shall have (40)")
     parser.add_argument("--search", action="append", default=[], metavar="NAME=RANGE",
-                        help=f"a setting to search, LOW:HIGH, LOW:HIGH:log or A,B,C; by default {', '.join(SEARCH)}")
+                        help="a setting to search, LOW:HIGH, LOW:HIGH:log or A,B,C; by default "
+                             f"{', '.join(SEARCH)}")
     parser.add_argument("--study", metavar="NAME", help="name of the study (the environment's)")
     parser.add_argument("--storage", metavar="URL", help="storage of the study (SQLite in the folder)")
     parser.add_argument("--out", metavar="DIR", help="folder for the study and its pictures (sweeps/NAME)")
-    parser.add_argument("--max-seconds", type=float, default=300, help="a trial that takes longer is given up (300)")
+    parser.add_argument("--max-seconds", type=float, default=300,
+                        help="a trial that takes longer is given up (300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment (env.size=7), or of the learner (horizon=64), that all trials have")
+                        help="a setting of the environment (env.size=7), or of the learner, of all trials")
     add_config_flags(parser)
 
 
@@ -368,15 +400,17 @@ def run(args) -> int:
     settings, env_settings = given_settings(args)
     out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
     try:
-        study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study, storage=args.storage,
-                          out=out, seed=args.seed, max_seconds=args.max_seconds, env_settings=env_settings,
-                          report=lambda text: print(text, flush=True), **settings)
+        study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study,
+                          storage=args.storage, out=out, seed=args.seed, max_seconds=args.max_seconds,
+                          env_settings=env_settings, report=lambda text: print(text, flush=True), **settings)
     except (KeyboardInterrupt, SystemExit):
-        print(f"Interrupted: the trial that ran counts as failed. The same command goes on with the study in {out}.")
+        print("Interrupted: the trial that ran counts as failed. "
+              f"The same command goes on with the study in {out}.")
         raise
     written = write_report(study, out)
     if not study.best_trials:
-        print(f"no trial of {finished(study)} could be trained; the last one: {reasons_of(study)[-1]}", file=sys.stderr)
+        print(f"no trial of {finished(study)} could be trained; the last one: {reasons_of(study)[-1]}",
+              file=sys.stderr)
         return 1
     for trial in sorted(study.best_trials, key=lambda trial: trial.values[1]):
         print(f"{trial.values[0]:10.4g} in {trial.values[1]:6.1f} s  {settings_of(trial)}")

@@ -36,7 +36,12 @@ import envs
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import load_environment, name_of, parse_settings
 from puffer_min.commands.run import Result, Run, of_rank, say
-from puffer_min.learner.checkpoint import CheckpointError, config_of, read_checkpoint, require_same_environment
+from puffer_min.learner.checkpoint import (
+    CheckpointError,
+    config_of,
+    read_checkpoint,
+    require_same_environment,
+)
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.learner.distributed import ALONE, join
 from puffer_min.vector import make_vec
@@ -55,8 +60,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     dashboard     "terminal", or a function called with a dict once an update; in a notebook
                   puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
-    run_dir       folder for log.jsonl and checkpoint.pt, in which there is no other run;
-                  runs/<env>-<seed>-<time> by default, the checkpoint's folder when resuming
+    run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the folder
+                  of the checkpoint when resuming. Where another run is in it, the new one goes to run_dir-2
     resume        checkpoint to go on from, exactly as if it had not stopped; its config, seed and
                   env_settings hold, unless overridden
     env_settings  passed on to the environment, beside what its class adds while a policy learns
@@ -66,8 +71,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current update with a checkpoint; a second one ends it
     at once. Where an error ends the run, the policy of the last update is written first and a note of the
     error says where. Raises TypeError for an unknown setting or something that is no environment, ValueError
-    for an unknown environment, sizes that do not divide or a run_dir of another run, CheckpointError for a
-    checkpoint that is damaged, finished or of another environment, OSError where no checkpoint can be
+    for an unknown environment or sizes that do not divide, CheckpointError for a checkpoint that is damaged
+    or of another environment, OSError where no checkpoint can be
     written, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
     """
     require_trainable(env)
@@ -87,7 +92,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         env_settings = saved["env_settings"] | (env_settings or {})
         missing = [name for name in saved.get("settings_left_out", ()) if name not in env_settings]
         if missing:
-            raise CheckpointError(f"{resume} could not hold env_settings {', '.join(missing)}: give them again")
+            raise CheckpointError(f"{resume} could not hold env_settings {', '.join(missing)}: "
+                                  "give them again")
     made, env_settings = not hasattr(env, "step") or isinstance(env, str | type), env_settings or {}
     small = made and config is None and "num_envs" not in overrides and not is_native(env)
     config = settings_for(name_of(env), config, **(PYTHON if small else {}) | overrides)
@@ -95,11 +101,11 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         world = join(config.device)
         if made:
             if world.size > 1 and config.backend != "serial":
-                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, expected "
-                                 "\"serial\": start more processes instead")
+                raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, "
+                                 "expected \"serial\": start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
-            env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers, backend=config.backend,
-                           seed=seed, batch_envs=config.batch_envs, report_interval=0,
+            env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
+                           backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
                            **share, **training_settings(env) | env_settings)
             stack.callback(env.close)
         if small:
@@ -114,11 +120,11 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
 
 
 PYTHON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256}
-"""Sizes for environments in Python, of which 1,024 would take long to make and to step, unless num_envs is given."""
+"""Sizes for environments in Python, which are slow to make and to step; not used if num_envs is given."""
 
 
 def with_whole_minibatches(config: Config, env, minibatch_size) -> Config:
-    """`config` with minibatches of at most 256 steps that divide the batch, unless one is given. Says the sizes."""
+    """`config` with a minibatch that divides the batch, unless `minibatch_size` is given. Says the sizes."""
     if minibatch_size is None:
         all_rows = (config.batch_size or env.num_agents * config.horizon) // config.horizon
         most = max(1, config.minibatch_size // config.horizon)
@@ -130,19 +136,21 @@ def with_whole_minibatches(config: Config, env, minibatch_size) -> Config:
 
 
 def require_trainable(env) -> None:
-    """Raise TypeError unless `env` is a name, makes environments, or is an environment or vectorizer of ours."""
+    """Raise TypeError unless `env` is a name, makes environments, or has the face of a vectorizer."""
     if isinstance(env, str) or (callable(env) and not hasattr(env, "step")) or isinstance(env, type):
         return
     if hasattr(env, "num_agents") and hasattr(env, "single_action_space") and hasattr(env, "observations"):
         return
     kind, name = type(env).__name__, name_of(env)
     if isinstance(env, gymnasium.vector.VectorEnv):
-        raise TypeError(f"train: given a Gymnasium vector environment ({kind}), expected a function that makes one "
-                        f"environment, such as lambda: gymnasium.make({name!r}), or a vectorizer of make_vec")
+        raise TypeError(f"train: given a Gymnasium vector environment ({kind}), expected a function that "
+                        f"makes one environment, such as lambda: gymnasium.make({name!r}), or a vectorizer of "
+                        "make_vec")
     if hasattr(env, "step"):
-        raise TypeError(f"train: given one environment ({name}), expected a function that makes it, because several are "
-                        "stepped at a time: write train(lambda: ...), or give its class")
-    raise TypeError(f"train: given {kind}, expected the name of an environment, or a function or class that makes one")
+        raise TypeError(f"train: given one environment ({name}), expected a function that makes it, "
+                        "because several are stepped at a time: write train(lambda: ...), or give its class")
+    raise TypeError(f"train: given {kind}, expected the name of an environment, or a function or class that "
+                    "makes one")
 
 
 def training_settings(env) -> dict:
@@ -152,9 +160,10 @@ def training_settings(env) -> dict:
 
 @contextlib.contextmanager
 def torch_settings(config: Config, world=ALONE):
-    """torch as the run wants it: threads, precision of products, determinism. All is put back at the end, save `tune_process`."""
+    """torch with the threads, precision and determinism of `config`; all is put back but `tune_process`."""
     tune_process()
-    before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    before = (torch.get_num_threads(), torch.get_float32_matmul_precision(),
+              torch.are_deterministic_algorithms_enabled())
     torch.set_num_threads(config.torch_threads or world.threads())
     torch.set_float32_matmul_precision(config.matmul_precision)
     torch.use_deterministic_algorithms(config.deterministic)
@@ -173,10 +182,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment (env.size=7), or of the learner (horizon=64); may be repeated")
-    parser.add_argument("--run-dir", metavar="FOLDER", help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
-    parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from this checkpoint, exactly as if it had not stopped")
-    parser.add_argument("--tensorboard", action="store_true", help="write the run for TensorBoard too, in FOLDER/tensorboard")
+                        help="a setting of the environment (env.size=7), or of the learner; may be repeated")
+    parser.add_argument("--run-dir", metavar="FOLDER",
+                        help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
+    parser.add_argument("--resume", metavar="CHECKPOINT",
+                        help="go on from this checkpoint, exactly as if it had not stopped")
+    parser.add_argument("--tensorboard", action="store_true",
+                        help="write the run for TensorBoard too, in FOLDER/tensorboard")
     parser.add_argument("--dashboard", choices=("terminal", "none"), default="terminal",
                         help="what to show while it trains (terminal)")
     add_config_flags(parser)
@@ -185,7 +197,8 @@ def add_arguments(parser) -> None:
 def add_config_flags(parser) -> None:
     """A flag for each field of Config. Its help is the comment beside the field in config.py."""
     comments = dict(re.findall(r"^    (\w+): .+?(?:\s# (.*))?$", inspect.getsource(Config), re.MULTILINE))
-    group = parser.add_argument_group("settings of the learner", "In brackets the default of an environment without its own.")
+    group = parser.add_argument_group("settings of the learner", "The default is in brackets, unless the "
+                                      "environment has one of its own.")
     kinds = typing.get_type_hints(Config)
     for field in dataclasses.fields(Config):
         kind = kinds[field.name]
@@ -196,7 +209,7 @@ def add_config_flags(parser) -> None:
 
 
 def parse_value(kind, text: str):
-    """`text` as a value of the type `kind`, such as `int | None`: 5000000, 5_000_000 and 5e6 are whole numbers."""
+    """`text` as a value of a type such as `int | None`; 5000000, 5_000_000 and 5e6 are whole numbers."""
     kinds = typing.get_args(kind) or (kind,)
     if type(None) in kinds and text.lower() == "none":
         return None
@@ -213,17 +226,18 @@ def parse_value(kind, text: str):
 
 
 def given_settings(args) -> tuple[dict, dict | None]:
-    """Settings of the learner, and of the environment (None without any), from --set and the flags of `add_config_flags`."""
+    """Settings of the learner, and of the environment (None without any), from --set and all flags."""
     settings, env_settings = parse_settings(args.set)
-    flags = {field.name: getattr(args, field.name) for field in dataclasses.fields(Config) if hasattr(args, field.name)}
-    return settings | flags, env_settings
+    flags = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
+    return settings | {name: getattr(args, name) for name in flags}, env_settings
 
 
 def run(args) -> int:
     """Train, and say where the output went."""
     settings, env_settings = given_settings(args)
-    result = train(load_environment(args.environment) if ":" in args.environment else args.environment, seed=args.seed,
-                   run_dir=args.run_dir, resume=args.resume, tensorboard=args.tensorboard, env_settings=env_settings,
+    environment = load_environment(args.environment) if ":" in args.environment else args.environment
+    result = train(environment, seed=args.seed, run_dir=args.run_dir, resume=args.resume,
+                   tensorboard=args.tensorboard, env_settings=env_settings,
                    dashboard=None if args.dashboard == "none" else args.dashboard, **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")
