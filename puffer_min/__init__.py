@@ -51,7 +51,7 @@ _MOVED = {                          # room -> names of its modules, "name=path" 
     "env": "contract recording=random_play episodes=episode_log",
     "emulation": "actions=emulation_actions packing=emulation_kernel arrays gymnasium_env pettingzoo_env "
                  "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
-    "vector": "handoff pool=thread_pool process=process_vector serial=batch shared_memory "
+    "vector": "handoff process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
     "learner": "ppo config buffer advantage distributions=sampling policy encoders "
                "encoders=structured_encoder lstm asynchronous distributed checkpoint",

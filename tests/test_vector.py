@@ -220,7 +220,7 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
 
 @pytest.mark.parametrize("arguments, error, sentence", [
     (dict(make_env="sqared"), ValueError, "unknown environment 'sqared': did you mean 'squared'"),
-    (dict(make_env=3), TypeError, "make_env: given 3, expected a function or class that makes an environment each time it is called"),
+    (dict(make_env=3), TypeError, "make_env: given 3, expected a function or class that makes an environment in each call"),
     (dict(make_env=Drift()), TypeError, r"make_env: given an environment, Drift, expected .* such as lambda: gymnasium.make"),
     (dict(make_env=gymnasium.make("CartPole-v1")), TypeError, "make_env: given an environment, TimeLimit, expected"),
     (dict(make_env=envs.make("squared")), TypeError, "make_env: given an environment, Squared, expected"),
@@ -258,7 +258,7 @@ def wrapped(env):
 @pytest.mark.parametrize("make", [lambda env=Drift(): env, lambda env=gymnasium.make("CartPole-v1"): env,
                                   wrapped(gymnasium.make("CartPole-v1").unwrapped)])
 def test_one_environment_made_several_times_is_refused(make, backend, workers):
-    with pytest.raises(ValueError, match="make_env made the same (Drift|CartPoleEnv) twice, expected an environment of its own for each call"):
+    with pytest.raises(ValueError, match="make_env made the same (Drift|CartPoleEnv) twice, expected another one in each call"):
         make_vec(make, 3, workers, backend).close()
 
 
@@ -268,11 +268,6 @@ def test_step_before_the_first_reset_is_refused(maker):
     for use in (vec.step, vec.send):
         with pytest.raises(RuntimeError, match=rf"{use.__name__}\(\) before the first reset: call reset\(seed\) or async_reset\(seed\)"):
             use(np.zeros_like(vec.actions))
-    saved, other = vec.get_state(), make_vec(MAKERS[maker], 2)
-    other.reset(0)
-    other.set_state(saved)
-    with pytest.raises(RuntimeError, match="before the first reset"):
-        other.step(np.zeros_like(vec.actions))
 
 
 @pytest.mark.parametrize("whole", [np.int64, np.int32, np.uint8])

@@ -18,3 +18,30 @@ def random_actions(space, num_agents, random):
     bounded_low = np.where(np.isfinite(low), low, np.minimum(-2, high - 2))
     bounded_high = np.where(np.isfinite(high), high, np.maximum(2, low + 2))
     return random.uniform(bounded_low, bounded_high, (num_agents, *space.shape)).astype(np.float32)
+
+
+# ---------------------------------------------------------------------- action masks
+
+def choices(space):
+    """Number of columns of an action mask for `space`: the sizes of all components of the action together; 0 for a Box."""
+    return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
+
+
+def legal_actions(env, random):
+    """One action for each agent, as `random_actions`, but drawn from those that `env.action_masks()` allows, if it has masks."""
+    space = env.single_action_space
+    if not env.masks_actions:
+        return random_actions(space, env.num_agents, random)
+    masks = env.action_masks()
+    edges = np.cumsum(np.ravel(getattr(space, "nvec", ())))[:-1].astype(int)
+    columns = [part.argmax(1) for part in np.split(random.random(masks.shape) * masks, edges, axis=1)]
+    return np.stack(columns, 1).reshape(env.actions.shape).astype(np.int32)
+
+
+def require_mask(env):
+    """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
+    mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
+    if getattr(mask, "dtype", None) != np.dtype(bool) or mask.shape != expected:
+        given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
+                        "a column for each choice of its action")

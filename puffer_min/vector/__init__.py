@@ -1,7 +1,7 @@
-"""`make_vec`: any number of environments behind one object that has the methods and attributes of one environment.
+"""`make_vec`: any number of environments behind one object with the methods and attributes of one environment.
 
     vec = make_vec("snake", num_envs=4)                                     # native: one object steps all
-    vec = make_vec("snake", num_envs=4096, num_workers=2, backend="thread")
+    vec = make_vec("snake", num_envs=4, num_workers=2, backend="thread")
     vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8, num_workers=2, backend="process")
     vec = make_vec(MyEnv, num_envs=64, backend="auto"); print(vec.plan)     # measured, chosen, explained
 
@@ -12,29 +12,31 @@
     received = vec.recv()
     vec.send(actions)
 
-Three layers, each in the files named:
+Three layers:
 
-    batch           environments [first, first + n) over given buffers; a native object, or a `PythonBatch` (serial.py)
-    vectorizer      drives batches: `Serial` one, in the caller (serial.py); `ThreadVectorizer` one in each thread (thread.py,
-                    pool.pyx); `ProcessVectorizer` one in each process (process.py, worker.py, shared_memory.py). The last
-                    two share rows, turns and logs (turns.py) and the way of waiting (handoff.pyx, waiting.pxd)
-    make_vec        checks arguments and takes the backend asked for, or lets autotune.py choose one
+    batch           environments [first, first + n) over given buffers; native, or a `PythonBatch` (serial.py)
+    vectorizer      drives batches: `Serial` one, in the caller (serial.py), `ThreadVectorizer` one in each thread
+                    (thread.py), `ProcessVectorizer` one in each process (process.py, shared_memory.py). The
+                    last two share the caller's side (turns.py, parts.py), the worker's side (worker.py) and
+                    the hand-off between both (handoff.pyx, waiting.pxd)
+    make_vec        takes the backend that is asked for, or lets autotune.py choose
 
-Nothing is copied on the way: the learner reads the rows that the environments write. The trajectories are the same to the bit
-for every backend and number of workers, because environment i is seeded from (seed, i) alone. (An environment that draws from
-the global random state of Python or NumPy breaks this: workers have one each.)
+Nothing is copied on the way: the learner reads the rows that the environments write. The trajectories are the
+same to the bit for every backend and number of workers, because environment i is seeded from (seed, i) alone.
+(Not so for environments that draw from the global random state of Python or NumPy: each process has its own.)
 """
 
 import numpy as np
 
 from puffer_min.vector.autotune import Plan, plan_for
+from puffer_min.vector.parts import Received
 from puffer_min.vector.process import ProcessVectorizer, WorkerDied
 from puffer_min.vector.serial import PythonBatch, Serial, adapt, is_native, make_batch, seed_of
 from puffer_min.vector.thread import ThreadVectorizer
-from puffer_min.vector.turns import Received, Vectorizer
+from puffer_min.vector.turns import Vectorizer
 
-__all__ = ["Plan", "ProcessVectorizer", "PythonBatch", "Received", "Serial", "ThreadVectorizer", "Vectorizer", "WorkerDied",
-           "adapt", "make_batch", "make_vec", "seed_of"]
+__all__ = ["Plan", "ProcessVectorizer", "PythonBatch", "Received", "Serial", "ThreadVectorizer", "Vectorizer",
+           "WorkerDied", "adapt", "make_batch", "make_vec", "seed_of"]
 
 BACKENDS = ("serial", "process", "thread", "auto")
 
@@ -43,45 +45,44 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
              start_method=None, report_interval=128, env_settings=None, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send.
 
-    make_env      the name of a native environment; or a callable: a native class, or a class or function that makes a
-                  `PufferEnv`, a `gymnasium.Env` or a PettingZoo environment, a new one in each call.
-    num_workers   threads or processes; for "auto" the largest number it may take. None: 1, for "auto" a free choice.
+    make_env      the name of a native environment; or a callable: a native class, or a class or function that makes
+                  a `PufferEnv`, a `gymnasium.Env` or a PettingZoo environment, a new one in each call.
+    num_workers   threads or processes, for "auto" the most it may take. None: 1, for "auto" a free choice.
     backend       "serial": in this process, one environment after the other.
-                  "process": each worker a process, which writes into shared memory.
-                  "thread": each worker a thread; for native environments, and for others that release Python's lock.
-                  "auto": one environment is stepped here, the candidates are timed for a tenth of a second each, and
-                  the fastest is taken. `vec.plan` has the choice, its reason and the figures.
+                  "process": each worker a process, which writes into shared memory. "thread": each worker a
+                  thread; for environments that release Python's lock, as native ones do. "auto": one
+                  environment is stepped here, each candidate is timed for a tenth of a second, and the
+                  fastest is taken. `vec.plan` has the choice, its reason and the figures.
     seed          whole number >= 0, used by the first reset.
-    batch_envs    environments that one `recv` returns, those that finish first; a multiple of num_envs / num_workers;
+    batch_envs    environments that one `recv` returns, the first that finish; a multiple of num_envs / num_workers;
                   None for all.
     timeout       seconds after which a worker that does not answer is given up (process, thread).
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
     report_interval     steps between logs in `infos`, 0 for never.
-    env_settings, settings      keyword arguments of each environment; env_settings may have the names of arguments above.
+    settings, env_settings      keyword arguments of each environment; the latter may have any names.
 
-    Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes something else.
+    Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
+    something else.
     """
-    num_envs, batch_envs = whole(num_envs, "num_envs"), batch_envs if batch_envs is None else whole(batch_envs, "batch_envs")
-    workers = 1 if num_workers is None else whole(num_workers, "num_workers")
-    report_interval = whole(report_interval, "report_interval", least=0)
-    check_arguments(num_envs, workers, backend, batch_envs, timeout, start_method)
+    num_envs, report_interval = whole(num_envs, "num_envs"), whole(report_interval, "report_interval", least=0)
+    num_workers = num_workers if num_workers is None else whole(num_workers, "num_workers")
+    batch_envs = batch_envs if batch_envs is None else whole(batch_envs, "batch_envs")
+    check_arguments(num_envs, num_workers or 1, backend, batch_envs, timeout, start_method)
     native, vec = is_native(make_env), None
-    common = {"seed": seed, "report_interval": report_interval, "env_settings": (env_settings or {}) | settings}
+    common = {"seed": seed, "report_interval": report_interval}
+    given = common | {"env_settings": (env_settings or {}) | settings}
     if backend == "auto":
-        most = None if num_workers is None else workers
-        plan, vec = plan_for(make_env, num_envs, most, batch_envs, start_method, timeout, common)
+        plan, vec = plan_for(make_env, num_envs, num_workers, batch_envs, start_method, timeout, given)
     else:
-        advice = "; for native environments threads are as fast or faster" if native and backend == "process" else ""
-        plan = Plan(backend, workers, batch_envs or num_envs, "as asked for" + advice)
-    if vec is not None:
-        pass
-    elif plan.backend == "serial":
-        vec = Serial(make_batch(make_env, num_envs, seed=seed, report_interval=report_interval, env_settings=env_settings, **settings))
-    elif plan.backend == "thread":
-        vec = ThreadVectorizer(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **common)
-    else:
-        vec = ProcessVectorizer(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout,
-                                start_method=start_method, **common)
+        advice = "; threads step native environments as fast or faster" * (native and backend == "process")
+        plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "as asked for" + advice)
+    if vec is None and plan.backend == "serial":
+        vec = Serial(make_batch(make_env, num_envs, env_settings=env_settings, **common, **settings))
+    elif vec is None:
+        kind, start = ThreadVectorizer, {}
+        if plan.backend == "process":
+            kind, start = ProcessVectorizer, {"start_method": start_method}
+        vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **start, **given)
     vec.plan = plan
     return vec
 
@@ -102,16 +103,14 @@ def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_m
     if start_method not in (None, "fork", "spawn"):
         raise ValueError(f"start_method={start_method!r} given, expected \"fork\" or \"spawn\"")
     if backend == "serial" and num_workers != 1:
-        raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend steps in this process")
+        raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend has this process alone")
     if num_workers > num_envs:
-        raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected at least one environment for each worker")
-    if batch_envs in (None, num_envs):
-        return
-    if backend == "auto" and batch_envs < num_envs:
-        return                                      # the plan finds a number of workers for it, or says that there is none
+        raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected an environment for each worker")
+    if batch_envs in (None, num_envs) or backend == "auto" and batch_envs < num_envs:
+        return                          # the plan finds a number of workers for the batch, or says that none exists
+    sizes = f"batch_envs={batch_envs} with num_envs={num_envs}"
     if backend == "serial":
-        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs}: the serial backend returns all environments at once, "
-                         "leave it out")
+        raise ValueError(f"{sizes}: the serial backend returns all environments at once, leave batch_envs out")
     if num_envs % num_workers or batch_envs > num_envs or batch_envs % (num_envs // num_workers):
-        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs} and num_workers={num_workers}: expected num_workers to "
-                         "divide num_envs, and batch_envs to be a multiple of num_envs / num_workers below num_envs")
+        raise ValueError(f"{sizes} and num_workers={num_workers}: expected num_workers to divide num_envs, and "
+                         "batch_envs to be a multiple of num_envs / num_workers below num_envs")

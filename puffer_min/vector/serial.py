@@ -1,4 +1,4 @@
-"""Environments stepped in this process, one after the other: `make_batch`, `PythonBatch` and the serial backend, `Serial`.
+"""Environments stepped in this process, one after the other: `make_batch`, `PythonBatch`, and the backend `Serial`.
 
 A *batch* is environments [first_env, first_env + n) over given buffers, as one object that steps them all:
 
@@ -6,10 +6,10 @@ A *batch* is environments [first_env, first_env + n) over given buffers, as one 
     batch = make_batch(MyEnv, 4, first_env=8, buffers=buffers.rows(8, 12))
     batch = make_batch(lambda: gymnasium.make("CartPole-v1"), 4)
 
-A native environment is a batch as it is. Python environments become a `PythonBatch`, in which each writes into its rows of
-common buffers. `Serial` drives one batch; a thread or a worker process drives one batch each.
+A native environment is a batch as it is. Python environments become a `PythonBatch`, in which each writes
+into its rows of common buffers. `Serial` drives one batch, and so does each worker, thread or process.
 
-Environment i is seeded from (seed, i) alone, so the trajectories do not depend on how the environments are split.
+Environment i is seeded from (seed, i) alone, so trajectories do not depend on how the environments are split.
 """
 
 import gymnasium
@@ -19,23 +19,26 @@ import envs
 from envs.core.buffers import Buffers
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv, common_loop
 from puffer_min.emulation.pettingzoo_env import PettingZooEnv
+from puffer_min.env.actions import choices, require_mask
+from puffer_min.env.described import Described
 from puffer_min.env.episodes import EpisodeLog
 from puffer_min.env.puffer_env import PufferEnv, whole_seed
 from puffer_min.env.spec import EnvSpec
-from puffer_min.vector.turns import OnBuffers, Received, refuse_turn, same_spec
+from puffer_min.vector.parts import Received, refuse_turn, same_spec
 
 
-def make_batch(make_env, num_envs, *, first_env=0, buffers=None, seed=0, report_interval=128, env_settings=None, **settings):
-    """Environments [first_env, first_env + num_envs) of a larger batch as one object, writing into `buffers` if given.
+def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=None, seed=0, report_interval=128,
+               **settings):
+    """Environments [first_env, first_env + num_envs) of a larger batch as one object, over `buffers` if given.
 
     env_settings and settings are passed on to each environment together.
     """
+    make_env = envs.load(make_env) if isinstance(make_env, str) else make_env
     settings = (env_settings or {}) | settings
-    if isinstance(make_env, str):
-        make_env = envs.load(make_env)
+    common = {"first_env": first_env, "buffers": buffers, "seed": seed, "report_interval": report_interval}
     if is_native(make_env):
-        return make_env(num_envs, seed=seed, first_env=first_env, buffers=buffers, report_interval=report_interval, **settings)
-    return PythonBatch(make_env, num_envs, first_env, buffers, seed, report_interval, settings)
+        return make_env(num_envs, **common, **settings)
+    return PythonBatch(make_env, num_envs, settings, **common)
 
 
 def is_native(make_env) -> bool:
@@ -44,49 +47,48 @@ def is_native(make_env) -> bool:
         return True
     if not callable(make_env):
         given = f"an environment, {type(make_env).__name__}" if hasattr(make_env, "step") else repr(make_env)
-        raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment each time it is called, "
-                        f"such as lambda: gymnasium.make(\"CartPole-v1\"), or a native environment's name: {', '.join(envs.names())}")
+        raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment in each call, "
+                        "such as lambda: gymnasium.make(\"CartPole-v1\"), or the name of a native environment")
     return getattr(make_env, "native", False)
 
 
 def seed_of(seed, index):
-    """The seed of environment `index` of a batch: below 2**31 (many simulators take no more), distinct for every index.
+    """The seed of environment `index` of a batch: below 2**31 (many simulators take no more), distinct for each.
 
-    Multiples of 2**31 / golden ratio are spread as evenly as can be: seeds that differ by less than 9,600 share no
-    environment seed in the first 100,000 environments. Environment 0 has the seed itself.
+    Multiples of 2**31 / golden ratio are spread as evenly as can be: seeds that differ by less than 9,600
+    share no environment seed in the first 100,000 environments. Environment 0 has the seed itself.
     """
     return (seed + index * 1_327_217_885) % 2**31
 
 
-class PythonBatch(OnBuffers):
-    """`num_envs` Python environments, each bound to its rows of common buffers; has the methods and attributes of a native batch."""
+class PythonBatch(Described):
+    """`num_envs` Python environments, each bound to its rows of common buffers, with the methods of a native batch."""
 
-    def __init__(self, make_env, num_envs, first_env=0, buffers=None, seed=0, report_interval=128, settings=None):
+    def __init__(self, make_env, num_envs, settings=None, *, first_env=0, buffers=None, seed=0, report_interval=128):
         self.environments = []
         try:
             for _ in range(num_envs):
                 self.environments.append(adapt(make_env(**settings or {})))
             require_distinct(self.environments)
-            spec = same_spec([EnvSpec.of(env) for env in self.environments])
             ends = np.cumsum([env.num_agents for env in self.environments]).tolist()
-            self._describe(spec, sum(env.num_envs for env in self.environments), ends[-1])
+            self.slices = [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
+            spec = same_spec([EnvSpec.of(env) for env in self.environments])
+            self.describe(spec, sum(env.num_envs for env in self.environments), ends[-1])
             self.driver = self.environments[0]
             self.first_env, self.seed, self.report_interval = first_env, whole_seed(seed), report_interval
-            self.slices = [slice(end - env.num_agents, end) for end, env in zip(ends, self.environments, strict=True)]
-            self.episodes = EpisodeLog(self.num_agents, self.metric_names)
-            self.buffers, self.fresh = None, True
-            self.masks_of_actions = np.ones((self.num_agents, choices(self.single_action_space)), bool) if self.masks_actions else None
-            self.bind(buffers or Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
+            self.episodes, self.fresh = EpisodeLog(self.num_agents, self.metric_names), True
+            self.legal = np.ones((self.num_agents, choices(self.single_action_space)), bool)
+            self.bind(buffers or Buffers.allocate(self.num_agents, *self.spaces, self.truncates))
         except BaseException:
             close_all(self.environments)
             raise
 
     def bind(self, buffers):
         """Write into `buffers` from now on; each environment gets its rows, and their contents move along."""
-        buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
+        buffers.check(self.num_agents, *self.spaces, self.truncates)
         for env, rows in zip(self.environments, self.slices, strict=True):
             env.join(buffers.rows(rows.start, rows.stop), self.episodes, rows)
-        self._use_buffers(buffers)
+        self.use_buffers(buffers)
         self.steps = [(env.step, env.actions) for env in self.environments]
         self.loop = common_loop(self.environments, buffers)
 
@@ -103,7 +105,8 @@ class PythonBatch(OnBuffers):
             observations = env.observations
             infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
             if env.observations is not observations:
-                raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: self.observations[:] = ...")
+                raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: "
+                                "self.observations[:] = ...")
             if self.masks_actions:
                 require_mask(env)
         return self.observations, infos
@@ -131,11 +134,11 @@ class PythonBatch(OnBuffers):
         return infos
 
     def action_masks(self):
-        """Bool (num_agents, choices): the legal actions of every agent; the same array each time, written anew."""
+        """Bool (num_agents, choices): the legal actions of every agent; the same array each time."""
         self._require_open()
         for env, rows in zip(self.environments, self.slices, strict=True):
-            self.masks_of_actions[rows] = env.action_masks()
-        return self.masks_of_actions
+            self.legal[rows] = env.action_masks()
+        return self.legal
 
     def log(self):
         """Mean over the episodes that ended since the last call, or {}."""
@@ -150,10 +153,11 @@ class PythonBatch(OnBuffers):
         return {"environments": states, "log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
 
     def set_state(self, state):
-        """Go on from the result of `get_state`; the batch must have been made with the same arguments."""
+        """Go on from a result of `get_state`; the batch must have been made with the same arguments."""
         self._require_open()
-        if len(state["environments"]) != len(self.environments):
-            raise ValueError(f"state of {len(state['environments'])} environments given, expected {len(self.environments)}")
+        given, expected = len(state["environments"]), len(self.environments)
+        if given != expected:
+            raise ValueError(f"state of {given} environments given, expected {expected}")
         memo = {}
         for env, saved in zip(self.environments, state["environments"], strict=True):
             env.set_state(saved | {"memo": memo} if "attributes" in saved else saved)
@@ -172,12 +176,10 @@ class PythonBatch(OnBuffers):
             index -= env.num_envs
 
     def close(self):
-        """Close every environment, also if one of them raises, and let go of the buffers. Closing twice is harmless."""
-        self._use_buffers(None)
+        """Close every environment, even if one of them raises, and let go of the buffers. Twice is harmless."""
+        self.use_buffers(None)
         environments, self.environments, self.steps, self.loop = self.environments, [], [], None
-        error = close_all(environments)
-        if error is not None:
-            raise error
+        close_all(environments, raising=True)
 
     def _require_open(self):
         if self.buffers is None:
@@ -190,8 +192,7 @@ class Serial:
     backend, num_workers = "serial", 1
 
     def __init__(self, batch):
-        self.batch, self.env_spec = batch, EnvSpec.of(batch)
-        self.batch_envs = batch.num_envs
+        self.batch, self.batch_envs, self.env_spec = batch, batch.num_envs, EnvSpec.of(batch)
         self._was_reset = False
         self._results = None            # infos of the last async_reset or send, until recv takes them
 
@@ -202,9 +203,8 @@ class Serial:
 
     def reset(self, seed=None):
         """Reset every environment; returns (observations, infos)."""
-        self._results = None
         results = self.batch.reset(seed)
-        self._was_reset = True
+        self._was_reset, self._results = True, None
         return results
 
     def step(self, actions):
@@ -231,14 +231,10 @@ class Serial:
         masks = self.batch.action_masks() if self.env_spec.masks_actions else None
         return Received.of(self.batch, masks, infos, slice(0, self.batch.num_agents))
 
-    def get_state(self):
-        """Everything that decides the future of the environments, as a picklable dict."""
-        return self.batch.get_state() | {"was_reset": self._was_reset}
-
     def set_state(self, state):
-        """Go on from the result of `get_state`; the vectorizer must have been made with the same arguments."""
+        """Go on from a result of `get_state`; the vectorizer must have been made with the same arguments."""
         self.batch.set_state(state)
-        self._was_reset, self._results = state.get("was_reset", True), None
+        self._was_reset, self._results = True, None
 
     def close(self):
         """Close the batch. Closing twice is harmless; stepping afterwards is an error."""
@@ -259,55 +255,39 @@ class Serial:
         return f"Serial({self.batch!r})"
 
 
+# ---------------------------------------------------------------------- what a factory may make
+
 def adapt(env):
-    """`env`, a `PufferEnv` or an environment of Gymnasium or PettingZoo, as a `PufferEnv`; TypeError if it is none of them."""
+    """`env`, or an environment of Gymnasium or PettingZoo, as a `PufferEnv`; TypeError if it is none of them."""
     if isinstance(env, PufferEnv):
         return env
     if isinstance(env, gymnasium.Env):
         return GymnasiumEnv(env)
     if hasattr(env, "possible_agents"):
         return PettingZooEnv(env)
+    kind = type(env)
     if getattr(env, "native", False):
-        raise TypeError(f"make_env made a native {type(env).__name__}, which steps a whole batch itself; "
-                        f"give its name or its class: make_vec(\"{type(env).__module__.removeprefix('envs.')}\", num_envs=...)")
-    raise TypeError(f"make_env made {type(env).__name__}, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment")
+        raise TypeError(f"make_env made a native {kind.__name__}, which steps a whole batch itself; give its name or "
+                        f"its class: make_vec(\"{kind.__module__.removeprefix('envs.')}\", num_envs=...)")
+    raise TypeError(f"make_env made {kind.__name__}, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment")
 
 
 def require_distinct(environments):
-    """Raise ValueError if two of `environments`, or what they wrap, are one object."""
-    innermost = [innermost_of(env) for env in environments]
-    if len({id(env) for env in innermost}) < len(innermost):
-        raise ValueError(f"make_env made the same {type(innermost[0]).__name__} twice, expected an environment of its own for each call: "
+    """Raise ValueError if two of `environments`, or the environments inside their wrappers, are one object."""
+    adapted = [env.env if isinstance(env, GymnasiumEnv | PettingZooEnv) else env for env in environments]
+    inner = [getattr(env, "unwrapped", env) for env in adapted]
+    if len({id(env) for env in inner}) < len(inner):
+        raise ValueError(f"make_env made the same {type(inner[0]).__name__} twice, expected another one in each call: "
                          "make it inside the function, lambda: MyEnv(), not lambda: env")
 
 
-def innermost_of(env):
-    """The environment inside its adapter and all wrappers."""
-    if not isinstance(env, GymnasiumEnv | PettingZooEnv):
-        return env
-    return getattr(env.env, "unwrapped", env.env)
-
-
-def choices(space) -> int:
-    """Number of columns of an action mask: the sizes of all components of the action together."""
-    return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
-
-
-def require_mask(env):
-    """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
-    mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
-    if getattr(mask, "dtype", None) != np.dtype(bool) or mask.shape != expected:
-        given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
-                        "a column for each choice of its action")
-
-
-def close_all(closable):
-    """Close every one of `closable`, environments or batches; returns the first exception that one of them raised, or None."""
+def close_all(closable, raising=False):
+    """Close all of `closable`, environments or batches; then, if `raising`, raise the first exception of one."""
     errors = []
     for thing in closable:
         try:
             thing.close()
         except Exception as error:
             errors.append(error)
-    return errors[0] if errors else None
+    if errors and raising:
+        raise errors[0]

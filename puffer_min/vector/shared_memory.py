@@ -1,8 +1,8 @@
 """One block of memory that several processes see, and arrays laid out in it.
 
-The block has no name: it is a file descriptor (memfd on Linux, a shared-memory object whose name is removed at once elsewhere),
-which workers are sent through their pipe. So there is nothing that could be left behind: when the last process that holds it is
-gone, for whatever reason, the system frees it.
+The block has no name: it is a file descriptor (memfd on Linux, a shared-memory object whose name is removed
+at once elsewhere), which workers are sent through their pipe. So there is nothing that could be left behind:
+when the last process that holds it is gone, for whatever reason, the system frees it.
 """
 
 import mmap
@@ -30,12 +30,12 @@ def create_block(size: int) -> int:
 
 
 def map_block(descriptor: int) -> np.ndarray:
-    """The block as a writable uint8 array; it stays mapped as long as an array of it lives, also after the descriptor is closed."""
+    """The block as a writable uint8 array; it stays mapped as long as an array of it lives."""
     return np.frombuffer(mmap.mmap(descriptor, 0), np.uint8)
 
 
 class Layout:
-    """Names, shapes and dtypes of arrays that lie in one block, each on a cache line of its own. Picklable."""
+    """Names, shapes and dtypes of arrays in one block, each on a cache line of its own. Picklable."""
 
     def __init__(self, arrays: dict):
         """arrays: name -> (shape, dtype)."""
@@ -47,7 +47,7 @@ class Layout:
 
     def arrays(self, block: np.ndarray) -> dict:
         """name -> array in `block`, a uint8 array of at least `size` bytes."""
-        return {name: np.ndarray(shape, dtype, block, offset) for name, (offset, shape, dtype) in self.places.items()}
+        return {name: np.ndarray(shape, dtype, block, at) for name, (at, shape, dtype) in self.places.items()}
 
 
 def buffers_of(arrays: dict) -> Buffers:

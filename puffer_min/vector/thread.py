@@ -1,173 +1,109 @@
-"""`ThreadVectorizer`: the parts of the environments in this process, stepped by its threads.
+"""`ThreadVectorizer`: each worker is a thread, which serves the same hand-off as a worker process.
 
-Made for native environments: their steps run outside Python and its lock (pool.pyx), in memory that every thread sees, so this is
-the fastest way onto several cores. Environments in Python gain only where they release the lock, in C or while they wait.
+Made for native environments: their steps run outside Python and its lock, in memory that every thread sees,
+so this is the fastest way onto several cores. In `step` the caller, which would only wait, steps parts as
+well, and no more threads than cores take part. Environments in Python gain only where they release the lock,
+in C or while they wait.
 
-    native parts    at most as many threads as cores; in `step` the caller, who would only wait, steps parts as well
-    Python parts    one thread for each worker; the caller only waits, so it hears Ctrl-C and notices a step that hangs
-
-The `recv`, `step` or `reset` that waits for a part raises that part's exception. A thread cannot be killed: after `timeout` the
-vectorizer gives up a part that hangs, and its thread ends with the process. Use processes for environments that may hang.
+A thread cannot be killed: after `timeout` the vectorizer gives up a part that hangs, and its thread ends with
+the process. Use processes for environments that may hang.
 """
 
+import mmap
 import threading
-import time
 import weakref
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from envs.core.buffers import Buffers
 from puffer_min.cores import cores
-from puffer_min.env.spec import EnvSpec
-from puffer_min.vector.pool import ThreadPool
-from puffer_min.vector.serial import choices, close_all, make_batch, require_distinct
-from puffer_min.vector.turns import Vectorizer, exception_of, part_bounds
+from puffer_min.vector.handoff import Handoff
+from puffer_min.vector.parts import Part, exception_of, part_bounds
+from puffer_min.vector.serial import close_all, make_batch, require_distinct
+from puffer_min.vector.shared_memory import buffers_of
+from puffer_min.vector.turns import GRACE, Vectorizer
+from puffer_min.vector.worker import Answer
 
 
 class ThreadVectorizer(Vectorizer):
-    """The thread backend; arguments as in `make_vec`."""
+    """The thread backend; arguments as in `make_vec`.
 
-    backend = "thread"
+    parts       the batches, one for each worker
+    helpers     number of threads that `step` wakes to help the caller with native environments
+    """
 
-    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128, timeout=120.0,
-                 env_settings=None):
+    backend, advice = "thread", ", and backend=\"process\" can end such environments"
+
+    def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128,
+                 timeout=120.0, env_settings=None):
         self._bounds, self._timeout = part_bounds(num_envs, num_workers), timeout
-        self._parts = []
+        self.parts, self._threads = [], []
         try:
             for first, last in self._bounds:
-                self._parts.append(make_batch(make_env, last - first, first_env=first, seed=seed, report_interval=0,
-                                              env_settings=env_settings))
-            require_distinct([env for part in self._parts for env in getattr(part, "environments", ())])
-            self._prepare([Part(part) for part in self._parts], None, batch_envs, seed, report_interval)
-            self.bind(Buffers.allocate(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates))
+                self.parts.append(make_batch(make_env, last - first, first_env=first, seed=seed,
+                                             report_interval=0, env_settings=env_settings))
+            require_distinct([env for part in self.parts for env in getattr(part, "environments", ())])
+            layout = self._prepare([Part.of(part) for part in self.parts], batch_envs, seed, report_interval)
+            arrays = layout.arrays(np.frombuffer(mmap.mmap(-1, layout.size), np.uint8))
+            arrays["masks"][:] = True
+            self._adopt(arrays, Handoff(arrays["handoff"], num_workers))
+            self.bind(buffers_of(arrays))
         except BaseException:
-            close_all(self._parts)
+            close_all(self.parts)
             raise
-        self.driver = getattr(self._parts[0], "driver", self._parts[0])
-        if self.masks_actions:
-            self._masks = np.ones((self.num_agents, choices(self.single_action_space)), bool)
-        self._outcomes = [[] for _ in self._parts]      # of each part that Python steps: its infos, or its exception
-        self._requests = [None] * num_workers           # of each part that resets: (seed,)
-        self._pool = ThreadPool(self._parts, Runner(self._parts, self._requests, self._outcomes))
-        self._most_threads, self._threads = min(num_workers, cores()) if self.native else num_workers, []
-        self._finalizer = weakref.finalize(self, self._pool.stop)
-
-    @property
-    def parts(self):
-        """The batches, one for each worker."""
-        return self._parts
+        self.driver = getattr(self.parts[0], "driver", self.parts[0])
+        self._shared, self.helpers = self.native and not self.masks_actions, min(num_workers, cores()) - 1
+        if self._shared:
+            self._handoff.share(self.parts)
+        self._asks = [SimpleQueue() for _ in self.parts]        # (method, arguments) for each worker,
+        self._says = [SimpleQueue() for _ in self.parts]        # and its messages
+        for worker, part in enumerate(self.parts):
+            masks = None if self._masks is None else self._masks[slice(*self.spans[worker])]
+            answer = Answer(part, self._asks[worker].get, self._says[worker].put, message, failure,
+                            self._logs[worker], masks)
+            self._threads.append(threading.Thread(target=self._handoff.serve, args=(worker, part, answer),
+                                                  daemon=True, name=f"puffer_min worker {worker}"))
+            self._threads[worker].start()
+        self._finalizer = weakref.finalize(self, self._handoff.stop, self._everyone, *GRACE)
 
     def bind(self, buffers):
-        """Write into `buffers` (of num_agents rows) from now on; their contents move along. No step may be on its way."""
+        """Write into `buffers` (num_agents rows) from now on; the contents move along. No worker may run."""
         self._require_idle("bind()")
-        buffers.check(self.num_agents, self.single_observation_space, self.single_action_space, self.truncates)
-        for part, span in zip(self._parts, self.spans, strict=True):
+        buffers.check(self.num_agents, *self.spaces, self.truncates)
+        for part, span in zip(self.parts, self.spans, strict=True):
             part.bind(buffers.rows(*span))
-        self._use_buffers(buffers)
-
-    # ------------------------------------------------------------------ the hot path
+        self.use_buffers(buffers)
 
     def _step_all(self, asked):
-        if not self.native:
+        if asked or not self._shared:
             return super()._step_all(asked)
-        self._start_threads(self._most_threads - 1)
-        remarkable = self._pool.run_all()
-        self._held, self._in_flight = self._everyone, 0
-        infos = self._infos(self._everyone) if remarkable else []
-        return infos + self._reports() if asked else infos
+        self._handoff.step_all(self.helpers)
+        return self._receive(self.num_workers)[1]
 
-    def step_alone(self, actions):
-        """Step every environment once in the caller's thread: what the serial backend would do. For native environments."""
-        self._pool.alone = True
+    def _request(self, worker, method, arguments):
+        self._asks[worker].put((method, arguments))
+
+    def _message(self, worker):
         try:
-            return self.step(actions)
-        finally:
-            self._pool.alone = False
+            if self.native:
+                self.parts[worker].raise_fault()            # found by the debug build
+            return self._says[worker].get(timeout=self._timeout)
+        except Empty:
+            return None
+        except AssertionError as error:
+            return failure(error)
 
-    def _begin_reset(self, seed):
-        for worker in self._everyone:
-            self._requests[worker] = seed,
-            self._pool.use_python(worker, True)
-        self._begin_step(self._everyone, ())
-
-    def _begin_step(self, workers, asked):
-        self._start_threads(self._most_threads)
-        self._pool.give(workers)
-
-    def _finish(self, wanted):
-        deadline = None
-        while self._pool.await_any(wanted, helping=False) < wanted:
-            deadline = deadline or time.monotonic() + self._timeout
-            if time.monotonic() > deadline:
-                self._close("an environment did not finish in time")
-                raise TimeoutError(f"environments did not finish within timeout={self._timeout:g} s: they hang, or are slower than that; "
-                                   "make_vec(..., timeout=...) sets the limit, and backend=\"process\" can end such environments")
-        workers = self._pool.take_ready(wanted)
-        return workers, self._infos(workers)
-
-    def _log_of(self, worker):
-        return self._parts[worker].log()
-
-    def _masks_of(self, workers):
-        for worker in workers:
-            first, last = self.spans[worker]
-            self._masks[first:last] = self._parts[worker].action_masks()
-        return self._masks
-
-    # ------------------------------------------------------------------ off the fast path
-
-    def _infos(self, workers):
-        """The infos of the parts that Python stepped; raises the first exception."""
-        infos = []
-        self._pool.check_faults()
-        for worker in workers:
-            outcome = self._outcomes[worker]
-            self._outcomes[worker] = []
-            if isinstance(outcome, BaseException):
-                first, last = self._bounds[worker]
-                outcome.add_note(f"This happened in worker {worker} (environments {first} to {last - 1}).")
-                self._close(f"worker {worker} raised {type(outcome).__name__}")
-                raise outcome
-            infos += outcome
-            if self._requests[worker] is not None:
-                self._requests[worker] = None
-                self._pool.use_python(worker, False)
-        return infos
-
-    def _start_threads(self, number):
-        while len(self._threads) < number:
-            thread = threading.Thread(target=self._pool.help, daemon=True, name=f"puffer_min worker {len(self._threads)}")
-            thread.start()
-            self._threads.append(thread)
-
-    def _call(self, worker, method, *arguments):
-        return getattr(self._parts[worker], method)(*arguments)
-
-    def _stop(self):
-        self._finalizer()
-        deadline = time.monotonic() + 0.5
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
-            return close_all(self._parts)
+    def _end(self, stopped):
+        self._finalizer.detach()
+        for worker in stopped:
+            self._threads[worker].join()
 
 
-class Part:
-    """What the vectorizer must know about a batch."""
-
-    def __init__(self, batch):
-        self.env_spec, self.num_envs, self.num_agents = EnvSpec.of(batch), batch.num_envs, batch.num_agents
+def message(kind, content):
+    """A message to the caller, which needs no pickling."""
+    return kind, content
 
 
-class Runner:
-    """Steps a part in Python, in any thread; keeps its infos or its exception."""
-
-    def __init__(self, parts, requests, outcomes):
-        self.parts, self.requests, self.outcomes = parts, requests, outcomes
-
-    def __call__(self, worker):
-        part, request = self.parts[worker], self.requests[worker]
-        try:
-            self.outcomes[worker] = part.reset(*request)[1] if request else part.advance()
-        except BaseException as error:
-            self.outcomes[worker] = exception_of(error)
+def failure(error):
+    """A message with an exception, which has its traceback."""
+    return "error", (exception_of(error), "")

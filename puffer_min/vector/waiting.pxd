@@ -1,15 +1,15 @@
-"""Waiting for a word in memory to change: spin, then yield, then sleep in the kernel. Used by handoff.pyx and pool.pyx.
+"""Waiting for a word in memory to change: spin, then yield, then sleep in the kernel. Used by handoff.pyx.
 
-A *word* is a 32-bit counter that only grows (and wraps). Whoever waits for it has seen a value and goes on when it is another.
+A *word* is a 32-bit counter that only grows (and wraps). A waiter has seen a value and waits for another one.
 
-    waiter   spins with `pause` for spin_ns, yields its core for yield_ns, then counts itself in `sleepers` and sleeps on the word
+    waiter   spins with `pause` for spin_ns, yields its core for yield_ns, then adds 1 to `sleepers` and sleeps
     waker    adds 1 to the word; makes the system call that wakes only where `sleepers` is not 0
 
-No wake is lost: the kernel puts the waiter to sleep only if the word still has the value it has seen, and both sides use
-sequentially consistent operations, so either the waiter finds the new value or the waker finds the sleeper.
+No wake is lost: the kernel puts the waiter to sleep only if the word still has the value that it has seen. All
+operations are sequentially consistent, so the waiter finds the new value or the waker finds the sleeper.
 
-Linux: futex, not private, so that it works between processes. Elsewhere the sleep is a short one, of 50 microseconds at
-first and 1 millisecond in the end, after which the waiter looks again.
+Linux: futex, not private, so that it works between processes. Elsewhere the sleep is a short one, of 50
+microseconds at first and 1 millisecond in the end, after which the waiter looks again.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
@@ -35,8 +35,12 @@ cdef extern from * nogil:
     #endif
 
     static inline uint32_t puffer_load(uint32_t* word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
-    static inline void puffer_store(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
-    static inline uint32_t puffer_add(uint32_t* word, uint32_t value) { return __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST); }
+    static inline void puffer_store(uint32_t* word, uint32_t n) {
+        __atomic_store_n(word, n, __ATOMIC_SEQ_CST);
+    }
+    static inline uint32_t puffer_add(uint32_t* word, uint32_t n) {
+        return __atomic_fetch_add(word, n, __ATOMIC_SEQ_CST);
+    }
     static inline int puffer_swap(uint32_t* word, uint32_t from, uint32_t to) {
         return __atomic_compare_exchange_n(word, &from, to, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
@@ -74,7 +78,8 @@ cdef extern from * nogil:
     }
 
     /* Waits until *word != seen, at most limit_ns or until a signal arrives; returns whether it changed. */
-    static int puffer_wait(uint32_t* word, uint32_t seen, uint32_t* sleepers, int64_t spin_ns, int64_t yield_ns, int64_t limit_ns) {
+    static int puffer_wait(uint32_t* word, uint32_t seen, uint32_t* sleepers,
+                           int64_t spin_ns, int64_t yield_ns, int64_t limit_ns) {
         int64_t start = puffer_now(), now = start;
         int turn;
         if (limit_ns < spin_ns) spin_ns = limit_ns;
@@ -103,10 +108,10 @@ cdef extern from * nogil:
     """
     uint32_t load "puffer_load"(uint32_t* word) noexcept
     void store "puffer_store"(uint32_t* word, uint32_t value) noexcept
-    uint32_t add "puffer_add"(uint32_t* word, uint32_t value) noexcept                  # returns the value before
-    bint swap "puffer_swap"(uint32_t* word, uint32_t old, uint32_t new) noexcept        # whether it was `old`
-    int32_t ahead "puffer_ahead"(uint32_t word, uint32_t other) noexcept                # how far, also where the counter has wrapped
-    int64_t now "puffer_now"() noexcept                                                 # nanoseconds of a monotonic clock
-    void wake "puffer_wake"(uint32_t* word, uint32_t* sleepers, int count) noexcept     # add 1 and wake up to `count`
-    bint wait "puffer_wait"(uint32_t* word, uint32_t seen, uint32_t* sleepers, int64_t spin_ns, int64_t yield_ns,
-                            int64_t limit_ns) noexcept
+    uint32_t add "puffer_add"(uint32_t* word, uint32_t value) noexcept              # returns the value before
+    bint swap "puffer_swap"(uint32_t* word, uint32_t old, uint32_t new) noexcept    # whether it was `old`
+    int32_t ahead "puffer_ahead"(uint32_t word, uint32_t other) noexcept            # also after a wrap
+    int64_t now "puffer_now"() noexcept                                             # ns of a monotonic clock
+    void wake "puffer_wake"(uint32_t* word, uint32_t* sleepers, int count) noexcept # wakes `count`
+    bint wait "puffer_wait"(uint32_t* word, uint32_t seen, uint32_t* sleepers,
+                            int64_t spin_ns, int64_t yield_ns, int64_t limit_ns) noexcept
