@@ -1,4 +1,5 @@
-"""A long short-term memory (Hochreiter and Schmidhuber 1997) for acting step by step and for learning from whole rows.
+"""A long short-term memory (Hochreiter and Schmidhuber 1997) for acting step by step and for learning from
+whole rows.
 
 One step, from the input and the state (hidden, cell):
 
@@ -7,11 +8,12 @@ One step, from the input and the state (hidden, cell):
     cell    = f * cell + i * g
     hidden  = o * tanh(cell)
 
-For learning, `LSTM.replay` runs a row from the state recorded before it and sets the state to zero after every end, as acting did.
-Its gradient, back-propagation through time, is written out in `Unroll`: the gradient of the weights is one product over all steps where
-autograd makes one a step. Left to autograd, an update took three times as long. The gates of one step of a minibatch fit in the
-processor's cache, so everything that can be done with them is done before the next step's. `cell` and `cell_gradient` are the operations
-between the products.
+For learning, `LSTM.replay` runs a row from the state recorded before it and sets the state to zero after
+every end, as acting did. Its gradient, back-propagation through time, is written out in `Unroll`: the
+gradient of the weights is one product over all steps where autograd makes one a step. Left to autograd, an
+update took three times as long. The gates of one step of a minibatch fit in the processor's cache, so
+everything that can be done with them is done before the next step's. `cell` and `cell_gradient` are the
+operations between the products.
 """
 
 import torch
@@ -24,7 +26,7 @@ class LSTM(nn.Module):
     def __init__(self, size):
         super().__init__()
         self.size = size
-        self.gates = nn.Linear(2 * size, 4 * size)
+        self.gates = nn.Linear(2 * size, 4 * size, dtype=torch.float32)
         for weight in self.gates.weight.split(size, 1):         # of the input, of the hidden numbers
             nn.init.orthogonal_(weight)
         nn.init.zeros_(self.gates.bias)
@@ -69,7 +71,8 @@ def cell_gradient(gates, before, goes_on, squashed, grad_seen, grad_hidden, grad
 
 
 class Unroll(torch.autograd.Function):
-    """inputs (rows, horizon, size), state (rows, 2 * size), weight (4 * size, 2 * size) and bias of the gates, goes_on (horizon, rows, 1)
+    """inputs (rows, horizon, size), state (rows, 2 * size), weight (4 * size, 2 * size) and bias of the
+    gates, goes_on (horizon, rows, 1)
     in; hidden (rows, horizon, size) out. Of the state there is no gradient."""
 
     @staticmethod
