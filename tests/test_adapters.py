@@ -1,5 +1,6 @@
 """Adapters out: Gymnasium's vector environments and Stable-Baselines3's, by their own conventions."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -9,9 +10,16 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers.vector import ClipReward, DictInfoToList, NormalizeReward, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import (
+    ClipReward,
+    DictInfoToList,
+    NormalizeObservation,
+    NormalizeReward,
+    RecordEpisodeStatistics,
+    RecordVideo,
+)
 from stable_baselines3 import DQN, PPO
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, VecVideoRecorder
 
 import puffer_min
 from puffer_min.vector import make_vec, seed_of
@@ -78,9 +86,9 @@ def test_it_gives_what_gymnasiums_own_vectorizer_gives(make_env, actions):
         assert ours.observation_space.contains(one[0])
         ended = one[2] | one[3]
         assert np.array_equal(one[4].get("_final_info", np.zeros(4, bool)), ended)
-        for i in np.flatnonzero(one[3]):
+        for i in np.flatnonzero(ended):
             assert one[4]["_final_obs"][i] and same(one[4]["final_obs"][i], other[4]["final_obs"][i])
-            cut += 1
+            cut += one[3][i]
     assert cut > 5 or actions == 4
 
 
@@ -165,8 +173,7 @@ def test_sb3_sees_the_end_of_an_episode_by_its_own_conventions():
                 ended += 1
                 assert info["episode"]["r"] == 2 * info["episode"]["l"]
                 cut += info["TimeLimit.truncated"]
-                assert info["TimeLimit.truncated"] == ("terminal_observation" in info)
-                assert not info["TimeLimit.truncated"] or env.observation_space.contains(info["terminal_observation"])
+                assert env.observation_space.contains(info["terminal_observation"])
     assert 5 < cut < ended
 
 
@@ -182,7 +189,7 @@ def test_seed_of_sb3_repeats_the_episodes():
 def test_sb3s_wrappers_and_other_algorithms_take_it():
     env = VecMonitor(VecNormalize(puffer_min.as_sb3(make_vec(Flat, num_envs=4)), norm_obs_keys=["place"]))
     DQN("MultiInputPolicy", env, learning_starts=50, buffer_size=500, seed=0, device="cpu").learn(200)
-    assert env.env_is_wrapped(VecMonitor) and env.get_attr("num_envs") == [4] * 4
+    assert env.env_is_wrapped(VecMonitor) and env.get_attr("action_space") == [Discrete(3)] * 4
 
 
 def test_what_sb3_has_no_policy_for_is_refused():
@@ -191,8 +198,16 @@ def test_what_sb3_has_no_policy_for_is_refused():
     shifted = type("Shifted", (Flat,), {"observation_space": Dict(tile=Discrete(4, start=1), place=Box(0, 1, (2,)))})
     with pytest.raises(TypeError, match="which Stable-Baselines3 has no policy for"):
         puffer_min.as_sb3(make_vec(shifted, num_envs=2))
+    for space in (Discrete(4, start=1), MultiDiscrete([3, 4], start=[1, 0])):
+        alone = type("Alone", (Flat,), {"observation_space": space, "look": lambda self: self.observation_space.sample()})
+        if isinstance(space, Discrete):                 # a row of zeros and one
+            space = puffer_min.as_sb3(make_vec(alone, num_envs=2)).observation_space
+            assert (space.shape, space.dtype) == ((4,), np.uint8)
+            continue
+        with pytest.raises(TypeError, match="which Stable-Baselines3 has no policy for"):
+            puffer_min.as_sb3(make_vec(alone, num_envs=2))
     env = puffer_min.as_sb3(make_vec("cartpole", num_envs=2))
-    for call in (lambda: env.set_attr("gravity", 1), lambda: env.env_method("kick")):
+    for call in (lambda: env.set_attr("gravity", 1), lambda: env.env_method("render")):
         with pytest.raises(NotImplementedError, match="share one object"):
             call()
 
@@ -202,3 +217,220 @@ def test_importing_the_library_imports_neither_sb3_nor_pettingzoo():
             "import puffer_min.emulation.pettingzoo_env\n"
             "sys.exit(any(name in sys.modules for name in ('stable_baselines3', 'pettingzoo', 'torch')))")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------- the environments within
+
+class Hill(gymnasium.Env):
+    """Walk up a hill; ends on top or after `limit` steps. The observation is the height and the number of the episode."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 7}
+    observation_space, action_space = Box(-np.inf, np.inf, (2,)), Discrete(3)
+
+    def __init__(self, limit=5):
+        self.limit, self.render_mode, self.episode = limit, "rgb_array", 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.height, self.count, self.episode = self.np_random.normal(), 0, self.episode + 1
+        return self.look(), {}
+
+    def look(self):
+        return np.float32([self.height, self.episode])
+
+    def step(self, action):
+        self.count += 1
+        self.height += float(action) * self.np_random.random()
+        return self.look(), float(action), self.height > 2, self.count >= self.limit, {}
+
+    def double(self, number, plus=0):
+        return 2 * number + plus
+
+    def render(self):
+        return np.full((4, 6, 3), self.episode, np.uint8)
+
+
+BACKENDS = [("serial", None), ("thread", 2), ("process", 2)]
+
+
+@pytest.mark.parametrize("backend, workers", BACKENDS)
+def test_attributes_and_methods_of_the_environments_are_reached(backend, workers):
+    with make_vec(lambda: gymnasium.wrappers.TimeLimit(Hill(), 50), num_envs=4, num_workers=workers, backend=backend) as vec:
+        envs = puffer_min.as_gymnasium_vector(vec)
+        assert envs.get_attr("limit") == (5,) * 4 and envs.call("double", 3, plus=1) == (7,) * 4
+        envs.set_attr("limit", [1, 2, 3, 4])
+        envs.reset(seed=0)
+        ended = [np.flatnonzero(envs.step(np.zeros(4, int))[3]).tolist() for _ in range(2)]
+        assert ended == [[0], [0, 1]] and vec.call("limit") == [1, 2, 3, 4]
+        sb3 = puffer_min.as_sb3(vec)
+        assert sb3.get_attr("limit", [1, 3]) == [2, 4] and sb3.env_method("double", 5, indices=2) == [10]
+        sb3.set_attr("limit", 9, indices=[0])
+        assert vec.call("limit") == [9, 2, 3, 4] and vec.call("limit", indices=[3, 0]) == [4, 9]
+        with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+            envs.get_attr("nothing_of_the_kind")
+        envs.step(np.zeros(4, int))                                 # the question did no harm
+
+
+def test_agents_of_one_environment_share_its_attributes():
+    from test_pettingzoo import Pond
+    vec = make_vec(Pond, num_envs=2)
+    vec.call("set_attr", "mood", "calm", indices=[1])
+    envs = puffer_min.as_sb3(vec)
+    assert envs.get_attr("metadata") == [Pond.metadata] * 8 and envs.get_attr("mood", [4, 7]) == ["calm"] * 2
+
+
+def test_an_environment_of_ones_own_is_called_by_its_methods():
+    class Coin(puffer_min.PufferEnv):
+        single_observation_space, single_action_space, num_agents, weight = Box(0, 1, (1,)), Discrete(2), 1, 0.5
+
+        def weigh(self, more):
+            self.weight += more
+            return self.weight
+
+    vec = make_vec(Coin, num_envs=2)
+    assert vec.call("weigh", 1, indices=[1]) == [1.5] and vec.call("weight") == [0.5, 1.5]
+
+
+# ---------------------------------------------------------------------------------------------------------------- autoreset modes
+
+@pytest.mark.parametrize("backend, workers", BACKENDS)
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+def test_other_autoreset_modes_give_what_gymnasiums_own_vectorizer_gives(mode, backend, workers):
+    with make_vec(Hill, num_envs=4, num_workers=workers, backend=backend, report_interval=0) as vec:
+        ours, theirs = puffer_min.as_gymnasium_vector(vec, autoreset_mode=mode), SyncVectorEnv([Hill] * 4, autoreset_mode=mode)
+        assert ours.metadata["autoreset_mode"] is ours.autoreset_mode is mode
+        assert same(ours.reset(seed=3)[0], theirs.reset(seed=[seed_of(3, i) for i in range(4)])[0])
+        random, ends, steps = np.random.default_rng(0), 0, 0
+        waiting = np.zeros(4, bool)
+        for _ in range(60):
+            chosen = random.integers(0, 3, 4)
+            one, other = ours.step(chosen), theirs.step(chosen)
+            assert all(same(a, b) for a, b in zip(one[:4], other[:4], strict=True)) and not one[4]
+            ended = one[2] | one[3]
+            ends, steps = ends + ended.sum(), steps + (~waiting).sum()
+            waiting = ended if mode is AutoresetMode.NEXT_STEP else np.zeros(4, bool)
+            if mode is AutoresetMode.DISABLED and ended.any():
+                mask = {"reset_mask": ended}
+                assert same(ours.reset(options=dict(mask))[0], theirs.reset(options=dict(mask))[0])
+        log = vec.log()
+        running = vec.call("count")
+        assert log["n"] == ends > 30 and round(log["n"] * log["episode_length"]) == steps - sum(
+            count for count, over in zip(running, waiting, strict=True) if not over)
+
+
+def test_gymnasiums_observation_wrappers_work_where_episodes_end_on_the_next_step():
+    envs = NormalizeObservation(puffer_min.as_gymnasium_vector(make_vec(Hill, 4), autoreset_mode="NextStep"))
+    envs.reset(seed=0)
+    for _ in range(30):
+        observations, *_ = envs.step(envs.action_space.sample())
+    assert np.abs(observations).max() < 10
+
+
+def test_a_state_saved_between_an_end_and_the_next_step_goes_on():
+    vec = make_vec(lambda: Hill(2), 2)
+    envs = puffer_min.as_gymnasium_vector(vec, autoreset_mode="NextStep")
+    envs.reset(seed=0)
+    for _ in range(2):
+        envs.step(np.zeros(2, int))
+    state = vec.get_state()
+    expected = [envs.step(np.ones(2, int))[0] for _ in range(4)]
+    vec.set_state(state)
+    assert all(np.array_equal(envs.step(np.ones(2, int))[0], one) for one in expected)
+    vec.set_state(state)
+    first = envs.reset(seed=0)[0]                                   # the next step is a step, and not a second reset
+    assert np.array_equal(envs.step(np.zeros(2, int))[0], first)
+
+
+def test_other_modes_are_refused_where_environments_restart_by_themselves():
+    for make_env in ("cartpole", PufferCoin):
+        with pytest.raises(ValueError, match="expected SAME_STEP: these environments restart by themselves"):
+            puffer_min.as_gymnasium_vector(make_vec(make_env, 2), autoreset_mode="NextStep")
+    envs = puffer_min.as_gymnasium_vector(make_vec(lambda: Hill(1), 2), autoreset_mode=AutoresetMode.DISABLED)
+    envs.reset(seed=0)
+    envs.step(np.zeros(2, int))
+    with pytest.raises(RuntimeError, match=r"the episodes of environments \[0, 1\] are over: call reset"):
+        envs.step(np.zeros(2, int))
+    with pytest.raises(ValueError, match=r"expected bool \(2,\) with at least one True"):
+        envs.reset(options={"reset_mask": np.zeros(2, bool)})
+
+
+class PufferCoin(puffer_min.PufferEnv):
+    single_observation_space, single_action_space, num_agents = Box(0, 1, (1,)), Discrete(2), 1
+
+
+# ---------------------------------------------------------------------------------------------------------------- pictures, peers
+
+@pytest.mark.parametrize("make_env", ["cartpole", Hill])
+def test_pictures_are_offered_where_the_environment_draws(make_env, tmp_path):
+    envs = puffer_min.as_gymnasium_vector(make_vec(make_env, num_envs=2))
+    assert envs.render_mode == "rgb_array" and envs.metadata["render_modes"] == ["rgb_array"] and envs.metadata["render_fps"] > 0
+    with contextlib.suppress(gymnasium.error.DependencyNotInstalled):           # refused first if there were no pictures
+        RecordVideo(envs, str(tmp_path))
+    env = puffer_min.as_sb3(make_vec(make_env, num_envs=2))
+    env.reset()
+    assert env.render_mode == "rgb_array" and env.render().ndim == 3 and len(env.get_images()) == 2
+    with contextlib.suppress(ImportError):
+        VecVideoRecorder(env, str(tmp_path), record_video_trigger=lambda step: False)
+    assert puffer_min.as_gymnasium_vector(make_vec(Flat, num_envs=2)).render_mode is None
+
+
+@pytest.mark.parametrize("make_env", ["breakout", "cartpole", PufferCoin])
+def test_every_end_has_a_last_observation_where_the_environment_keeps_none(make_env):
+    """Of a terminated episode it is then the observation that the last action was chosen on."""
+    class Ending(PufferCoin):
+        def reset(self, seed=None):
+            self.begin_reset(seed)
+            self.observations[:] = 0.25
+            return self.observations, []
+
+        def step(self, actions):
+            self.begin_step(actions)
+            self.terminals[:], self.observations[:] = True, 0.5
+            return self.finish_step()
+
+    vec = make_vec(Ending if make_env is PufferCoin else make_env, num_envs=3)
+    envs, seen = puffer_min.as_gymnasium_vector(vec), []
+    before, _ = envs.reset(seed=0)
+    for _ in range(400):
+        after, _, terminated, truncated, infos = envs.step(envs.action_space.sample())
+        for i in np.flatnonzero(terminated & ~truncated):
+            assert np.array_equal(infos["final_obs"][i], before[i])
+            seen.append(i)
+        before = after
+    assert len(seen) > 2
+
+
+def test_an_empty_slot_plays_no_episode():
+    from test_pettingzoo import Pond
+    envs = puffer_min.as_gymnasium_vector(make_vec(Pond, num_envs=1))
+    envs.reset(seed=0)
+    lengths = {slot: [] for slot in range(4)}
+    for _ in range(24):
+        infos = envs.step(np.zeros((4, 2), int))[4]
+        for slot in np.flatnonzero(infos.get("_final_info", [])):
+            lengths[slot].append(infos["final_info"]["episode"]["l"][slot])
+    assert lengths == {0: [3] * 4, 1: [4] * 4, 2: [3] * 4, 3: [6] * 4}
+    sb3 = puffer_min.as_sb3(make_vec(Pond, num_envs=1))
+    sb3.reset()
+    assert [info.get("mask") for info in sb3.step(np.zeros((4, 2), int))[3]] == [None, None, False, None]
+
+
+def test_options_are_refused_by_both():
+    env = puffer_min.as_sb3(make_vec(Hill, num_envs=2))
+    env.set_options({"level": 7})
+    with pytest.raises(ValueError, match=r"options=\{'level': 7\} given, expected none"):
+        env.reset()
+
+
+def test_an_environment_is_no_vectorizer():
+    for adapter in (puffer_min.as_sb3, puffer_min.as_gymnasium_vector):
+        with pytest.raises(TypeError, match="Hill given, expected a vectorizer, as puffer_min.make_vec"):
+            adapter(Hill())
+
+
+def test_torchrl_and_skrl_take_the_vectorizer():
+    torchrl, skrl = pytest.importorskip("torchrl.envs"), pytest.importorskip("skrl.envs.wrappers.torch")
+    for make_env in ("cartpole", lambda: gymnasium.make("CartPole-v1", max_episode_steps=10)):
+        torchrl.check_env_specs(torchrl.GymWrapper(puffer_min.as_gymnasium_vector(make_vec(make_env, num_envs=3))))
+        env = skrl.wrap_env(puffer_min.as_gymnasium_vector(make_vec(make_env, num_envs=3)))
+        assert env.reset()[0].shape == (3, 4) and env.step(torch.zeros(3, 1, dtype=torch.int64))[1].shape == (3, 1)

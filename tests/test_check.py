@@ -233,6 +233,31 @@ class CannotBeCopied(Sound):
         self.numbers = (n for n in range(3))
 
 
+class CannotBePickled(Sound):
+    def __init__(self):
+        super().__init__()
+        self.rule = lambda position: position
+
+
+class TouchesTheGlobalStream(Sound):
+    def judge(self):
+        np.random.random()
+        super().judge()
+
+
+def hidden():
+    class Hidden(Sound):
+        pass
+    return Hidden
+
+
+ONE = Sound()
+
+
+def OneObject():
+    return ONE
+
+
 class TakesAnyActions(Sound):
     def begin_step(self, actions):
         if actions.min() < 0:
@@ -284,6 +309,7 @@ MISTAKES = {
     LogsAnotherReturn: "log",
     LastObservationBesideTheFlag: "autoreset",
     RowNeverWritten: "dead rows",
+    OneObject: "separate objects",
     OneStreamForAll: "independence",
     StateOutsideTheObject: "saved state",
     TakesAnyActions: "actions",
@@ -291,7 +317,8 @@ MISTAKES = {
     StaysOpen: "close",
     ClosesOnce: "close",
 }
-DOUBTS = {FirstObservationAllZeros: "first observation", NotScaled: "scale", MostlyEmptySlots: "dead rows", CannotBeCopied: "saved state"}
+DOUBTS = {FirstObservationAllZeros: "first observation", NotScaled: "scale", MostlyEmptySlots: "dead rows",
+          CannotBeCopied: "saved state", CannotBePickled: "saved state", TouchesTheGlobalStream: "random state", hidden(): "found again"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
@@ -304,6 +331,16 @@ def test_each_mistake_fails_exactly_the_check_named_after_it(mistake):
 def test_what_will_trouble_training_is_a_doubt_and_no_problem(mistake):
     report = check_environment(mistake, steps=200)
     assert report.ok and report.doubts == (DOUBTS[mistake],), f"\n{report}"
+
+
+def test_one_gymnasium_environment_for_all_is_noticed_behind_its_wrappers():
+    env = gymnasium.make("CartPole-v1")
+    assert check_environment(lambda: env, steps=100).problems == ("separate objects",)
+
+
+def test_wrappers_of_local_functions_are_a_doubt_where_a_checkpoint_loses_their_state():
+    env = check_environment(lambda: gymnasium.wrappers.TransformReward(gymnasium.make("CartPole-v1"), lambda r: r / 10), steps=100)
+    assert env.ok and env.doubts == ("saved state",)
 
 
 def test_every_check_has_a_mistake_that_fails_it():

@@ -135,7 +135,7 @@ def test_log_counts_an_episode_for_each_agent():
         hop(env, 1, 1, 1, 1)
     log = env.log()
     assert log["n"] == 4 and log["episode_return"] == np.mean([3, 4, 3, 6])
-    assert log["episode_length"] == np.mean([3, 4, 4, 6])           # the step on which frog_2 came counts, as everywhere
+    assert log["episode_length"] == np.mean([3, 4, 3, 6])           # frog_2 came on the second step, and acted from the third
 
 
 def test_pettingzoo_environments_keep_the_contract():

@@ -6,6 +6,8 @@
     vec.log()["is_success"]
 """
 
+import functools
+
 import gymnasium
 
 from puffer_min.emulation.actions import ActionLayout
@@ -29,13 +31,15 @@ class GymnasiumEnv(PufferEnv):
     without a fixed size, naming the leaf.
     """
 
-    truncates = True
+    truncates = keeps_last_observations = True
     derived = ("loop", "layout", "action_layout")
+    own_methods = ("set_attr", "use_autoreset", "restart")          # the others that `call` reaches are those of `env`
 
     def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
         if not isinstance(env, gymnasium.Env):
             raise TypeError(f"given {type(env).__name__}, expected a gymnasium.Env, as gymnasium.make(...) gives")
         self.env, self.num_agents, self.metric_names = env, 1, metric_names_of(info_keys)
+        self.autoreset, self.over = "SameStep", False               # over: the next step is a reset
         self.layout, self.action_layout = Layout(env.observation_space), ActionLayout(env.action_space)
         self.single_observation_space, self.single_action_space = self.layout.row_space, self.action_layout.row_space
         super().__init__(buffers, seed, report_interval)
@@ -64,6 +68,23 @@ class GymnasiumEnv(PufferEnv):
         super().set_state(state)
         self.loop = GymnasiumLoop([self], self.buffers)         # of the environment that was saved
 
+    def use_autoreset(self, mode):
+        """When an episode that has ended starts anew: "SameStep", "NextStep" or "Disabled", values of Gymnasium's `AutoresetMode`.
+
+        In the last two the row holds the last observation, and is masked, until a step without effect, or `restart()`, begins the next
+        episode.
+        """
+        self.autoreset = mode
+
+    def restart(self):
+        """Begin an episode with the random stream as it is."""
+        self.masks[0] = True
+        self.loop.reset(None)
+
+    def set_attr(self, name, value):
+        """Set the attribute `name` of Gymnasium's environment."""
+        self.env.set_wrapper_attr(name, value)
+
     def render(self, index=0):
         """The environment's own picture; it must have been made with render_mode="rgb_array"."""
         if self.env.render_mode != "rgb_array":
@@ -76,6 +97,9 @@ class GymnasiumEnv(PufferEnv):
             self.env.close()
         self.loop = None
         super().close()
+
+    def _find(self, name):
+        return getattr(self, name) if name in self.own_methods else self.env.get_wrapper_attr(name)
 
 
 class GymnasiumLoop:
@@ -91,7 +115,7 @@ class GymnasiumLoop:
         rows = range(len(environments))
         self.rows = [buffers.observations[i:i + 1] for i in rows]
         self.final_rows = [buffers.final_observations[i:i + 1] for i in rows]
-        self.steps = [env.env.step for env in environments]
+        self.steps = [env.env.step if not env.over else functools.partial(self._begin, i) for i, env in enumerate(environments)]
         self.results = [[None] * len(environments) for _ in range(3)]
 
     def step(self):
@@ -121,10 +145,26 @@ class GymnasiumLoop:
         self.pack(last, self.final_rows[i])
         for j, key in enumerate(env.metric_names):
             env.metrics[0, j] = info_number(info, key, f"environment {i}")
-        return first_observation(env.env.reset, None, f"environment {i}")
+        if env.autoreset == "SameStep":
+            return first_observation(env.env.reset, None, f"environment {i}")
+        env.masks[0] = False
+        if env.autoreset == "NextStep":
+            env.over, self.steps[i] = True, functools.partial(self._begin, i)
+        return last
+
+    def _begin(self, i, action):
+        """In the place of a step: the first observation of the next episode, or the step if a reset has begun one meanwhile."""
+        env = self.environments[i]
+        self.steps[i] = env.env.step
+        if not env.over:
+            return env.env.step(action)
+        env.over = False
+        env.masks[0] = True
+        return first_observation(env.env.reset, None, f"environment {i}"), 0.0, False, False, {}
 
     def reset(self, seed):
         """Reset the first environment with a seed, or None to go on with its random stream."""
+        self.environments[0].over = False
         self.pack(first_observation(self.environments[0].env.reset, seed, "environment 0"), self.rows[0])
 
 

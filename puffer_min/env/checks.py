@@ -6,6 +6,8 @@ Most of them look at one random play (recording.py).
 
 import dataclasses
 import functools
+import pickle
+import sys
 
 import numpy as np
 
@@ -15,8 +17,9 @@ from puffer_min.env.episodes import mean_of
 from puffer_min.env.recording import RESULTS, Recording
 from puffer_min.env.spec import EnvSpec
 
+OPTIONAL = ("masks_actions", "keeps_last_observations")
 ATTRIBUTES = ("num_envs", "num_agents", "observation_space", "action_space", *Buffers._fields, "buffers", "report_interval",
-              *(field.name for field in dataclasses.fields(EnvSpec) if field.name != "masks_actions"))
+              *(field.name for field in dataclasses.fields(EnvSpec) if field.name not in OPTIONAL))
 COMPARED = 200          # steps of a trajectory that is compared with its repetition
 LARGE = 10.0            # observations beyond this make a network's first layer saturate
 
@@ -219,6 +222,45 @@ def determinism(subject):
     return f"{len(subject.reference) - 1} steps repeat exactly"
 
 
+def layers(env):
+    """The environment and those within it, down to the innermost one."""
+    found = [env]
+    while getattr(found[-1], "env", None) is not None:
+        found.append(found[-1].env)
+    return found
+
+
+def found_again(subject):
+    """The class of the environment is found by its name, as unpickling and a spawned worker do."""
+    for kind in map(type, layers(subject.env)):
+        found = sys.modules.get(kind.__module__)
+        for part in kind.__qualname__.split("."):
+            found = getattr(found, part, None)
+        if found is not kind:
+            raise Doubt(f"{kind.__module__}.{kind.__qualname__} is not found by that name: a checkpoint may leave out the state of the "
+                        "environment, and workers that are spawned cannot make it; define the class at the top of a module")
+    return f"{kind.__module__}.{kind.__qualname__} is found by its name"
+
+
+def separate_objects(subject):
+    """Two environments that the factory makes are two objects."""
+    if subject.make is None:
+        return "only one object was given"
+    shared = {*map(id, layers(subject.env))} & {*map(id, layers(subject.make(subject.env.num_envs)))}
+    if shared:
+        raise Problem("making two environments gave one object twice, which several rows would step in turn; "
+                      "make a new environment at each call: lambda: MyEnv(), not lambda: env")
+    return "each call makes another environment"
+
+
+def random_state(subject):
+    """The environment leaves the random streams of the whole process alone."""
+    if subject.play.streams:
+        raise Doubt(f"{' and '.join(subject.play.streams)} changed while the environment was played: a global random stream makes "
+                    "trajectories depend on what else runs in the process; draw from self.np_random (in a PufferEnv self.random)")
+    return "no global random stream was used"
+
+
 def independence(subject):
     """A second environment in the process does not change the first."""
     if subject.make is None:
@@ -244,7 +286,13 @@ def saved_state(subject):
     expected = subject.trajectory(from_reset=False)
     env.set_state(state)
     if not same(expected, subject.trajectory(from_reset=False)):
-        raise Problem("after set_state(get_state()) the same actions give another trajectory; keep everything that matters in attributes")
+        raise Problem("after set_state(get_state()) the same actions give another trajectory; "
+                      "keep everything that matters in attributes")
+    try:
+        pickle.loads(pickle.dumps(state))
+    except Exception as error:
+        raise Doubt(f"the state cannot be pickled ({type(error).__name__}: {error}): a checkpoint leaves it out, and a resumed run "
+                    "starts its episodes anew; keep lambdas, local classes, locks and open files out of the environment's attributes") from error
     return "goes on exactly where it was saved"
 
 

@@ -35,6 +35,7 @@ class EpisodeLog:
     lengths   (num_agents,) int32, steps of the running episode so far
     returns   (num_agents,) float32, sum of its rewards so far
     metrics   (num_agents, number of metric names) float32, written by the environment, read when the episode ends and zeroed
+    acting    (num_agents,) bool, agents that live at the beginning of the step: for the others it is no step of an episode
     """
 
     def __init__(self, num_agents, metric_names=()):
@@ -42,6 +43,7 @@ class EpisodeLog:
         self.lengths = np.zeros(num_agents, np.int32)
         self.returns = np.zeros(num_agents, np.float32)
         self.metrics = np.zeros((num_agents, len(self.metric_names)), np.float32)
+        self.acting = np.ones(num_agents, bool)
         self.clear()
 
     def clear(self):
@@ -50,6 +52,13 @@ class EpisodeLog:
         self.metrics[:] = 0
         self.calls, self.episodes, self.sums = 0, 0, np.zeros(2 + len(self.metric_names))
 
+    def begin_step(self, buffers):
+        """Before a step: note which agents act in it, and zero rewards and flags."""
+        self.acting[:] = buffers.masks
+        buffers.rewards.fill(0)
+        buffers.terminals.fill(False)
+        buffers.truncations.fill(False)
+
     def add(self, buffers, report_interval=0):
         """Add the step in `buffers`; where a flag is up the episode is over.
 
@@ -57,7 +66,7 @@ class EpisodeLog:
         """
         self.returns += buffers.rewards
         ends = buffers.terminals | buffers.truncations
-        self.lengths += buffers.masks | ends                # a slot may empty on the step on which its episode ends
+        self.lengths += self.acting
         if np.count_nonzero(ends):
             ended = np.flatnonzero(ends)
             self.episodes += len(ended)

@@ -53,6 +53,7 @@ class PufferEnv:
                     zeroed. Without a metric named "score" the score is the return.
     truncates       True when episodes can be cut by time: then `self.final_observations` exists, and its row must be filled
                     with the last observation where a truncation is raised.
+    keeps_last_observations   True where `final_observations` is filled at every end, not only at a truncation.
     observation_sets   name -> (first, members, size) of sets in the observation, for encoder="set" (encoders.py).
     derived         names of attributes that follow from the others and stay out of a saved state.
     training_settings   settings that `train` adds while a policy learns; evaluation and play do without them.
@@ -72,6 +73,8 @@ class PufferEnv:
     idle_action = 0
     action_names = ()
     training_settings = {}
+    keeps_last_observations = False
+    metadata = {}
 
     def __init__(self, buffers=None, seed=0, report_interval=128):
         """buffers: memory to write into, or None for memory of its own. report_interval: steps between logs in `infos`, 0 for never."""
@@ -126,9 +129,7 @@ class PufferEnv:
         if actions is not self.actions or actions is None:
             self._require_open()
             take_actions(actions, self.actions, self.single_action_space)
-        self.rewards.fill(0)
-        self.terminals.fill(False)
-        self.truncations.fill(False)
+        self._log.begin_step(self.buffers)
 
     def finish_step(self, infos=()):
         """The end of `step`: adds it to the running episodes and, where a flag is up, the episode to the log; returns the five results."""
@@ -197,6 +198,20 @@ class PufferEnv:
         if not self.joined:
             self._log.set_state(state["log"])
 
+    def call(self, name, *args, **kwargs):
+        """The attribute `name`, or the result of the method `name`; of the environment within, where this one adapts another."""
+        found = self._find(name)
+        return found(*args, **kwargs) if callable(found) else found
+
+    def set_attr(self, name, value):
+        """Set the attribute `name`; of the environment within, where this one adapts another."""
+        setattr(self, name, value)
+
+    @property
+    def render_mode(self):
+        """"rgb_array" if there is a `render`, else None."""
+        return None if type(self).render is PufferEnv.render else "rgb_array"
+
     def render(self, index=0):
         """RGB array (height, width, 3) uint8 of environment `index`, without any window."""
         raise NotImplementedError(f"{type(self).__name__} draws nothing; give it a render(index) that returns an RGB array")
@@ -210,6 +225,9 @@ class PufferEnv:
         return f"{type(self).__name__}(num_envs={self.num_envs}, num_agents={self.num_agents}, seed={self.seed})"
 
     # ------------------------------------------------------------------ the base's own
+
+    def _find(self, name):
+        return getattr(self, name)
 
     def _require_open(self):
         if self.buffers is None:

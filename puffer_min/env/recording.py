@@ -1,5 +1,8 @@
 """`Recording`: one random play of an environment, with all that the checks of contract.py want to know about it."""
 
+import random as python_random
+import sys
+
 import numpy as np
 
 from puffer_min.env.actions import random_actions
@@ -16,12 +19,13 @@ class Recording:
     reports               the episode logs of the play
     restarts              observations that followed the end of an episode of a whole environment
     running, finished     return and length of each agent's running episode, and their sums over the finished ones
+    streams               global random streams that changed
     lived, seen, largest  steps that each row lived, whether it ever held a number, the largest size of each element
     """
 
     def __init__(self, env, seed, steps):
         random, n, size = np.random.default_rng(seed), env.num_agents, env.observations[0].size
-        self.wrong = {}
+        self.wrong, before = {}, global_streams()
         self.steps, self.ends, self.reports, self.restarts = 0, 0, [], []
         self.running, self.finished = np.zeros((n, 2)), np.zeros(2)
         self.lived, self.seen, self.largest = np.zeros(n), np.zeros(n, bool), np.zeros(size)
@@ -34,6 +38,7 @@ class Recording:
         self.look(env, observations)
         while self.steps < steps or (self.ends == 0 and self.steps < PATIENCE * steps):
             actions = random_actions(env.single_action_space, n, random)
+            self.acting = env.masks.copy()              # an agent that appears in this step has not acted yet
             results = env.step(actions)
             self.steps += 1
             for name, result in zip(RESULTS, results):
@@ -45,6 +50,7 @@ class Recording:
             self.look(env, results[0])
             self.account(env, *results)
         self.reports = [report for report in [*self.reports, env.log()] if report]
+        self.streams = [name for name, state in global_streams().items() if state != before[name]]
 
     def note(self, name, sentence):
         """Remember the first problem of a check."""
@@ -76,10 +82,18 @@ class Recording:
         else:
             self.reports += [info for info in infos if "episode_return" in info]
         ended = terminals | truncations
-        self.running += np.stack([rewards, env.masks | ended], 1)
+        self.running += np.stack([rewards, self.acting], 1)
         self.ends += np.count_nonzero(ended)
         self.finished += self.running[ended].sum(0)
         self.running[ended] = 0
         together = np.repeat(ended.reshape(env.num_envs, -1).all(1), env.agents_per_env)    # every agent of the environment at once
         if together.any() and len(self.restarts) < 256:
             self.restarts.extend(observations.reshape(len(observations), -1)[together].copy())
+
+
+def global_streams():
+    """The states of the random streams that all of a process shares, by name."""
+    legacy = np.random.get_state(legacy=True)
+    states = {"random": python_random.getstate(), "np.random": (legacy[1].tobytes(), legacy[2:])}
+    torch = sys.modules.get("torch")
+    return states | ({"torch's random stream": torch.get_rng_state().numpy().tobytes()} if torch else {})

@@ -14,6 +14,7 @@ class EnvSpec:
     agents_per_env             agents in each environment
     metric_names               names of what is logged next to return and length
     truncates                  whether episodes can be cut by time: then `final_observations` exists
+    keeps_last_observations   whether `final_observations` holds the last observation of every episode, terminated ones included
     masks_actions              whether `env.action_masks()` gives the legal actions: bool (num_agents, choices), where choices is the
                                sum of the sizes of all components of the action
     observation_sets           name -> (first, members, size) of sets in the observation, or None
@@ -26,6 +27,7 @@ class EnvSpec:
     agents_per_env: int = 1
     metric_names: tuple = ()
     truncates: bool = False
+    keeps_last_observations: bool = False
     masks_actions: bool = False
     observation_sets: dict | None = None
     keys: dict = dataclasses.field(default_factory=dict)

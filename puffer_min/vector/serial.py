@@ -119,9 +119,7 @@ class PythonBatch(Described):
 
     def advance(self):
         """Step with the actions in the buffers, which the caller has checked; returns the infos."""
-        self.rewards.fill(0)
-        self.terminals.fill(False)
-        self.truncations.fill(False)
+        self.episodes.begin_step(self.buffers)
         infos = []
         if self.loop is not None:
             self.loop.step()
@@ -167,12 +165,30 @@ class PythonBatch(Described):
 
     def render(self, index=0):
         """RGB array of environment `index` of the batch."""
+        env, index = self._find(index)
+        return env.render(index)
+
+    def call(self, name, *arguments, indices=None, **keywords):
+        """A list: the attribute `name` of each environment in `indices`, or the result of its method `name`; see `PufferEnv.call`.
+
+        indices=None is every environment; one object that steps several of them is called once.
+        """
+        return self.call_each(indices, name, arguments, keywords)
+
+    def call_each(self, indices, name, arguments, keywords):
+        """See `call`."""
+        self._require_open()
+        environments = self.environments if indices is None else [self._find(index)[0] for index in indices]
+        return [env.call(name, *arguments, **keywords) for env in environments]
+
+    def _find(self, index):
+        """The object that steps environment `index` of the batch, and the index of that environment in it."""
         self._require_open()
         if not 0 <= index < self.num_envs:
             raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}")
         for env in self.environments:
             if index < env.num_envs:
-                return env.render(index)
+                return env, index
             index -= env.num_envs
 
     def close(self):

@@ -291,10 +291,24 @@ class Vectorizer(Described):
     def render(self, index=0):
         """RGB array of environment `index`."""
         self._require_idle("render()")
-        if not 0 <= index < self.num_envs:
-            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}")
-        worker = bisect.bisect_right(self.env_ends, index)
-        return self._call(worker, "render", index - (self.env_ends[worker - 1] if worker else 0))
+        return self._call(*self._find(index, "render"))
+
+    def call(self, name, *arguments, indices=None, **keywords):
+        """A list: the attribute `name` of each environment in `indices`, or the result of its method `name`.
+
+        indices=None is every environment. With processes arguments and results are pickled. Raises TypeError for native environments,
+        which are no objects of their own.
+        """
+        self._require_idle("call()")
+        if self.native:
+            raise TypeError(f"call({name!r}) of native environments, expected environments written in Python: a batch of native ones is "
+                            "one object; make it with other settings")
+        if indices is None:
+            results = [self._call(worker, "call_each", None, name, arguments, keywords) for worker in self._everyone]
+        else:
+            results = [self._call(worker, "call_each", [at], name, arguments, keywords)
+                       for worker, _, at in (self._find(index, "call") for index in indices)]
+        return [result for part in results for result in part]
 
     def close(self):
         """End the workers, close their environments and let go of the buffers. Closing twice is harmless."""
@@ -331,6 +345,13 @@ class Vectorizer(Described):
         if self._in_flight:
             raise RuntimeError(f"{method} with a step on its way: call recv() until all {self.num_workers} "
                                "workers have finished, or reset()")
+
+    def _find(self, index, method):
+        """(worker, method, index among the environments of that worker): the arguments of `_call`."""
+        if not 0 <= index < self.num_envs:
+            raise IndexError(f"index={index} given, expected 0 to {self.num_envs - 1}")
+        worker = bisect.bisect_right(self.env_ends, index)
+        return worker, method, index - (self.env_ends[worker - 1] if worker else 0)
 
     def _refuse(self, method, all_workers=False):
         self._require_open()
