@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 
 from envs.core import drawing
-from envs.core.settings import LONGEST, whole
+from envs.core.settings import LONGEST, refusal, whole
 
 from libc.stdint cimport int32_t
 
@@ -22,6 +22,8 @@ from envs.core.random cimport draw_unit
 
 cdef double GOOD = 0.8, BAD = 0.2
 
+MOST_ARMS = 1_000_000
+
 
 cdef class Bandit(Native):
     """bandit(num_envs, seed=0, arms=4, best=2, length=16): see the module's docstring for rules, observation and actions."""
@@ -29,8 +31,10 @@ cdef class Bandit(Native):
     cdef readonly int arms, best, length
 
     def __init__(self, num_envs=1, *, seed=0, arms=4, best=2, length=16, **common):
-        self.arms = whole("arms", arms, 2, 1_000_000)
-        self.best = whole("best", best, 0, self.arms - 1)
+        self.arms = whole("arms", arms, 2, MOST_ARMS)
+        self.best = whole("best", best, 0, MOST_ARMS - 1)
+        if self.best >= self.arms:
+            raise refusal("best", best, f"a whole number below arms={self.arms}")
         self.length = whole("length", length, 1, LONGEST)
         self.prepare(num_envs, 1, Box(0, 1, (1,), np.float32), Discrete(self.arms), seed, common, ("score",))
 
@@ -53,12 +57,13 @@ cdef class Bandit(Native):
             self.rows.terminals[i] = self.lengths[i] + 1 >= self.length
 
     def render(self, index=0):
-        """RGB array: one square an arm; with the key that pulls it; the arm pulled last is green if it paid, red if not."""
+        """RGB array: one square for each arm, with the key that pulls it (up to 16 arms); the arm pulled last is green if it paid, red if not."""
         self.require_index(index)
         arms = np.zeros((1, self.arms), int)
         if self.lengths[index] or self.terminals[index]:
             arms[0, self.actions[index]] = 2 if self.rewards[index] else 1
-        image = drawing.tiles(arms, [drawing.INK[name] for name in ("wall", "danger", "goal")], scale=60)
-        for key, arm in self.keys.items():
+        side = min(60, max(1, 960 // self.arms))
+        image = drawing.tiles(arms, [drawing.INK[name] for name in ("wall", "danger", "goal")], scale=side)
+        for key, arm in self.keys.items() if side == 60 else ():
             drawing.glyph(image, 30, 60 * arm + 30, key, drawing.INK["ground"], scale=4)
         return image

@@ -38,6 +38,8 @@ Scripted      Three heroes on the safe lane, one in the middle, one on the off l
               `rivals="strong"`: those of side 1 choose whom they attack and go down the middle together; they win
               6 games of 7 against plain ones.
 Fairness      Which half moves first changes every tick, beginning with a coin. The mirror image of a game is a game.
+Chance        Two things are drawn: the coin, and to which side an entity steps when its way is blocked. No way is blocked in the first
+              ticks, so games of the same actions begin alike whatever the seed.
 Speed         Creeps, neutrals, towers and scripted heroes look around on every fourth tick only (moba_minds.pxd says what that changes).
 Files         core/battlefield.py the map; moba_world.pxd entities and grid, moba_spawn.pxd their birth, moba_combat.pxd fighting,
               moba_minds.pxd scripted minds, moba_sight.pxd observations.

@@ -13,7 +13,8 @@ Actions       Discrete(4): 0 up, 1 down, 2 left, 3 right. A turn back into the o
 Rewards       `reward_food` 0.1, `reward_corpse` 0.1, `reward_death` -1.
 Settings      `num_snakes` on each of the num_envs boards. Unless `width`, `height` and `num_food` are given, there are 900 cells
               and 16 food for each snake, at 16:9: 1,024 snakes have 1280 x 720, 16 have 160 x 90, and 4,096 have 2560 x 1440 with 65,536
-              food, the world of the stream. For the classic game: num_snakes=1, width=20, height=15, num_food=1. A snake of `max_length` eats
+              food, the world of the stream. For the classic game: num_snakes=1, width=20, height=15, num_food=1. Of a board of more than 4,096 cells,
+              snakes and food may take one half when a game begins. A snake of `max_length` eats
               without growing (the default, which is also the limit, keeps one cell of the board free).
 Log           episode_return, episode_length, score (length at death).
 Source        PufferLib's `snake` (stream 003). Bodies as a chain of directions, codes for heads, and starvation are ours.
@@ -56,6 +57,7 @@ cdef enum:
 MOST_SNAKES = 16_384
 MOST_CELLS = 2**24                              # of a board: 4.5 times the world of the stream
 LONGEST_SIDE = 2**16
+SMALL = 4096                                    # cells of a board that may be full but for one
 FARTHEST = 127                                  # cells that a snake can see
 
 cdef struct Snake:
@@ -90,9 +92,10 @@ cdef class Snakes(Native):
         cdef int64_t cells = <int64_t> self.width * self.height
         if cells > MOST_CELLS:
             raise refusal("width", self.width, f"at most {MOST_CELLS // self.height:,} with height={self.height}: a board of {MOST_CELLS:,} cells")
-        if cells < self.num_snakes + 1:
-            raise refusal("num_snakes", num_snakes, f"fewer than the {cells:,} cells of {self.width} x {self.height}; enlarge width or height")
-        most_food = cells - 1 - self.num_snakes                 # a cell stays free
+        taken = cells - 1 if cells <= SMALL else cells // 2     # at most: a free cell must be found, on a large board without a long search
+        if self.num_snakes > taken:
+            raise refusal("num_snakes", num_snakes, f"at most {taken:,} on {self.width} x {self.height} cells; enlarge width or height")
+        most_food = taken - self.num_snakes
         self.num_food = min(16 * self.num_snakes, cells // 4, most_food) if num_food is None else whole("num_food", num_food, 0, most_food)
         room = (cells - self.num_food - 1) // self.num_snakes   # whatever the snakes eat, a cell stays free
         self.max_length = room if max_length is None else whole("max_length", max_length, 1, room)

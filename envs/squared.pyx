@@ -98,4 +98,4 @@ cdef class Squared(Native):
         """RGB array of square `index`: the agent blue, the target green."""
         self.require_index(index)
         cells = np.asarray(self.observations[index]).reshape(self.size, self.size)
-        return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "agent", "goal")], scale=24)
+        return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "agent", "goal")], scale=min(24, max(4, 960 // self.size)))

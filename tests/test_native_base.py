@@ -134,9 +134,12 @@ def wrong_actions(env):
     yield "bool", good.astype(bool), TypeError, f"given bool, expected {good.dtype}"
     yield "list", good.tolist(), TypeError, "given list, expected a NumPy array"
     yield "none", None, TypeError, "given NoneType, expected a NumPy array"
+    yield "objects", good.astype(object), TypeError, f"given object, expected {good.dtype}"
+    yield "the other byte order", good.astype(good.dtype.newbyteorder()), TypeError, f"given {good.dtype.newbyteorder()}, expected {good.dtype}"
+    yield "no axis", np.array(good[0]), ValueError, f"given shape {good.shape[1:]}, expected {good.shape}"
     yield "too many rows", np.concatenate([good, good]), ValueError, f"given shape {(2 * len(good), *good.shape[1:])}, expected {good.shape}"
     yield "a column", good[:, None], ValueError, f"given shape {(len(good), 1, *good.shape[1:])}, expected {good.shape}"
-    for bad in ((np.nan, np.inf) if good.dtype == np.float32 else (-1, 10_000)):
+    for bad in ((np.nan, np.inf, -np.inf) if good.dtype == np.float32 else (-1, 10_000, 2**31 - 1, -2**31)):
         out = good.copy()
         out.reshape(len(good), -1)[-1, -1] = bad
         yield f"value {bad}", out, ValueError, f"agent {len(good) - 1} has"
@@ -158,15 +161,36 @@ def test_wrong_actions_are_one_sentence_and_nothing_is_stepped(name):
 
 
 @every_environment
-def test_strided_actions_mean_the_same_as_contiguous_ones(name):
-    plain, strided = make(name), make(name)
-    plain.reset(seed=0), strided.reset(seed=0)
+def test_actions_mean_the_same_in_any_order_of_memory(name):
+    plain, other = make(name), make(name)
+    plain.reset(seed=0), other.reset(seed=0)
     random = np.random.RandomState(0)
-    for _ in range(30):
+    for _ in range(10):
         actions = random_actions(plain, random)
-        wide = np.repeat(actions, 2, axis=0)
-        one, other = plain.step(actions), strided.step(wide[::2])
-        assert same(one[:4], other[:4])
+        misaligned = np.frombuffer(b"0" + actions.tobytes(), actions.dtype, offset=1).reshape(actions.shape)
+        for same_actions in (np.repeat(actions, 2, axis=0)[::2], actions[::-1].copy()[::-1], np.asfortranarray(actions), misaligned):
+            assert same(plain.step(actions)[:4], other.step(same_actions)[:4])
+
+
+@every_environment
+def test_the_actions_at_the_ends_of_the_space_are_taken(name):
+    env = make(name)
+    env.reset(seed=0)
+    space = env.single_action_space
+    ends = (space.low, space.high) if isinstance(space, spaces.Box) else (0, getattr(space, "nvec", getattr(space, "n", None)) - 1)
+    for end in ends:
+        env.step(np.broadcast_to(end, env.actions.shape).astype(env.actions.dtype))
+
+
+@every_environment
+def test_a_step_before_the_first_reset_is_refused(name):
+    env = make(name)
+    with pytest.raises(RuntimeError, match=r"step\(\) before the first reset: call reset\(seed\)"):
+        env.step(env.actions)
+    saved = make(name)
+    saved.reset()
+    env.set_state(saved.get_state())
+    env.step(env.actions)
 
 
 # ------------------------------------------------------------------ determinism

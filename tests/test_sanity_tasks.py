@@ -131,7 +131,7 @@ def test_stochastic_pays_one_for_the_exact_share():
 
 
 @pytest.mark.parametrize("name, settings, sentence", [
-    ("bandit", {"best": 4}, "best=4 given, expected a whole number from 0 to 3"),
+    ("bandit", {"best": 4}, "best=4 given, expected a whole number below arms=4"),
     ("bandit", {"length": 0}, "length=0 given, expected a whole number from 1 to"),
     ("memory", {"symbols": 1}, "symbols=1 given, expected a whole number from 2 to 255"),
     ("password", {"password": "12a"}, "password='12a' given, expected a string of 1 to 64 digits"),
