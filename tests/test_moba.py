@@ -337,7 +337,7 @@ def test_a_death_takes_back_what_the_way_had_earned():
 
 # ------------------------------------------------------------------ chance
 
-def course(seed, steps, **settings):
+def seen_under(seed, steps, **settings):
     """Every observation of one game under the same random actions, whatever the seed."""
     env = envs.make("moba", 1, seed=seed, report_interval=0, **settings)
     random, rows = np.random.RandomState(3), [env.reset()[0].copy()]
@@ -349,8 +349,8 @@ def course(seed, steps, **settings):
 @pytest.mark.parametrize("settings", [{}, {"first": 0}, {"agents": 10}], ids=["team", "no coin", "both teams"])
 def test_a_game_under_another_seed_begins_alike_and_goes_another_way(settings):
     """Chance is seen only where somebody has to step around something: a comparison of too few ticks finds no seed at all."""
-    games = [course(seed, 200, **settings) for seed in range(4)]
-    assert np.array_equal(games[0], course(0, 200, **settings))
+    games = [seen_under(seed, 200, **settings) for seed in range(4)]
+    assert np.array_equal(games[0], seen_under(0, 200, **settings))
     first = [int((games[i] != games[j]).any((1, 2)).argmax()) for i in range(4) for j in range(i)]
     assert min(first) > 5, "nothing is drawn that is seen at once"
     assert all((games[i] != games[j]).any() for i in range(4) for j in range(i))

@@ -160,7 +160,8 @@ def in_a_sentence(optuna, storage):
         of_storage = isinstance(error, optuna.exceptions.StorageInternalError)
         if of_storage or type(error).__module__.startswith("sqlalchemy."):
             raise SweepError(f"the study in {storage} cannot be used ({in_short(error)}): it is damaged or "
-                             "no database of Optuna's; give another --out or --storage, or delete it") from error
+                             "no database of Optuna's; give another --out or --storage, or delete it"
+                             ) from error
         raise
 
 

@@ -147,8 +147,8 @@ def require_trainable(env) -> None:
     kind, name = type(env).__name__, name_of(env)
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise TypeError(f"train: given a Gymnasium vector environment ({kind}), expected a function that "
-                        f"makes one environment, such as lambda: gymnasium.make({name!r}), or a vectorizer of "
-                        "make_vec")
+                        f"makes one environment, such as lambda: gymnasium.make({name!r}), or a vectorizer "
+                        "of make_vec")
     if hasattr(env, "step"):
         raise TypeError(f"train: given one environment ({name}), expected a function that makes it, "
                         "because several are stepped at a time: write train(lambda: ...), or give its class")
