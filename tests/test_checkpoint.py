@@ -108,7 +108,7 @@ def test_a_saved_policy_plays_the_same(tmp_path, settings):
 def test_a_policy_file_is_small_and_holds_no_pickle(tmp_path):
     path = run(tmp_path).save(tmp_path / "policy.pt")
     assert path.stat().st_size < 120_000
-    assert set(torch.load(path, weights_only=True)) == {"format", "env_name", "env_settings", "config", "seed", "observation_sets",
+    assert set(torch.load(path, weights_only=True)) == {"format", "env_name", "env_settings", "config", "seed", "observation_sets", "made_by",
                                                         "observation_space", "action_space", "policy"}
 
 

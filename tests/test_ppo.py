@@ -236,7 +236,7 @@ def test_masks_of_a_box_action_are_refused():
     class Wrong(Drift):
         def action_masks(self):
             return np.ones((self.num_agents, 2), bool)
-    with pytest.raises(ValueError, match=r"Wrong masks actions of Box.*, expected Discrete or MultiDiscrete"):
+    with pytest.raises(ValueError, match=r"action masks given for actions of Box.*, expected Discrete or MultiDiscrete"):
         PPO(Wrong(actions=spaces.Box(-1, 1, (2,))), SMALL)
 
 

@@ -59,7 +59,7 @@ def choices(space):
     return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
 
 
-def legal_actions(env, random):
+def random_legal_actions(env, random):
     """One action for each agent, as `random_actions`, but drawn from those that `env.action_masks()` allows, if it has masks."""
     space = env.single_action_space
     if not env.masks_actions:

@@ -1,4 +1,4 @@
-"""Networks around their training: made by a factory and checked, found again by its name, and played by an `Actor`."""
+"""Networks before and after training: made by a factory, checked, found by name, played by an `Actor`."""
 
 import functools
 import importlib
@@ -25,6 +25,9 @@ def build_policy(factory, spec, config) -> nn.Module:
         lacking = f" without {', '.join(missing or ['parameters'])}" if isinstance(policy, nn.Module) else ""
         raise TypeError(f"policy={name} gave {type(policy).__name__}{lacking}, expected an nn.Module with "
                         f"{', '.join(METHODS)} and parameters, as puffer_min/learner/policy.py describes it")
+    if spec.masks_actions and not hasattr(policy.distribution, "legal"):
+        raise ValueError(f"action masks given for actions of {spec.single_action_space}, expected "
+                         "Discrete or MultiDiscrete")
     policy.spec, policy.made_by = spec, name
     return policy
 
@@ -43,7 +46,8 @@ def check_policy(policy, observation) -> None:
             raise TypeError(f"{name}.{method} gave {given}, expected the tuple ({', '.join(shapes)})")
         for tensor, (what, shape) in zip(results, shapes.items()):
             if tensor.shape != shape or tensor.dtype != torch.float32:
-                raise ValueError(f"{name}.{method} gave {what} of {tensor.dtype} {tuple(tensor.shape)} for {n} agents, "
+                raise ValueError(f"{name}.{method} gave {what} of {tensor.dtype} {tuple(tensor.shape)} for "
+                                 f"{n} agents, "
                                  f"expected torch.float32 {shape}")
 
     with torch.no_grad():
@@ -55,9 +59,24 @@ def check_policy(policy, observation) -> None:
         expect("replay", policy.replay(seen, state[:rows], ends), outputs=(outputs, n), values=(n,))
 
 
+def flatten_parameters(policy):
+    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
+
+    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes)
+    the exchange of gradients are then one operation on one vector and not one for each layer.
+    """
+    parameters = list(policy.parameters())
+    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad, sizes = torch.zeros_like(flat), [p.numel() for p in parameters]
+    for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes)):
+        p.data, p.grad = data.view_as(p), grad.view_as(p)
+    return flat
+
+
 def name_of_factory(factory) -> str:
     """"module:name" where importing that gives `factory` again; otherwise a name without a colon."""
-    module, name = getattr(factory, "__module__", None), getattr(factory, "__qualname__", None) or type(factory).__name__
+    module = getattr(factory, "__module__", None)
+    name = getattr(factory, "__qualname__", type(factory).__name__)
     findable = module not in (None, "__main__", "__mp_main__") and _attribute(module, name) is factory
     return f"{module}:{name}" if findable else name
 
@@ -83,7 +102,7 @@ def _attribute(module, name):
 class Actor:
     """A policy that plays: `act(observations) -> actions` for any number of agents, NumPy in and out.
 
-    greedy    take the most probable action; otherwise actions are drawn, with a generator of its own from `seed`
+    greedy    take the most probable action; otherwise actions are drawn, by a generator made from `seed`
 
     A policy with a memory needs `observe_ends(terminals | truncations)` after each step, and `reset()` before
     a new game.
@@ -116,7 +135,10 @@ class Actor:
         distribution = self.policy.distribution
         if masks is not None:
             outputs = masked(outputs, distribution.legal(masks).to(self.device))
-        actions = distribution.mode(outputs) if self.greedy else distribution.sample(outputs, self.generator)[0]
+        if self.greedy:
+            actions = distribution.mode(outputs)
+        else:
+            actions, _ = distribution.sample(outputs, self.generator)
         dtype = np.float32 if actions.is_floating_point() else np.int32
         return actions.cpu().numpy().astype(dtype, order="C")
 
@@ -125,11 +147,15 @@ class Actor:
         spec = getattr(self.policy, "spec", None)
         shape = None if spec is None else spec.single_observation_space.shape
         if not isinstance(observations, np.ndarray) or observations.dtype == object:
-            raise TypeError(f"observations: {type(observations).__name__} given, expected the NumPy rows that make_vec or an adapter gives: "
-                            "a policy does not see a Gymnasium environment's own observation")
+            raise TypeError(f"observations: {type(observations).__name__} given, expected the NumPy rows "
+                            "that make_vec "
+                            "or an adapter gives: a policy does not take a Gymnasium environment's own "
+                            "observation")
         if shape is not None and observations.shape[1:] != shape:
-            raise ValueError(f"observations: shape {observations.shape} given, expected (N, {', '.join(map(str, shape))}), "
-                             "one row for each agent: observation[None] is the row of one")
+            raise ValueError(f"observations: shape {observations.shape} given, expected "
+                             f"(N, {', '.join(map(str, shape))}), one row for each agent: observation[None] "
+                             "is the "
+                             "row of one")
         return observations
 
     @torch.inference_mode()

@@ -4,7 +4,7 @@ environments step while the learner learns.
     train(make_env, num_envs=16, num_workers=8, backend="process", batch_envs=8)
 
     recv    the 8 environments that have finished first: the results of their last actions go into the rows
-    act     the policy acts for these alone; they are sent off again, and the other 8 are on their way meanwhile
+    act     the policy acts for these alone; they are sent off again, while the other 8 are on their way
 
 Each agent is at its own place in its own row (buffer.py, scattered), and a row is full when its agent has
 made its steps, so fast environments fill more of them. Steps that are on their way during an update were
@@ -24,16 +24,16 @@ from puffer_min.learner.ppo import PPO
 
 
 class AsynchronousPPO(PPO):
-    """`PPO` on a vectorizer with batch_envs < num_envs. `held` are the agents that wait for an action, (n,) int64."""
+    """`PPO` on a vectorizer with batch_envs < num_envs. `held` (n,): agents that wait for an action."""
 
     def __init__(self, env, config: Config = Config(), policy=None, **keywords):
         super().__init__(env, config, policy, **keywords)
         self.buffer.scatter()
-        env.report_interval = env.report_interval or config.horizon     # logs come with the steps: `env.log()` would
-        self.episodes.log = dict                                        # have to wait for those on their way
+        env.report_interval = env.report_interval or config.horizon     # logs come with the steps, because
+        self.episodes.log = dict                                        # `env.log()` would wait for them
         self.held = torch.arange(env.num_agents)
         actions = self.buffer.actions
-        self.decisions = torch.zeros(env.num_agents, *actions.shape[2:], dtype=actions.dtype)   # of all agents
+        self.decisions = torch.zeros(env.num_agents, *actions.shape[2:], dtype=actions.dtype)
         self.log_probs, self.values = torch.zeros(2, env.num_agents, dtype=torch.float32)
 
     @torch.inference_mode()
@@ -55,20 +55,21 @@ class AsynchronousPPO(PPO):
         outputs = masked(outputs, self.to_device(legal[rows]))
         actions, log_probs = self.policy.distribution.sample(outputs, self.generator)
         self.clock.lap("forward")
-        self.decisions[rows], self.log_probs[rows], self.values[rows] = actions.cpu(), log_probs.cpu(), values.cpu()
+        self.decisions[rows], self.log_probs[rows] = actions.cpu(), log_probs.cpu()
+        self.values[rows] = values.cpu()
         masks = np.zeros(env.num_agents, bool)
         masks[rows.numpy()] = env.masks[rows.numpy()]
         recurrent = self.state.shape[1] > 0
         self.buffer.record_decision(self.observations, self.decisions, self.log_probs, self.values, masks,
                                     self.state.cpu() if recurrent else None, legal)
-        if recurrent:                                           # the memory of a slot without an agent stands still
+        if recurrent:                                   # the memory of a slot without an agent stands still
             living = torch.from_numpy(masks)[rows]
             self.state[rows[living]] = state[living]
         self.clock.lap("copy")
         env.send(actions.cpu().numpy().astype(env.actions.dtype))
 
     def action_masks(self):
-        """The legal actions of the agents that wait; for the others, whose masks are being written, all are."""
+        """The legal actions of the agents that wait. Those of others may be half written: all True."""
         masks = legal_actions(self.env)
         if masks is None:
             return super().action_masks()
@@ -102,7 +103,7 @@ class AsynchronousPPO(PPO):
 
     @torch.inference_mode()
     def drain(self):
-        """Wait for all steps on their way and record them, so that environments and learner can be saved as one."""
+        """Wait for all steps on their way and record them: environments and learner are then saved as one."""
         rest = self.env.recv_rest()
         if rest is not None:
             self.store(rest)

@@ -1,5 +1,4 @@
-"""The rollout buffer: rows of `horizon` steps. An agent owns a row, fills it left to right, then takes the
-next free one.
+"""The rollout buffer. An agent owns a row of `horizon` steps, fills it, then takes the next free one.
 
               step  0   1   2   3
     row 0         [ a0  a0  a0  a0 ]    full
@@ -17,9 +16,8 @@ Two counters, which move together and are two facts all the same (stream 001 @15
     full_rows   rows filled so far; starts at 0
 
 Collection goes on until full_rows reaches `segments`. Judged by next_free, a buffer of as many segments as
-agents would look used up before its first step. After the update `recycle` starts both again, except for the
-rows of agents that are behind: those are kept, with the log-probabilities of the policy that acted, and go
-into a later update.
+agents would look used up before its first step. After the update `recycle` starts both again, but keeps the
+rows of agents that are behind for a later update, with the log-probabilities of the policy that acted.
 
 As long as no agent is dead, all are *aligned*, at the same column of neighbouring rows, and a step is written
 as one slice. The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
@@ -32,12 +30,12 @@ import torch
 
 from envs.core.buffers import action_layout
 from puffer_min.learner.advantage import gae, vtrace
+from puffer_min.learner.checkpoint import ResumableRows
 
 
 class Minibatch(NamedTuple):
     """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool and
-    states
-    (rows, state_size). action_masks, bool, have 0 columns where all actions are legal."""
+    states (rows, state_size). action_masks, bool, have 0 columns where all actions are legal."""
 
     observations: torch.Tensor
     actions: torch.Tensor
@@ -50,18 +48,8 @@ class Minibatch(NamedTuple):
     states: torch.Tensor
 
 
-class Cut(NamedTuple):
-    """Steps on which time cut episodes: the last observations and the states there, for the value beyond."""
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-    observations: torch.Tensor
-    states: torch.Tensor
-
-
-class RolloutBuffer:
-    """Experience of `num_agents` agents: `segments` full rows of `horizon` steps an update. CPU memory,
-    allocated once, written in place.
+class RolloutBuffer(ResumableRows):
+    """Experience of `num_agents` agents: `segments` full rows of `horizon` steps an update, in CPU memory.
 
     Tensors (rows, horizon, ...): observations in the environment's own dtype; actions int64 or float32;
     log_probs, values, rewards, final_values, ratios, advantages, returns float32; terminals, truncations
@@ -71,9 +59,6 @@ class RolloutBuffer:
     Call `record_decision` and `record_outcome` around each step of the environment. When `is_full`, call
     `record_next_values` and `record_final_values`.
     """
-
-    LASTING = ("observations", "actions", "log_probs", "values", "rewards", "terminals", "truncations",
-               "final_values", "action_masks", "next_values", "states")     # the rest is computed from these
 
     def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0,
                  num_choices=0):
@@ -104,7 +89,7 @@ class RolloutBuffer:
         self.filled = torch.zeros(self.num_rows, dtype=torch.int64)     # rows in the order they became full
         self.next_free, self.full_rows = self.num_agents, 0
         self.awaiting = None                            # (agents, their rows that the last step filled)
-        self.cuts = []
+        self.cuts = []                                  # (rows, columns, last observations, states there)
         self.agent_steps, self.slots = 0, 0
         self.ratios.fill_(1)
 
@@ -187,8 +172,8 @@ class RolloutBuffer:
         else:
             agents = agents[torch.isin(agents, self.agents)]
             rows, columns = self.row_of[agents], self.column_of[agents]
-        states = torch.empty(len(agents), 0, dtype=torch.float32) if states is None else states[agents]
-        self.cuts.append(Cut(rows, columns, torch.from_numpy(final_observations)[agents], states))
+        states = torch.empty(len(agents), 0) if states is None else states[agents]
+        self.cuts.append((rows, columns, torch.from_numpy(final_observations)[agents], states))
 
     def _advance_together(self):
         self.column += 1
@@ -281,37 +266,3 @@ class RolloutBuffer:
         self.filled[:self.full_rows] = surplus
         self.order = torch.cat([free[:unbegun], kept, free[unbegun:]])
         self.next_free = unbegun + len(kept)
-
-    # ------------------------------------------------------------------ checkpoints
-
-    def get_state(self):
-        """What the next update will see: nothing if aligned, else the agents' places and the rows begun or
-        left
-        over, with zeros where nothing was written."""
-        if self.aligned:
-            return {"aligned": True}
-        begun, full = self.column_of > 0, self.filled[:self.full_rows].clone()
-        kept = torch.cat([self.row_of[begun], full])
-        lengths = torch.cat([self.column_of[begun], torch.full_like(full, self.horizon)])
-        written = torch.arange(self.horizon) < lengths.unsqueeze(1)
-        tables = {name: getattr(self, name)[kept] for name in self.LASTING}
-        for name, table in tables.items():
-            if name == "next_values":
-                table[lengths < self.horizon] = 0
-            elif name != "states":
-                cut = tables["truncations"] & ~tables["terminals"]
-                table[~(written & cut if name == "final_values" else written)] = 0
-        return {"aligned": False, "next_free": self.next_free, "kept": kept, "full": full, "tables": tables,
-                **{name: getattr(self, name).clone() for name in ("row_of", "column_of", "order")}}
-
-    def set_state(self, state):
-        """Go on from `get_state`."""
-        self.reset()
-        if state["aligned"]:
-            return
-        self.aligned, self.next_free, self.full_rows = False, state["next_free"], len(state["full"])
-        self.filled[:self.full_rows] = state["full"]
-        for name in ("row_of", "column_of", "order"):
-            getattr(self, name).copy_(state[name])
-        for name, rows in state["tables"].items():
-            getattr(self, name)[state["kept"]] = rows

@@ -4,10 +4,10 @@
     torchrun --nproc-per-node 8 -m puffer_min train squared --device cuda       eight GPUs
 
 Each process has environments, a buffer and a policy of its own, and draws with the seed `seed + rank`. The
-policies begin equal and stay equal, because the processes average their gradients, one vector, before every step
-of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are those of each process, so
-two processes make updates of twice the batch. Each normalises the advantages of its own minibatches and orders
-its own rows. An update's epochs and the end of the run are decided together.
+policies begin equal and stay equal, because the processes average their gradients, one vector, before every
+step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are those of each
+process, so two processes make updates of twice the batch. Each normalises the advantages of its own
+minibatches and orders its own rows. An update's epochs and the end of the run are decided together.
 """
 
 import atexit
@@ -27,8 +27,12 @@ class Alone:
     rank, size = 0, 1
 
     def device(self, name):
-        """The device called `name`."""
-        return torch.device(name)
+        """The device called `name`. Raises ValueError where there is no such device."""
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={name!r} given, but torch finds no CUDA device here; "
+                             "use device=\"cpu\"")
+        return device
 
     def threads(self):
         """Number of processors for torch's threads in this process."""
@@ -51,7 +55,7 @@ class Alone:
         return list(flags)
 
     def watch(self):
-        """While it is entered, PeerLost is raised when torchrun ends this process because another one has ended."""
+        """While it is entered, PeerLost is raised when torchrun ends this process because another ended."""
         return contextlib.nullcontext()
 
 
@@ -72,7 +76,7 @@ class World(Alone):
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
 
     def device(self, name):
-        device = torch.device(name)
+        device = super().device(name)
         alike = device.type == "cuda" and device.index is None
         return torch.device("cuda", self.local_rank) if alike else device
 
@@ -126,6 +130,6 @@ def calling():
     try:
         yield
     except RuntimeError as error:                       # gloo and nccl raise it
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun is about to end this one as well: time to save
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun will end this one as well: time to save
         reason = str(error).splitlines()[0]
         raise PeerLost(f"another process of the run has ended ({reason})") from error

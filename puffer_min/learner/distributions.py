@@ -1,9 +1,8 @@
 """Sampling, log-probability and entropy, by hand and from one log-softmax.
 
-The outputs of the network are kept **actions first**: (outputs, N), one column for each agent. Sums and
-maxima then run over long contiguous rows, where a processor is at its best.
-
-A distribution object holds no data, only the layout of the action space:
+The network's outputs are kept **actions first**: (outputs, N), one column for each agent. Sums and maxima
+then run over long contiguous rows, where a processor is at its best. A distribution holds only the layout of
+the space:
 
     sample(outputs, generator)      -> actions, log_probs       for acting
     evaluate(outputs, actions)      -> log_probs, entropy       for learning; differentiable
@@ -27,28 +26,25 @@ def distribution_of(action_space: spaces.Space):
     """The distribution over `action_space`: Categorical for Discrete and MultiDiscrete, Gaussian for Box."""
     if isinstance(action_space, spaces.Discrete) and action_space.start == 0:
         return Categorical((int(action_space.n),), shape=())
-    if isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1 and not action_space.start.any():
+    flat = isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1
+    if flat and not action_space.start.any():
         return Categorical(tuple(int(n) for n in action_space.nvec), shape=action_space.shape)
     if isinstance(action_space, spaces.Box):
         return Gaussian(action_space)
-    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or "
-                    "Box; emulate the environment first")
+    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from "
+                    "0, or Box; emulate the environment first")
 
 
 def masked(outputs: torch.Tensor, action_masks: torch.Tensor) -> torch.Tensor:
-    """The outputs (choices, N) with -inf for every action that action_masks (N, choices) bool calls illegal.
-
-    Masks of 0 choices leave the outputs as they are.
-    """
+    """The outputs (choices, N) with -inf for illegal actions; action_masks (N, choices) bool, or (N, 0)."""
     return outputs.masked_fill(~action_masks.t(), -math.inf) if action_masks.shape[1] else outputs
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Index drawn from each column of `probabilities` (n, N): the first at which the running sum passes
-    `uniform` in [0, 1).
+    """Index drawn from each column of `probabilities` (n, N): the first whose running sum passes `uniform`
+    in [0, 1).
 
-    Scaled by the column's own sum, so that rounding can never push the draw past the last action that has any
-    probability.
+    It is scaled by the column's sum, so that rounding never pushes the draw past the last probable action.
     """
     running = probabilities.cumsum(0)
     return (running <= uniform * running[-1]).sum(0).clamp_(max=len(probabilities) - 1)
@@ -69,8 +65,7 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor):
 
 
 class LogProbAndEntropy(torch.autograd.Function):
-    """logits (n, N), actions (N,) -> log-probability (N,) of each column's action, and entropy (N,) of the
-    column.
+    """logits (n, N), actions (N,) -> each column's log-probability of its action (N,) and entropy (N,).
 
     Both come from one log-softmax, and their gradient is written out: it is a handful of operations where
     autograd takes twice as many, and on tensors this small each costs more than its arithmetic. With p the
@@ -103,15 +98,15 @@ class Categorical:
         self.num_outputs = sum(counts)
 
     def legal(self, action_masks):
-        """Action masks, NumPy (N, choices) bool, as a tensor. ValueError for an agent without a legal action."""
+        """Action masks, NumPy (N, choices) bool, as a tensor. ValueError if an agent has no legal action."""
         if action_masks.dtype != bool or action_masks.shape[1:] != (self.num_outputs,):
             raise ValueError(f"action_masks: {action_masks.dtype} {action_masks.shape} given, expected bool "
                              f"(agents, {self.num_outputs}), a column for each choice of the action")
         legal = torch.from_numpy(action_masks.copy())
         for component, block in enumerate(legal.split(self.counts, 1)):
             if not (found := block.any(1)).all():
-                raise ValueError(f"action_masks: agent {int(found.int().argmin())} has no legal action in component "
-                                 f"{component}, expected at least one True among {block.shape[1]} choices")
+                raise ValueError(f"action_masks: agent {int(found.int().argmin())} has no legal action in "
+                                 f"component {component}, expected at least one True among {block.shape[1]}")
         return legal
 
     def sample(self, outputs, generator=None):
@@ -134,12 +129,10 @@ class Categorical:
 
 
 class Gaussian:
-    """Independent normal distributions: the first half of the outputs are means, the second logarithms of
-    deviations.
+    """Independent normal distributions: half of the outputs are means, half logarithms of deviations.
 
     Both are in units of half the space's range where it is finite, so that an output of 1 means the same in
-    any space. Draws are not clipped: their log-probability stays exact, and environments clip the actions
-    that they get.
+    any space. Draws are not clipped: their log-probability stays exact, and environments clip their actions.
     """
 
     def __init__(self, space: spaces.Box):

@@ -25,20 +25,16 @@ The factory is a function or class that gives an nn.Module for the `EnvSpec` of 
         def replay(self, observations, states, ends):
             return self.forward(observations, states)[:2]
 
-    distribution                        of distributions.py: it samples, and knows num_outputs
-    initial_state(num_agents)           what an agent remembers when an episode starts, zeros (num_agents, state_size)
-                                        float32; state_size is 0 without a memory
-    forward(observations, state)        one step of N agents: observations (N, ...) in the environment's dtype and
-                                        state (N, state_size) -> outputs (num_outputs, N), values (N,), the
-                                        next state
-    replay(observations, states, ends)  rows of steps, to learn from: observations (rows * horizon, ...) row
-    by row,
-                                        states (rows, state_size) before each row, ends (rows, horizon) bool,
-                                        after which the state is zeros -> outputs (num_outputs, rows *
-                                        horizon) and values (rows * horizon,), the same numbers as step by
-                                        step
-    observe(observations, average_)     optional; called once an update with some of the observations: see
-                                        Standardised in encoders.py
+    distribution    of distributions.py: it samples, and knows num_outputs
+    initial_state   the memory of agents whose episode starts, zeros (num_agents, state_size) float32, where
+                    state_size is 0 for a network without memory
+    forward         one step of N agents: observations (N, ...) in the environment's dtype and the state
+                    (N, state_size) -> outputs (num_outputs, N), values (N,), the state after the step
+    replay          rows of steps, to learn from: observations (rows * horizon, ...) row by row, the states
+                    (rows, state_size) before each row, ends (rows, horizon) bool, after which the state is
+                    zeros -> outputs (num_outputs, rows * horizon), values (rows * horizon,), the same as step
+                    by step
+    observe         optional; called once an update with some observations: Standardised in encoders.py
 
 Outputs, values and parameters are float32, and outputs are actions first (distributions.py).
 """
@@ -77,9 +73,10 @@ class Policy(nn.Module):
         self.gaussian = isinstance(self.distribution, Gaussian)
         outputs = self.distribution.size if self.gaussian else self.distribution.num_outputs
         self.head = linear(hidden_size, outputs + 1)
-        nn.init.orthogonal_(self.head.weight[:outputs], 0.01)       # at first every action is about equally likely
+        nn.init.orthogonal_(self.head.weight[:outputs], 0.01)       # at first all actions are nearly equal
         nn.init.orthogonal_(self.head.weight[outputs:], 1.0)
-        self.log_deviation = nn.Parameter(torch.zeros(outputs, dtype=torch.float32)) if self.gaussian else None
+        deviation = torch.zeros(outputs, dtype=torch.float32)
+        self.log_deviation = nn.Parameter(deviation) if self.gaussian else None
         if hasattr(self.encoder, "observe"):
             self.observe = self.encoder.observe
 

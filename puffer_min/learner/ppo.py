@@ -13,7 +13,6 @@
 of a row counts, and minibatches are whole rows.
 """
 
-import copy
 import dataclasses
 import math
 
@@ -23,8 +22,9 @@ from puffer_min.clock import StageClock
 from puffer_min.env.actions import legal_actions
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.env.spec import EnvSpec
-from puffer_min.learner.actor import build_policy, check_policy
+from puffer_min.learner.actor import build_policy, check_policy, flatten_parameters
 from puffer_min.learner.buffer import RolloutBuffer
+from puffer_min.learner.checkpoint import Resumable
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE
 from puffer_min.learner.distributions import masked
@@ -58,15 +58,14 @@ def ppo_loss(config, outputs, values, distribution, batch):
     entropy = entropy.mean()
     loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
     with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()      # Schulman's estimate, http://joschu.net/blog/kl-approx.html
+        approx_kl = (ratio - 1 - log_ratio).mean()      # Schulman's, http://joschu.net/blog/kl-approx.html
         clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
         parts = torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
     return loss, parts, ratio.detach()
 
 
-class PPO:
-    """A policy that learns on `env`, a native environment or a vectorizer. The same env, config and seed give
-    the same run.
+class PPO(Resumable):
+    """A policy that learns on `env`, a native environment or a vectorizer. The same seed gives the same run.
 
     policy   factory (spec, config) -> nn.Module of the network that learns (policy.py); None: the default one
     world    the processes that learn as one (distributed.py)
@@ -77,11 +76,9 @@ class PPO:
 
     def __init__(self, env, config: Config = Config(), policy=None, *, seed: int = 0, world=ALONE):
         self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device={config.device!r} given, but torch finds no CUDA device here; use device=\"cpu\"")
         self.spec = spec = EnvSpec.of(env)
         segments, self.minibatch_rows = config.rows(env.num_agents)
-        with torch.random.fork_rng(devices=[]):     # the same weights for a seed, and torch's own stream as it was
+        with torch.random.fork_rng(devices=[]):         # torch's own stream stays as it was
             torch.manual_seed(seed)
             self.policy = build_policy(policy or make_policy, spec, config).to(self.device)
         env.reset(seed)
@@ -89,16 +86,14 @@ class PPO:
         check_policy(self.policy, self.observations[env.masks.argmax()].to(self.device))
         self.state = self.policy.initial_state(env.num_agents).to(self.device)
         self.weights = flatten_parameters(self.policy)
-        self.optimizer = torch.optim.Adam([self.weights], config.learning_rate, (config.adam_beta1, config.adam_beta2),
-                                          config.adam_eps, fused=True)
+        self.optimizer = torch.optim.Adam([self.weights], eps=config.adam_eps, fused=True,
+                                          betas=(config.adam_beta1, config.adam_beta2))
         self.generator = torch.Generator(self.device).manual_seed(seed + world.rank)        # draws actions
         self.shuffle = torch.Generator().manual_seed(seed + world.rank)                     # orders rows
-        if spec.masks_actions and not hasattr(self.policy.distribution, "legal"):
-            raise ValueError(f"{type(env).__name__} masks actions of {spec.single_action_space}, expected Discrete or MultiDiscrete")
-        self.num_choices = self.policy.distribution.num_outputs if spec.masks_actions else 0
+        sizes = {"state_size": self.state.shape[1],
+                 "num_choices": self.policy.distribution.num_outputs if spec.masks_actions else 0}
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, spec.single_observation_space,
-                                    spec.single_action_space, state_size=self.state.shape[1],
-                                    num_choices=self.num_choices)
+                                    spec.single_action_space, **sizes)
         self.episodes = EpisodeStatistics(env, world.gather)
         self.clock = StageClock()
         self.steps = self.updates = 0
@@ -113,7 +108,8 @@ class PPO:
         if hasattr(self.policy, "observe"):     # between updates, so that learning sees what acting saw
             seen = self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)
             self.policy.observe(self.to_device(seen), self.world.average_)
-        report = losses | {"density": self.buffer.density, "waiting": self.buffer.waiting} | self.episodes.report()
+        density, waiting = self.buffer.density, self.buffer.waiting
+        report = losses | {"density": density, "waiting": waiting} | self.episodes.report()
         self.buffer.recycle()
         return report
 
@@ -128,8 +124,9 @@ class PPO:
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
             legal = self.action_masks()
-            actions, log_probs = policy.distribution.sample(masked(outputs, self.to_device(legal)), self.generator)
-            if recurrent:                                       # the memory of a slot without an agent stands still
+            outputs = masked(outputs, self.to_device(legal))
+            actions, log_probs = policy.distribution.sample(outputs, self.generator)
+            if recurrent:                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
                 state = torch.where(self.to_device(living).unsqueeze(1), state, self.state)
             lap("forward")
@@ -145,12 +142,12 @@ class PPO:
                 self.state = state
                 self.state[self.to_device(living & torch.from_numpy(env.terminals | env.truncations))] = 0
             lap("copy")
-        buffer.record_next_values(self.values_of(self.observations, self.state))    # of what the last step led to
+        buffer.record_next_values(self.values_of(self.observations, self.state))    # after the last step
         buffer.record_final_values(self.values_of)
         lap("forward")
 
     def action_masks(self):
-        """The legal actions, bool (num_agents, choices) on the CPU; no column where the environment masks none."""
+        """The legal actions, bool (num_agents, choices) on the CPU; (num_agents, 0) if none are masked."""
         masks = legal_actions(self.env)
         if masks is None:
             return torch.empty(self.env.num_agents, 0, dtype=torch.bool)
@@ -217,58 +214,12 @@ class PPO:
         self.world.average_(self.weights.grad)
         norm = self.weights.grad.norm()
         if not math.isfinite(norm):
-            raise NotFinite(self.steps, culprit(batch, self.buffer.rewards[rows], outputs, values, self.policy))
+            rewards = self.buffer.rewards[rows]
+            raise NotFinite(self.steps, culprit(batch, rewards, outputs, values, self.policy))
         if norm > config.max_grad_norm:
             self.weights.grad.mul_(config.max_grad_norm / (norm + 1e-6))
         self.optimizer.step()
         return torch.cat([parts, norm.unsqueeze(0)])
-
-    # ------------------------------------------------------------------ checkpoints
-
-    def learned(self) -> dict:
-        """Copies of all that an update changes: weights, statistics of the observations, Adam's state."""
-        return {"weights": self.weights.detach().clone(),
-                "optimizer": copy.deepcopy(self.optimizer.state_dict()["state"]),
-                "statistics": {name: tensor.clone() for name, tensor in self.policy.named_buffers()}}
-
-    def set_learned(self, learned: dict) -> None:
-        """Go back to what `learned` gave."""
-        self.weights.data.copy_(learned["weights"])
-        for name, tensor in self.policy.named_buffers():
-            tensor.copy_(learned["statistics"][name])
-        state = copy.deepcopy(learned["optimizer"])
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
-
-    def get_state(self) -> dict:
-        """All that decides how learning goes on, except the environment's state: tensors and plain numbers."""
-        return self.learned() | {
-            "generator": self.generator.get_state(), "shuffle": self.shuffle.get_state(),
-            "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
-            "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
-
-    def set_state(self, state: dict) -> None:
-        """Go on from `get_state`; the learner must have the same environment and configuration."""
-        self.set_learned(state)
-        self.generator.set_state(state["generator"])
-        self.shuffle.set_state(state["shuffle"])
-        self.state = state["policy_state"].to(self.device)
-        self.buffer.set_state(state["buffer"])
-        self.episodes.recent.extend(map(tuple, state["recent"]))
-        self.episodes.ended = state["episodes"]
-
-
-def flatten_parameters(policy):
-    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
-
-    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes)
-    the exchange of gradients are then one operation on one vector and not one for each layer.
-    """
-    parameters = list(policy.parameters())
-    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-    flat.grad, sizes = torch.zeros_like(flat), [p.numel() for p in parameters]
-    for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes)):
-        p.data, p.grad = data.view_as(p), grad.view_as(p)
-    return flat
 
 
 class NotFinite(FloatingPointError):
@@ -282,9 +233,10 @@ class NotFinite(FloatingPointError):
 def culprit(batch, rewards, outputs, values, policy):
     """The first tensor, in the order in which they depend on each other, that is not finite."""
     tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}
-    tensors |= {"observations (from the environment)": batch.observations, "rewards (from the environment)": rewards,
-                "actions": batch.actions, "old log_probs": batch.log_probs, "old values": batch.values,
-                "advantages": batch.advantages, "returns": batch.returns, "the policy's values": values}
+    tensors |= {"observations (from the environment)": batch.observations,
+                "rewards (from the environment)": rewards, "actions": batch.actions,
+                "old log_probs": batch.log_probs, "old values": batch.values, "advantages": batch.advantages,
+                "returns": batch.returns, "the policy's values": values}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             return name

@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from puffer_min.cores import cores
-from puffer_min.env.actions import legal_actions, random_actions
+from puffer_min.env.actions import random_actions, random_legal_actions
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.env.spec import EnvSpec
 from puffer_min.measure import duration, quantity
@@ -185,7 +185,7 @@ def time_steps(batch, seed):
     who = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
     waits, worked, began = resource.getrusage(who).ru_nvcsw, time.process_time(), clock()
     while len(walls) < MOST and clock() - began < (SECONDS if len(walls) >= FEWEST else 10 * SECONDS):
-        actions = legal_actions(batch, random)
+        actions = random_legal_actions(batch, random)
         work, wall = time.thread_time(), clock()
         batch.step(actions)
         walls.append(clock() - wall)
