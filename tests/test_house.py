@@ -108,6 +108,14 @@ def test_every_command_says_what_it_takes(command):
     assert said.returncode == 0 and said.stdout.startswith(f"usage: python -m puffer_min {command}"), said.stderr
 
 
+def test_each_of_fifteen_questions_leads_to_a_file_that_is_there():
+    text = (ROOT / "puffer_min" / "README.md").read_text()
+    questions = [line for line in text.splitlines() if re.match(r"\| .+\? \|", line)]
+    assert len(questions) == 15 and all("](" in line for line in questions)
+    for name, link in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text):
+        assert (ROOT / "puffer_min" / link).exists() and link.endswith(name.rstrip("/")), link
+
+
 # ---------------------------------------------------------------------- ruff
 
 
