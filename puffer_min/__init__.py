@@ -23,7 +23,7 @@ _HOME = {
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "emulation.arrays",
     "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config",
-    "Policy": "learner.policy", "Actor": "learner.policy", "RandomPolicy": "learner.policy",
+    "Policy": "learner.policy", "make_policy": "learner.policy", "Actor": "learner.actor", "RandomPolicy": "env.actions",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
     "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
@@ -53,8 +53,8 @@ _MOVED = {                          # room -> names of its modules, "name=path" 
                  "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
     "vector": "handoff pool=thread_pool process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
-    "learner": "ppo config buffer advantage distributions=sampling policy encoders "
-               "encoders=structured_encoder lstm asynchronous distributed checkpoint",
+    "learner": "ppo config buffer advantage distributions=sampling policy encoders encoders=structured_encoder "
+               "asynchronous distributed checkpoint",
     "commands": "train=training evaluate=evaluation sweep bench=benchmark check play game log=training_log "
                 "dashboard",
     "course": "statistics",

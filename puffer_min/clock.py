@@ -3,12 +3,12 @@
 import time
 
 STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
-"""environment: its steps · copy: into and out of the buffer, to and from the device · forward: the policy while collecting ·
-advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: logging, dashboard, checkpoints, everything else."""
+"""environment: its steps · copy: into and out of the buffer, to and from the device · forward: acting ·
+advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: everything else."""
 
 
 class StageClock:
-    """`lap(stage)` gives all the time since the last lap to `stage`. `seconds` holds the sums since `restart`."""
+    """`lap(stage)` books the time since the last lap on `stage`. `seconds` are the sums since `restart`."""
 
     def __init__(self):
         self.restart()

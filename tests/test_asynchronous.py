@@ -51,14 +51,14 @@ class Told(PufferEnv):
         return self.finish_step()
 
 
-def learner(backend="process", seed=0, num_envs=8, **settings):
-    vec = make_vec(Told, num_envs, num_workers=num_envs // 2, backend=backend, batch_envs=num_envs // 2, seed=seed, report_interval=0)
+def learner(backend="process", seed=0, num_envs=8, make=Told, **settings):
+    vec = make_vec(make, num_envs, num_workers=num_envs // 2, backend=backend, batch_envs=num_envs // 2, seed=seed, report_interval=0)
     return AsynchronousPPO(vec, settings_for(None, SMALL, num_envs=num_envs, **settings), seed=seed)
 
 
 def rows_of(learner):
     """The trained rows as a dict of arrays (segments, horizon, ...)."""
-    names = ("observations", "actions", "rewards", "terminals", "truncations")
+    names = ("observations", "actions", "rewards", "terminals", "truncations", "action_masks")
     return {name: getattr(learner.buffer, name)[learner.buffer.trained_rows].numpy().copy() for name in names}
 
 
@@ -118,6 +118,32 @@ def test_the_value_after_each_row_is_that_of_the_agents_next_observation():
                 following = torch.tensor([[seen[0], time_then, 0.0 if end else float(action), float(time_then != 3)]])
                 assert value == pytest.approx(policy(following)[1].item(), abs=1e-4)
             buffer.recycle()
+
+
+class Choosy(Told):
+    """Only one or two of the three actions are legal, as the step of the episode says."""
+
+    def action_masks(self):
+        return np.repeat([[self.time % 2 == 0, self.time % 3 == 0, True]], 2, 0)
+
+    def step(self, actions):
+        assert self.action_masks()[[0, 1], actions][self.masks].all(), "an illegal action was taken"
+        return super().step(actions)
+
+
+@pytest.mark.parametrize("backend", ["process", "thread"])
+def test_only_legal_actions_are_taken_and_learned_from(backend):
+    asynchronous = learner(backend, make=Choosy)
+    with asynchronous.env:
+        for _ in range(5):
+            asynchronous.collect()
+            rows = rows_of(asynchronous)
+            steps, masks = rows["observations"][..., 1], rows["action_masks"]
+            assert np.array_equal(masks[..., 0], steps % 2 == 0) and np.array_equal(masks[..., 1], steps % 3 == 0)
+            assert np.take_along_axis(masks, rows["actions"][..., None], 2).all()
+            asynchronous.estimate()
+            asynchronous.update()
+            asynchronous.buffer.recycle()
 
 
 def test_fast_environments_give_more_rows_than_slow_ones():

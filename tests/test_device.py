@@ -34,7 +34,8 @@ def test_acting_and_learning_stay_on_the_device(observations, encoder, recurrent
         chosen, log_probs = policy.distribution.sample(outputs)
     assert all(tensor.is_meta for tensor in (outputs, values, after, chosen, log_probs))
     numbers = torch.empty(rows * horizon, device=device)
-    batch = Minibatch(seen, chosen, numbers, numbers, numbers, numbers, torch.zeros(rows, horizon, dtype=torch.bool, device=device),
+    batch = Minibatch(seen, chosen, numbers, numbers, numbers, numbers, torch.zeros(rows * horizon, 0, dtype=torch.bool, device=device),
+                      torch.zeros(rows, horizon, dtype=torch.bool, device=device),
                       torch.zeros(rows, policy.state_size, device=device))
     outputs, values = policy.replay(batch.observations, batch.states, batch.ends)
     loss, parts, ratio = ppo_loss(Config(vf_clip_coef=0.2), outputs, values, policy.distribution, batch)

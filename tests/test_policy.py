@@ -1,5 +1,10 @@
 """The policy: scaled inputs, one head, a memory that is replayed exactly, and a face in NumPy for those who play."""
 
+import functools
+import math
+import re
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +12,19 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
+from puffer_min import load_policy
+from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.kernels import onehot
 from puffer_min.learner.encoders import make_encoder, scale_of
-from puffer_min.learner.lstm import LSTM, Unroll
-from puffer_min.learner.policy import Actor, Policy, RandomPolicy
+from puffer_min.learner.kernels.lstm import LSTM, Unroll
+from puffer_min.env.actions import RandomPolicy
+from puffer_min.learner import policy as policy_module
+from puffer_min.learner.actor import Actor, build_policy, find_factory, name_of_factory
+from puffer_min.learner.checkpoint import CheckpointError, describe_policy, read_checkpoint, save_checkpoint
+from puffer_min.learner.config import Config
+from puffer_min.learner.distributions import distribution_of
+from puffer_min.learner.policy import Policy, make_policy
+from puffer_min.learner.ppo import PPO
 
 
 def policy_for(observation_space=spaces.Box(0, 2, (9,), np.uint8), action_space=spaces.Discrete(5), seed=0, **settings):
@@ -423,3 +437,138 @@ def test_every_name_of_the_package_is_where_it_says():
         assert getattr(puffer_min, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         puffer_min.trian
+
+
+def test_an_actor_takes_only_legal_actions():
+    masks = np.random.default_rng(0).random((300, 5)) < 0.4
+    masks[:, 2] |= ~masks.any(1)
+    for greedy in (False, True):
+        actions = Actor(policy_for(), seed=1, greedy=greedy).act(bytes_of((300, 9)).numpy(), masks)
+        assert masks[np.arange(300), actions].all()
+    assert set(actions) == set(range(5))
+
+
+@pytest.mark.parametrize("observations, error, says", [
+    (np.ones(9, np.float32), ValueError, r"observations: shape \(9,\) given, expected \(N, 9\), one row for each agent"),
+    (np.ones((2, 4), np.uint8), ValueError, r"observations: shape \(2, 4\) given, expected \(N, 9\)"),
+    ({"place": np.ones(9)}, TypeError, "observations: dict given, expected the NumPy rows"),
+    (np.array([{}]), TypeError, "expected the NumPy rows"), (3, TypeError, "observations: int given, expected"),
+])
+def test_an_observation_that_is_no_row_of_the_policys_space_is_refused_in_a_sentence(observations, error, says):
+    policy = build_policy(make_policy, SPEC, Config())
+    with pytest.raises(error, match=says):
+        Actor(policy).act(observations)
+
+
+# ---------------------------------------------------------------------- networks of your own
+
+SPEC = EnvSpec(spaces.Box(0, 2, (9,), np.uint8), spaces.Discrete(5))
+
+
+def example():
+    """The class that the module's docstring shows."""
+    source = re.search(r"\n    class OneLayer.*?(?=\n\n    distribution )", policy_module.__doc__, re.DOTALL).group()
+    names = {"math": math, "nn": torch.nn, "torch": torch, "distribution_of": distribution_of}
+    exec(textwrap.dedent(source), names)
+    return names["OneLayer"]
+
+
+def test_the_network_shown_in_the_documentation_learns_and_is_saved(tmp_path):
+    network = example()
+    learner = PPO(envs.make("bandit", 64), Config(num_envs=64, minibatch_size=512, learning_rate=0.03), network, seed=1)
+    for _ in range(90):
+        report = learner.iterate()
+    assert report["score"] > 0.9
+    description = describe_policy(learner.policy, learner.env, "bandit", {}, learner.config, 1)
+    path = save_checkpoint(tmp_path / "policy.pt", description)
+    with pytest.raises(CheckpointError, match="holds a network made by OneLayer, which cannot be imported here: pass policy="):
+        load_policy(path)
+    actor = load_policy(path, policy=network)
+    assert all(a.equal(b) for a, b in zip(actor.policy.parameters(), learner.policy.parameters()))
+
+
+class Remembering(torch.nn.Module):
+    """A network of its own with a memory: the running sum of what it has seen."""
+
+    def __init__(self, spec, config):
+        super().__init__()
+        self.distribution, self.size = distribution_of(spec.single_action_space), math.prod(spec.single_observation_space.shape)
+        self.layer = torch.nn.Linear(self.size, self.distribution.num_outputs + 1)
+
+    def initial_state(self, num_agents):
+        return torch.zeros(num_agents, self.size)
+
+    def forward(self, observations, state):
+        state = state + observations.flatten(1).float()
+        both = self.layer(state).t()
+        return both[:-1], both[-1], state
+
+    def replay(self, observations, states, ends):
+        steps, state, sums = observations.flatten(1).float().view(*ends.shape, -1), states, []
+        for t in range(ends.shape[1]):
+            state = state + steps[:, t]
+            sums.append(state)
+            state = state * (~ends[:, t:t + 1])
+        both = self.layer(torch.stack(sums, 1).flatten(0, 1)).t()
+        return both[:-1], both[-1]
+
+
+def test_a_network_with_a_memory_of_its_own_is_replayed_as_it_acted_and_found_again_by_its_name(tmp_path):
+    learner = PPO(envs.make("cartpole", 8), Config(num_envs=8, horizon=8, minibatch_size=64, learning_rate=0.0), Remembering)
+    for _ in range(4):
+        learner.collect()
+        batch = learner.buffer.gather(learner.buffer.trained_rows)
+        values = learner.policy.replay(batch.observations, batch.states, batch.ends)[1]
+        torch.testing.assert_close(values, batch.values, rtol=1e-4, atol=1e-4)
+        learner.buffer.recycle()
+    path = save_checkpoint(tmp_path / "p.pt", describe_policy(learner.policy, learner.env, "cartpole", {}, learner.config, 0))
+    assert read_checkpoint(path)["made_by"] == "test_policy:Remembering"
+    assert isinstance(load_policy(path).policy, Remembering)
+
+
+def test_factories_that_cannot_be_imported_again_have_a_name_without_a_module():
+    local = type("Local", (Remembering,), {"__module__": "__main__"})
+    given = lambda spec, config: Remembering(spec, config)
+    assert name_of_factory(make_policy) == "puffer_min.learner.policy:make_policy"
+    assert name_of_factory(local) == "Local" and name_of_factory(functools.partial(Remembering)) == "partial"
+    assert ":" not in name_of_factory(given)
+    assert find_factory("puffer_min.learner.policy:make_policy") is make_policy
+    assert find_factory("nowhere_at_all:thing") is find_factory("math:nothing") is find_factory("Local") is None
+
+
+def altered(**methods):
+    return type("Altered", (Remembering,), methods)
+
+
+@pytest.mark.parametrize("factory, error, says", [
+    (lambda spec, config: None, TypeError, "gave NoneType, expected an nn.Module with distribution, initial_state, forward, replay"),
+    (lambda spec, config: torch.nn.Linear(1, 1), TypeError, "gave Linear without distribution, initial_state, replay, expected"),
+    (altered(forward=lambda self, seen, state: (torch.zeros(6, 5), torch.zeros(6), state)), ValueError,
+     r"Altered.forward gave outputs of torch.float32 \(6, 5\) for 6 agents, expected torch.float32 \(5, 6\)"),
+    (altered(forward=lambda self, seen, state: (torch.zeros(5, 6), torch.zeros(6, 1), state)), ValueError,
+     r"gave values of torch.float32 \(6, 1\) for 6 agents, expected torch.float32 \(6,\)"),
+    (altered(forward=lambda self, seen, state: (torch.zeros(5, 6), torch.zeros(6))), TypeError,
+     r"Altered.forward gave 2, expected the tuple \(outputs, values, state\)"),
+    (altered(replay=lambda self, seen, states, ends: torch.zeros(6, 6)), TypeError,
+     r"Altered.replay gave Tensor, expected the tuple \(outputs, values\)"),
+    (altered(replay=lambda self, seen, states, ends: (torch.zeros(5, 6).double(), torch.zeros(6))), ValueError,
+     "gave outputs of torch.float64"),
+    (altered(initial_state=lambda self, n: torch.zeros(n)), ValueError, r"Altered.initial_state gave state of torch.float32 \(6,\)"),
+], ids=lambda value: getattr(value, "__name__", None))
+def test_a_network_that_does_not_fit_is_refused_in_a_sentence(factory, error, says):
+    with pytest.raises(error, match=says):
+        PPO(envs.make("squared", 4, size=3), Config(num_envs=4, minibatch_size=32), factory)
+
+
+def test_everything_is_float32_whatever_torchs_default_is():
+    torch.set_default_dtype(torch.float64)
+    try:
+        for settings in ({"recurrent": True, "encoder": "standard"}, {"recurrent": True}, {}):
+            learner = PPO(envs.make("cartpole", 4), Config(num_envs=4, horizon=8, minibatch_size=16, **settings))
+            learner.iterate()
+            assert learner.weights.dtype == torch.float32 and learner.buffer.values.dtype == torch.float32
+        box = Policy(spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (2,)))
+        outputs = box(torch.zeros(4, 3, dtype=torch.float32))[0]
+        assert box.distribution.sample(outputs)[0].dtype == outputs.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -18,7 +18,7 @@ from puffer_min.learner.buffer import Minibatch
 from puffer_min.learner.config import PRESETS, Config, settings_for
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
-from puffer_min.learner.distributions import distribution_of
+from puffer_min.learner.distributions import distribution_of, masked
 from puffer_min.clock import STAGES
 from puffer_min.commands.train import name_of, train
 from puffer_min.vector import make_vec
@@ -103,7 +103,7 @@ def random_minibatch(space, size=64, seed=0):
     outputs = draw(distribution.num_outputs, size)
     actions, log_probs = distribution.sample(outputs, random)
     batch = Minibatch(draw(size, 5), actions, log_probs + 0.3 * draw(size), values=draw(size), advantages=draw(size), returns=draw(size),
-                      ends=torch.zeros(1, size, dtype=torch.bool), states=draw(1, 0))
+                      action_masks=torch.ones(size, 0), ends=torch.zeros(1, size, dtype=torch.bool), states=draw(1, 0))
     return distribution, outputs, draw(size), batch
 
 
@@ -140,7 +140,7 @@ def test_one_update_equals_plain_pytorch():
     for _ in range(config.update_epochs):
         for rows in torch.randperm(6, generator=order).split(2):
             flat = lambda name: getattr(buffer, name)[rows].flatten(0, 1)
-            b = Minibatch(*(flat(n) for n in ("observations", "actions", "log_probs", "values", "advantages", "returns")), None, None)
+            b = Minibatch(*(flat(n) for n in ("observations", "actions", "log_probs", "values", "advantages", "returns")), None, None, None)
             w = dict(zip(names, parameters))
             hidden = torch.relu(b.observations @ w["encoder.layer.weight"].t() + w["encoder.layer.bias"])
             hidden = torch.relu(hidden @ w["layers.0.weight"].t() + w["layers.0.bias"])
@@ -172,6 +172,72 @@ def test_the_update_sees_what_acting_saw(actions, settings, death):
         torch.testing.assert_close(log_probs, batch.log_probs, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(values, batch.values, rtol=1e-4, atol=1e-5)
         learner.buffer.recycle()
+
+
+class Masked(Drift):
+    """Only some choices are legal at each step; an agent that takes another one is an error. Empty slots have no legal choice."""
+
+    def __init__(self, buffers=None, seed=0, counts=(3, 4), **settings):
+        self.counts = counts
+        super().__init__(buffers, seed, actions=spaces.MultiDiscrete(counts) if len(counts) > 1 else spaces.Discrete(*counts), **settings)
+
+    def observe(self):
+        super().observe()
+        self.legal = self.random.random((self.num_agents, sum(self.counts))) < 0.5
+        for block in np.split(self.legal, np.cumsum(self.counts)[:-1], 1):
+            block[np.arange(self.num_agents), self.random.integers(block.shape[1], size=self.num_agents)] = True
+        self.legal &= self.masks[:, None]
+
+    def action_masks(self):
+        return self.legal
+
+    def step(self, actions):
+        columns = np.reshape(actions, (self.num_agents, -1)) + np.cumsum(self.counts) - self.counts
+        assert self.legal[np.arange(self.num_agents)[:, None], columns][self.masks].all(), "an illegal action was taken"
+        return super().step(actions)
+
+
+@pytest.mark.parametrize("counts", [(4,), (3, 4)], ids=["discrete", "multidiscrete"])
+@pytest.mark.parametrize("settings", [{}, {"recurrent": True, "vtrace": True, "update_epochs": 2}], ids=["mlp", "lstm"])
+@pytest.mark.parametrize("death", [0.0, 0.4])
+def test_no_illegal_action_is_taken_and_the_update_sees_the_masks_of_acting(counts, settings, death):
+    config = settings_for(None, SMALL, minibatch_size=8, learning_rate=0.0, **settings)
+    learner = PPO(Masked(num_agents=5, counts=counts, death=death), config, seed=1)
+    for _ in range(3):
+        learner.collect()
+        batch = learner.buffer.gather(learner.buffer.trained_rows)
+        with torch.no_grad():
+            outputs, _ = learner.policy.replay(batch.observations, batch.states, batch.ends)
+            log_probs, entropy = learner.policy.distribution.evaluate(masked(outputs, batch.action_masks), batch.actions)
+        torch.testing.assert_close(log_probs, batch.log_probs, rtol=1e-4, atol=1e-5)
+        assert (entropy < sum(map(math.log, counts)) - 1e-3).any()
+        learner.estimate()
+        learner.update()
+        learner.buffer.recycle()
+
+
+@pytest.mark.parametrize("name", ["connect4", "triple_triad"])
+def test_native_games_are_played_by_legal_actions_alone(name):
+    env, taken = envs.make(name, 64, seed=0), []
+    step = env.step
+
+    def watched(actions):
+        taken.append(env.action_masks()[np.arange(64), actions].copy())
+        return step(actions)
+    config = settings_for(name, num_envs=64, horizon=16, minibatch_size=512, batch_size=None, torch_threads=1)
+    env_ = type("Watched", (), {"__getattr__": lambda self, attribute: getattr(env, attribute), "step": staticmethod(watched)})()
+    learner = PPO(env_, config, seed=0)
+    for _ in range(4):
+        learner.iterate()
+    assert np.mean(taken) == 1 and len(taken) == 64
+
+
+def test_masks_of_a_box_action_are_refused():
+    class Wrong(Drift):
+        def action_masks(self):
+            return np.ones((self.num_agents, 2), bool)
+    with pytest.raises(ValueError, match=r"action masks given for actions of Box.*, expected Discrete or MultiDiscrete"):
+        PPO(Wrong(actions=spaces.Box(-1, 1, (2,))), SMALL)
 
 
 @pytest.mark.parametrize("recurrent", [False, True])

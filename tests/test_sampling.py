@@ -8,7 +8,7 @@ from scipy import stats
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
-from puffer_min.learner.distributions import LogProbAndEntropy, distribution_of, draw, draw_index
+from puffer_min.learner.distributions import LogProbAndEntropy, distribution_of, draw, draw_index, masked
 
 
 def generator(seed=0):
@@ -113,6 +113,37 @@ def test_illegal_actions_are_never_drawn_and_make_no_nan(space):
     masked = TorchCategorical(logits=outputs.detach()[1:4].t()).entropy()
     expected = masked if space.shape == () else masked + TorchCategorical(logits=outputs.detach()[5:].t()).entropy()
     torch.testing.assert_close(entropy.detach(), expected)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(5), spaces.MultiDiscrete([3, 2])])
+def test_masked_outputs_equal_torch_distributions_over_the_legal_actions_and_so_do_their_gradients(space):
+    chosen, random = distribution_of(space), np.random.default_rng(0)
+    masks = random.random((400, 5)) < 0.6
+    masks[:, [0, 3]] |= ~np.stack([masks[:, :3].any(1), masks[:, 3:].any(1)], 1)
+    legal, weights = chosen.legal(masks), torch.randn(400, generator=generator(3))
+    ours, theirs = logits(5, 400).requires_grad_(), logits(5, 400).requires_grad_()
+    actions, _ = chosen.sample(masked(ours, legal).detach(), generator(1))
+    log_probs, entropy = chosen.evaluate(masked(ours, legal), actions)
+    (weights * log_probs + entropy).sum().backward()
+    blocks = zip(theirs.split(chosen.counts), legal.split(chosen.counts, 1), actions.view(400, -1).t())
+    for block, allowed, action in blocks:
+        assert allowed[torch.arange(400), action].all(), "an illegal action was drawn"
+        p = torch.where(allowed.t(), block, -1e30).softmax(0)
+        log_p = (p + ~allowed.t()).log()
+        (weights * log_p.gather(0, action[None])[0] - (p * log_p).sum(0)).sum().backward(retain_graph=True)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+    assert (ours.grad[~legal.t()] == 0).all()
+
+
+def test_an_agent_without_a_legal_action_is_named():
+    masks = np.ones((6, 5), bool)
+    masks[4, 3:] = False
+    with pytest.raises(ValueError, match="agent 4 has no legal action in component 1, expected at least one True among 2"):
+        distribution_of(spaces.MultiDiscrete([3, 2])).legal(masks)
+    with pytest.raises(ValueError, match=r"action_masks: bool \(6, 4\) given, expected bool \(agents, 5\)"):
+        distribution_of(spaces.Discrete(5)).legal(masks[:, :4])
+    with pytest.raises(ValueError, match="action_masks: int64 "):
+        distribution_of(spaces.Discrete(5)).legal(masks.astype(int))
 
 
 def test_a_single_legal_action_has_probability_1_and_no_entropy():

@@ -10,9 +10,10 @@ import gymnasium
 import numpy as np
 
 from puffer_min.commands.locate import load_environment, name_of, parse_setting
+from puffer_min.env.actions import actions_of
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
-from puffer_min.learner.policy import Actor
+from puffer_min.learner.actor import Actor
 from puffer_min.vector import adapt, make_vec
 
 MAX_AGENTS = 128
@@ -72,7 +73,7 @@ def _play(env, policy, quota, seed):
     while not seen.any() or (played[seen] < quota).any():       # no slot is awaited that never holds an agent
         living = env.masks.copy()
         seen |= living
-        observations, rewards, terminals, truncations, infos = env.step(policy.act(observations))
+        observations, rewards, terminals, truncations, infos = env.step(actions_of(policy, env, observations))
         log.add(infos)
         returns += rewards * living
         lengths += living

@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium import spaces
 
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
-from puffer_min.env.actions import random_actions
+from puffer_min.env.actions import actions_of, random_actions
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
@@ -103,7 +103,7 @@ class Game:
         """
         env = self.env
         if self.policy is not None:         # while a person drives, too, so that it remembers the game
-            proposed = getattr(self.policy, "act", self.policy)(self.observations)
+            proposed = actions_of(self.policy, self.env, self.observations)
         if self.policy is None or self.controller == "random":
             proposed = random_actions(env.single_action_space, env.num_agents, self.random)
         actions = np.array(proposed, env.actions.dtype)

@@ -233,7 +233,7 @@ def make_game(args) -> Game:
     settings, policy = dict(parse_setting(text) for text in args.set), None
     if args.checkpoint:
         from puffer_min.learner import checkpoint  # brings torch, which takes a second or two
-        from puffer_min.learner.policy import Actor
+        from puffer_min.learner.actor import Actor
         contents = checkpoint.read_checkpoint(args.checkpoint)
         if contents["env_name"] == args.environment.rpartition(":")[2]:
             settings = contents["env_settings"] | settings

@@ -37,12 +37,13 @@ from puffer_min.learner.checkpoint import (
     is_readable,
     pack_state,
     read_checkpoint,
+    restore_learner,
     save_checkpoint,
     unpack_state,
 )
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, PeerLost
-from puffer_min.learner.policy import Actor
+from puffer_min.learner.actor import Actor
 from puffer_min.learner.ppo import PPO, NotFinite
 from puffer_min.vector import WorkerDied
 
@@ -93,11 +94,11 @@ def learner_for(env):
 class Run:
     """One run: the learner, and what is written about it."""
 
-    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE):
+    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE, policy=None):
         self.env, self.env_name, self.config, self.seed, self.world = env, env_name, config, seed, world
         self.env_settings = {name: value for name, value in env_settings.items() if is_readable(value)}
         self.settings_left_out = sorted(env_settings.keys() - self.env_settings.keys())
-        self.learner = learner_for(env)(env, config, seed=seed, world=world)
+        self.learner = learner_for(env)(env, config, policy, seed=seed, world=world)
         self.seconds_before, self.resumed_at, self.saved_at = 0.0, None, None
         self.saves_env, self.inside_update = True, False
         self.history = []
@@ -313,8 +314,7 @@ class Run:
             self.say(f"{path} is of step {saved['steps']:,}, so total_steps={self.config.total_steps:,} is "
                      "reached: give a larger total_steps to go on.")
         learner = self.learner
-        learner.set_state(saved["learner"])
-        learner.steps, learner.updates = saved["steps"], saved["updates"]
+        restore_learner(learner, saved, path)
         self.seconds_before, self.resumed_at = saved["seconds"], saved["steps"]
         why = "holds no state of the environment"
         if saved["env"] is not None:

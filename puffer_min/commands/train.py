@@ -39,6 +39,7 @@ from puffer_min.commands.run import Result, Run, of_rank, say
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     config_of,
+    factory_of,
     read_checkpoint,
     require_same_environment,
 )
@@ -48,7 +49,7 @@ from puffer_min.vector import make_vec
 from puffer_min.vector.serial import is_native
 
 
-def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int | None = None,
+def train(env, config: Config | None = None, *, policy=None, seed: int = 0, total_steps: int | None = None,
           dashboard: str | Callable | None = None, tensorboard: bool = False, run_dir=None, resume=None,
           env_settings: dict | None = None, **overrides) -> Result:
     """Train a policy with PPO.
@@ -56,6 +57,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
     env           name of a native environment; a callable that makes environments (a class, a function: see
                   `make_vec`); or a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
+    policy        factory (spec, config) -> nn.Module of a network of your own (learner/policy.py)
     seed          of the environment, the weights and the draws; the same seed gives the same run
     dashboard     "terminal", or a function called with a dict once an update; in a notebook
                   puffer_min.course.training_dashboard()
@@ -88,7 +90,8 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
                                   "resume from the checkpoint.pt of a run")
         if isinstance(env, str):        # before the checkpoint's settings go to another environment
             require_same_environment(saved, resume, None, env)
-        config, seed = config or config_of(saved), saved["seed"]
+        config, seed = config or config_of(saved, resume), saved["seed"]
+        policy = factory_of(saved, resume, policy)
         env_settings = saved["env_settings"] | (env_settings or {})
         missing = [name for name in saved.get("settings_left_out", ()) if name not in env_settings]
         if missing:
@@ -111,7 +114,7 @@ def train(env, config: Config | None = None, *, seed: int = 0, total_steps: int 
         if small:
             config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
         stack.enter_context(torch_settings(config, world))
-        run = Run(env, name_of(env), env_settings, config, seed, world)
+        run = Run(env, name_of(env), env_settings, config, seed, world, policy)
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)

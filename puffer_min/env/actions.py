@@ -1,7 +1,23 @@
-"""The one random player. Actions are checked by `ActionCheck` of envs/core/actions.pyx."""
+"""Legal actions, and the one random player. Actions are checked by `ActionCheck` of envs/core/actions.pyx."""
 
 import numpy as np
 from gymnasium import spaces
+
+from puffer_min.env.spec import EnvSpec
+
+
+def legal_actions(env):
+    """`env.action_masks()`, bool (num_agents, choices), with every action legal in the rows of empty slots.
+
+    None if the environment masks no actions.
+    """
+    return env.action_masks() | ~env.masks[:, None] if EnvSpec.of(env).masks_actions else None
+
+
+def actions_of(policy, env, observations):
+    """The actions of a policy, an object with `act` or a function; where it takes masks, only legal ones."""
+    act = getattr(policy, "act", policy)
+    return act(observations, legal_actions(env)) if getattr(policy, "takes_masks", False) else act(observations)
 
 
 def random_actions(space, num_agents, random):
@@ -18,3 +34,19 @@ def random_actions(space, num_agents, random):
     bounded_low = np.where(np.isfinite(low), low, np.minimum(-2, high - 2))
     bounded_high = np.where(np.isfinite(high), high, np.maximum(2, low + 2))
     return random.uniform(bounded_low, bounded_high, (num_agents, *space.shape)).astype(np.float32)
+
+
+class RandomPolicy:
+    """Random actions for every agent of `env`, drawn from its action space (`random_actions`) with `seed`."""
+
+    def __init__(self, env, seed=0):
+        self.space, self.num_agents, self.seed = env.single_action_space, env.num_agents, seed
+        self.reset()
+
+    def reset(self):
+        """Back to the start of the random stream."""
+        self.random = np.random.default_rng(self.seed)
+
+    def act(self, observations=None):
+        """One random action for each agent, whatever it sees."""
+        return random_actions(self.space, self.num_agents, self.random)

@@ -1,4 +1,4 @@
-"""The rollout buffer: rows of `horizon` steps. An agent owns a row, fills it left to right, then takes the next free one.
+"""The rollout buffer. An agent owns a row of `horizon` steps, fills it, then takes the next free one.
 
               step  0   1   2   3
     row 0         [ a0  a0  a0  a0 ]    full
@@ -7,20 +7,20 @@
     row 3         [ a0  .   .   .  ]    agent 0's next row
     row 4         [ a2  .   .   .  ]    agent 2's next row
 
-A row holds one agent's steps in order, so no sequence runs from one agent into another, and only full rows are learned
-from: what a dead agent would have filled costs nothing and is in no loss (stream 001 @3,639, @13,263).
+A row holds one agent's steps in order, so no sequence runs from one agent into another. Only full rows are
+learned from: the steps that a dead agent missed cost nothing and are in no loss (stream 001 @3,639, @13,263).
 
 Two counters, which move together and are two facts all the same (stream 001 @15,745):
 
     next_free   rows handed out so far; starts at num_agents, because every agent owns a row from the start
     full_rows   rows filled so far; starts at 0
 
-Collection goes on until full_rows reaches `segments`. Judged by next_free, a buffer of as many segments as agents would look used
-up before its first step. After the update `recycle` starts both again, except for what agents that are behind have begun:
-that is kept, with the log-probabilities of the policy that acted, and goes into a later update.
+Collection goes on until full_rows reaches `segments`. Judged by next_free, a buffer of as many segments as
+agents would look used up before its first step. After the update `recycle` starts both again, but keeps the
+rows of agents that are behind for a later update, with the log-probabilities of the policy that acted.
 
-As long as no agent is dead, all are *aligned*, at the same column of neighbouring rows, and a step is written as one slice.
-The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
+As long as no agent is dead, all are *aligned*, at the same column of neighbouring rows, and a step is written
+as one slice. The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
 """
 
 from typing import NamedTuple
@@ -30,10 +30,12 @@ import torch
 
 from envs.core.buffers import action_layout
 from puffer_min.learner.advantage import gae, vtrace
+from puffer_min.learner.checkpoint import ResumableRows
 
 
 class Minibatch(NamedTuple):
-    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool and states (rows, state_size)."""
+    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool and
+    states (rows, state_size). action_masks, bool, have 0 columns where all actions are legal."""
 
     observations: torch.Tensor
     actions: torch.Tensor
@@ -41,43 +43,34 @@ class Minibatch(NamedTuple):
     values: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
+    action_masks: torch.Tensor
     ends: torch.Tensor
     states: torch.Tensor
 
 
-class Cut(NamedTuple):
-    """Steps on which episodes were cut by time, what was seen there, and the policy's state: needed for the value beyond."""
+class RolloutBuffer(ResumableRows):
+    """Experience of `num_agents` agents: `segments` full rows of `horizon` steps an update, in CPU memory.
 
-    rows: torch.Tensor
-    columns: torch.Tensor
-    observations: torch.Tensor
-    states: torch.Tensor
-
-
-class RolloutBuffer:
-    """Experience of `num_agents` agents: `segments` full rows of `horizon` steps an update. CPU memory, allocated once, written in place.
-
-    Tensors (rows, horizon, ...): observations in the environment's own dtype; actions int64 or float32; log_probs, values, rewards,
-    final_values, ratios, advantages, returns float32; terminals, truncations bool. next_values (rows,) float32 is the value of the
+    Tensors (rows, horizon, ...): observations in the environment's own dtype; actions int64 or float32;
+    log_probs, values, rewards, final_values, ratios, advantages, returns float32; terminals, truncations
+    bool; action_masks bool (rows, horizon, num_choices). next_values (rows,) float32 is the value of the
     observation after each row, states (rows, state_size) float32 a recurrent policy's state before it.
 
-    Around each step of the environment: `record_decision`, then `record_outcome`. When full: `record_next_values`, `record_final_values`.
+    Call `record_decision` and `record_outcome` around each step of the environment. When `is_full`, call
+    `record_next_values` and `record_final_values`.
     """
 
-    TABLES = ("observations", "actions", "log_probs", "values", "rewards", "terminals", "truncations", "final_values", "ratios",
-              "advantages", "returns", "next_values", "states")
-    LISTS = ("row_of", "column_of", "order", "filled")
-
-    def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0):
+    def __init__(self, num_agents, segments, horizon, observation_space, action_space, *, state_size=0,
+                 num_choices=0):
         self.num_agents, self.segments, self.horizon = num_agents, segments, horizon
-        self.num_rows = segments + 2 * num_agents       # each agent may be within a row, and may fill one on the last step
-        action_shape, action_dtype = action_layout(action_space)
+        self.num_rows = segments + 2 * num_agents       # each agent may be within a row, and may fill another
+        shape, dtype = action_layout(action_space)
+        self.actions = self._table(horizon, *shape, dtype=np.int64 if dtype.kind == "i" else np.float32)
         self.observations = self._table(horizon, *observation_space.shape, dtype=observation_space.dtype)
-        self.actions = self._table(horizon, *action_shape, dtype=np.int64 if action_dtype.kind == "i" else np.float32)
-        self.log_probs, self.values, self.rewards = self._table(horizon), self._table(horizon), self._table(horizon)
+        for name in ("log_probs", "values", "rewards", "final_values", "ratios", "advantages", "returns"):
+            setattr(self, name, self._table(horizon))
         self.terminals, self.truncations = self._table(horizon, dtype=bool), self._table(horizon, dtype=bool)
-        self.final_values, self.ratios = self._table(horizon), self._table(horizon)
-        self.advantages, self.returns = self._table(horizon), self._table(horizon)
+        self.action_masks = self._table(horizon, num_choices, dtype=bool)
         self.next_values, self.states = self._table(), self._table(state_size)
         self.reset()
 
@@ -88,15 +81,15 @@ class RolloutBuffer:
     def reset(self):
         """Forget everything, as at the start."""
         self.aligned = True
-        self.row, self.column = 0, 0                            # where agent 0 is, if aligned; agent i is i rows below
-        self.row_of = torch.arange(self.num_agents)             # where each agent is, if scattered
+        self.row, self.column = 0, 0                    # aligned: where agent 0 is; agent i is i rows below
+        self.row_of = torch.arange(self.num_agents)     # scattered: where each agent is
         self.column_of = torch.zeros(self.num_agents, dtype=torch.int64)
-        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)      # who has decided and not seen what came of it, if scattered
-        self.order = torch.arange(self.num_rows)                # rows in the order they are handed out
+        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)  # scattered: outcome to come
+        self.order = torch.arange(self.num_rows)        # rows in the order they are handed out
         self.filled = torch.zeros(self.num_rows, dtype=torch.int64)     # rows in the order they became full
         self.next_free, self.full_rows = self.num_agents, 0
-        self.awaiting = None                                    # (agents, their rows that were filled by the last step)
-        self.cuts = []
+        self.awaiting = None                            # (agents, their rows that the last step filled)
+        self.cuts = []                                  # (rows, columns, last observations, states there)
         self.agent_steps, self.slots = 0, 0
         self.ratios.fill_(1)
 
@@ -117,10 +110,11 @@ class RolloutBuffer:
 
     # ------------------------------------------------------------------ writing
 
-    def record_decision(self, observations, actions, log_probs, values, masks, states=None):
-        """What the agents saw and did, before the environment steps: tensors of num_agents rows; masks (num_agents,) bool, NumPy.
+    def record_decision(self, observations, actions, log_probs, values, masks, states=None,
+                        action_masks=None):
+        """What the agents saw and did, before the environment steps: tensors of num_agents rows.
 
-        Agents whose mask is False are dead: they leave no trace.
+        masks (num_agents,) bool, NumPy: agents whose mask is False are dead and leave no trace.
         """
         self.record_next_values(values)
         self.living, self.asked = self.num_agents if masks.all() else np.count_nonzero(masks), self.num_agents
@@ -137,6 +131,8 @@ class RolloutBuffer:
         self.actions[self.at] = actions[self.agents]
         self.log_probs[self.at] = log_probs[self.agents]
         self.values[self.at] = values[self.agents]
+        if action_masks is not None:
+            self.action_masks[self.at] = action_masks[self.agents]
         if states is not None:
             self._record_states(states)
 
@@ -148,14 +144,14 @@ class RolloutBuffer:
         elif self.column == 0:
             self.states[self.at[0]] = states
 
-    def turn_to(self, agents):
-        """Before `record_outcome` of some agents, (n,) int64, where the steps of others are still on their way (asynchronous.py)."""
+    def select(self, agents):
+        """Before `record_outcome` of agents (n,) int64, while the steps of others are on their way."""
         self.agents = agents[self.deciding[agents]]
         self.at = self.row_of[self.agents], self.column_of[self.agents]
         self.living, self.asked = len(self.agents), len(agents)
 
     def record_outcome(self, rewards, terminals, truncations, final_observations=None, states=None):
-        """What came of it, after the environment stepped: NumPy arrays of num_agents rows; `states` is the policy's after the decision."""
+        """The results of the environment's step, NumPy arrays, and the policy's states after the decision."""
         self.rewards[self.at] = torch.from_numpy(rewards)[self.agents]
         self.terminals[self.at] = torch.from_numpy(terminals)[self.agents]
         if final_observations is not None:
@@ -177,7 +173,7 @@ class RolloutBuffer:
             agents = agents[torch.isin(agents, self.agents)]
             rows, columns = self.row_of[agents], self.column_of[agents]
         states = torch.empty(len(agents), 0) if states is None else states[agents]
-        self.cuts.append(Cut(rows, columns, torch.from_numpy(final_observations)[agents], states))
+        self.cuts.append((rows, columns, torch.from_numpy(final_observations)[agents], states))
 
     def _advance_together(self):
         self.column += 1
@@ -198,8 +194,8 @@ class RolloutBuffer:
             self.awaiting = done, rows
             self.filled[self.full_rows:self.full_rows + len(done)] = rows
             self.column_of[done] = 0
-            self.full_rows += len(done)
             self.row_of[done] = self.order[self.next_free:self.next_free + len(done)]
+            self.full_rows += len(done)
             self.next_free += len(done)
 
     def scatter(self):
@@ -209,7 +205,7 @@ class RolloutBuffer:
         self.column_of[:] = self.column
 
     def record_next_values(self, values):
-        """Values (num_agents,) of what the agents see now: those that have just filled a row bootstrap from it."""
+        """Values (num_agents,) of what the agents see now: rows just filled bootstrap from them."""
         if self.awaiting is not None:
             agents, rows = self.awaiting
             self.next_values[rows] = values[agents]
@@ -217,9 +213,10 @@ class RolloutBuffer:
 
     def record_final_values(self, value_of):
         """Fill final_values on the steps that were cut; value_of(observations, states) gives their values."""
-        for cut in self.cuts:
-            self.final_values[cut.rows, cut.columns] = value_of(cut.observations, cut.states)
-        self.cuts = []
+        if self.cuts:
+            rows, columns, observations, states = map(torch.cat, zip(*self.cuts))
+            self.final_values[rows, columns] = value_of(observations, states)
+            self.cuts = []
 
     # ------------------------------------------------------------------ reading
 
@@ -229,9 +226,10 @@ class RolloutBuffer:
         return self.filled[:self.segments]
 
     def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False):
-        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip, c_clip).
+        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip,
+        c_clip).
 
-        until_reward   a step with a reward is taken for the end of an episode: nothing that comes later is credited to what was before it
+        until_reward   a step with a reward counts as the end of an episode: no later reward is credited to it
         """
         n = self.segments if self.aligned else self.num_rows
         terminals = self.terminals | (self.rewards != 0) if until_reward else self.terminals
@@ -240,11 +238,12 @@ class RolloutBuffer:
         if vtrace_clips is None:
             gae(*(table[:n].numpy() for table in tables + results), gamma, gae_lambda)
         else:
-            vtrace(*(table[:n].numpy() for table in [*tables, self.ratios, *results]), gamma, gae_lambda, *vtrace_clips)
+            tables = [*tables, self.ratios, *results]
+            vtrace(*(table[:n].numpy() for table in tables), gamma, gae_lambda, *vtrace_clips)
 
     def gather(self, rows) -> Minibatch:
-        """Copies of whole rows, flattened. index_select copies rows; brackets copy number by number, 20 times slower."""
-        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:6])
+        """Copies of whole rows, flattened. index_select copies rows; brackets would copy number by number."""
+        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:7])
         ends = self.terminals.index_select(0, rows).logical_or_(self.truncations.index_select(0, rows))
         return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows))
 
@@ -257,7 +256,7 @@ class RolloutBuffer:
             self.row, self.next_free = 0, self.num_agents
             return
         surplus = self.filled[self.segments:self.segments + self.full_rows].clone()
-        begun = (self.column_of > 0) | self.deciding            # a decision whose outcome is still to come holds its row, too
+        begun = (self.column_of > 0) | self.deciding    # a decision without its outcome holds its row, too
         kept = torch.cat([self.row_of[begun], surplus])
         taken = torch.zeros(self.num_rows, dtype=torch.bool)
         taken[kept] = True
@@ -267,25 +266,3 @@ class RolloutBuffer:
         self.filled[:self.full_rows] = surplus
         self.order = torch.cat([free[:unbegun], kept, free[unbegun:]])
         self.next_free = unbegun + len(kept)
-
-    # ------------------------------------------------------------------ checkpoints
-
-    def get_state(self):
-        """What the next update will see, between two updates: nothing if aligned, else counters, lists, and rows begun or left over."""
-        if self.aligned:
-            return {"aligned": True}
-        kept = torch.cat([self.row_of[self.column_of > 0], self.filled[:self.full_rows]])
-        return {"aligned": False, "next_free": self.next_free, "full_rows": self.full_rows, "kept": kept,
-                **{name: getattr(self, name).clone() for name in self.LISTS},
-                "tables": {name: getattr(self, name)[kept] for name in self.TABLES}}
-
-    def set_state(self, state):
-        """Go on from `get_state`."""
-        self.reset()
-        if state["aligned"]:
-            return
-        self.aligned, self.next_free, self.full_rows = False, state["next_free"], state["full_rows"]
-        for name in self.LISTS:
-            setattr(self, name, state[name].clone())
-        for name, rows in state["tables"].items():
-            getattr(self, name)[state["kept"]] = rows

@@ -91,8 +91,8 @@ class Config:
             rows = batch // horizon
             fitting = max(r for r in range(1, minibatch // horizon + 1) if rows % r == 0)
             raise ValueError(
-                f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does not "
-                f"divide into minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
+                f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does "
+                f"not divide into minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
         return batch // horizon, minibatch // horizon
 
 
@@ -104,8 +104,7 @@ def checked(field: dataclasses.Field, value):
     """`value` as the str, bool, int or float that `field` of Config stores, or None. Raises ValueError."""
     name, optional = field.name, isinstance(None, field.type)
     kind = next(k for k in (bool, int, float, str) if k in getattr(field.type, "__args__", (field.type,)))
-    scalar = isinstance(value, np.generic) or torch.is_tensor(value) and value.ndim == 0
-    plain = value.item() if scalar else value
+    plain = value.item() if isinstance(value, np.generic | torch.Tensor) and value.ndim == 0 else value
     if plain is None and optional:
         return None
     if kind is str:
@@ -161,7 +160,7 @@ PRESETS = {
     # Only the result pays, some ten moves later: nearly no discount, and no bootstrapping.
     "connect4": {"total_steps": 40_000_000, "num_envs": 4096, "horizon": 16, "encoder": "onehot",
                  "hidden_size": 128, "gamma": 0.999, "gae_lambda": 1.0, "ent_coef": 0.03, "anneal_ent": True},
-    # 64 worlds of up to 32 cars, whose decisions matter for seconds: gamma is low.
+    # Decisions of a car matter for seconds: gamma is low.
     "drive": {"total_steps": 15_000_000, "num_envs": 64, "encoder": "standard", "gamma": 0.97,
               "ent_coef": 0.003, "anneal_ent": True, "vf_coef": 0.1},
     # Few episodes of random play reach the goal. Normalised, the noise of the others would drown them; in a

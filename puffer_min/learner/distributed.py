@@ -3,11 +3,11 @@
     torchrun --nproc-per-node 2 -m puffer_min train squared                     two processes on this machine
     torchrun --nproc-per-node 8 -m puffer_min train squared --device cuda       eight GPUs
 
-Each process has environments, a buffer and a policy of its own. The policies begin equal and stay so, because the processes average
-their gradients, one vector, before every step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are
-each process's: two processes learn what one would of twice the environments, batch and minibatch. That holds for every number that
-decides the run: environment i and its draws are those of the one process, advantages are normalised over all, an update's
-epochs and the run's end are decided together. Only the order of rows differs: each process shuffles its own.
+Each process has environments, a buffer and a policy of its own, and draws with the seed `seed + rank`. The
+policies begin equal and stay equal, because the processes average their gradients, one vector, before every
+step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are those of each
+process, so two processes make updates of twice the batch. Each normalises the advantages of its own
+minibatches and orders its own rows. An update's epochs and the end of the run are decided together.
 """
 
 import atexit
@@ -22,21 +22,24 @@ from puffer_min.cores import cores
 
 
 class Alone:
-    """One process; the face of `World`, at no cost."""
+    """One process; the interface of `World`, at no cost."""
 
     rank, size = 0, 1
-    std_mean = staticmethod(torch.std_mean)
 
     def device(self, name):
-        """The device called `name`."""
-        return torch.device(name)
+        """The device called `name`. Raises ValueError where there is no such device."""
+        device = torch.device(name)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={name!r} given, but torch finds no CUDA device here; "
+                             "use device=\"cpu\"")
+        return device
 
     def threads(self):
         """Number of processors for torch's threads in this process."""
         return cores()
 
     def average_(self, tensor):
-        """Replace `tensor` by its mean over the processes."""
+        """Replace `tensor` by its mean over the processes, and return it."""
         return tensor
 
     def gather(self, items: list) -> list:
@@ -48,11 +51,11 @@ class Alone:
         return value
 
     def any(self, *flags: bool) -> list[bool]:
-        """Which flags are up in any process."""
+        """For each flag, whether it is up in any process."""
         return list(flags)
 
     def watch(self):
-        """While it is entered, PeerLost is raised when torchrun ends this process because another one has ended."""
+        """While it is entered, PeerLost is raised when torchrun ends this process because another ended."""
         return contextlib.nullcontext()
 
 
@@ -67,14 +70,15 @@ class World(Alone):
         self.local_rank, self.local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
         if self.backend == "nccl":
             torch.cuda.set_device(self.local_rank)
-        if not distributed.is_initialized():                    # once a process: a second time can wait for ever
+        if not distributed.is_initialized():            # once a process: a second time can wait for ever
             distributed.init_process_group(self.backend)
             atexit.register(distributed.destroy_process_group)
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
 
     def device(self, name):
-        device = torch.device(name)
-        return torch.device("cuda", self.local_rank) if device.type == "cuda" and device.index is None else device
+        device = super().device(name)
+        alike = device.type == "cuda" and device.index is None
+        return torch.device("cuda", self.local_rank) if alike else device
 
     def threads(self):
         return max(1, super().threads() // self.local_size)
@@ -83,15 +87,6 @@ class World(Alone):
         with calling():
             distributed.all_reduce(tensor)
         return tensor.div_(self.size)
-
-    def std_mean(self, tensor):
-        """Standard deviation and mean over the tensors of all processes together, as torch.std_mean."""
-        sums = torch.stack([torch.ones_like(tensor, dtype=torch.float64).sum(), tensor.double().sum(), tensor.double().square().sum()])
-        with calling():
-            distributed.all_reduce(sums)
-        count, total, squares = sums
-        variance = (squares - total.square() / count) / (count - 1)
-        return variance.clamp(min=0).sqrt().to(tensor.dtype), (total / count).to(tensor.dtype)
 
     def gather(self, items):
         lists = [None] * self.size
@@ -121,7 +116,7 @@ class World(Alone):
 
 
 def join(device: str) -> Alone:
-    """The world this process belongs to: torchrun's, or nobody's."""
+    """The world this process belongs to: torchrun's, or `ALONE`."""
     return World(device) if "TORCHELASTIC_RUN_ID" in os.environ else ALONE
 
 
@@ -134,6 +129,7 @@ def calling():
     """Around a call to the other processes: PeerLost if one of them is no longer there."""
     try:
         yield
-    except RuntimeError as error:               # what gloo and nccl raise
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)           # torchrun is about to end this one as well: time for a checkpoint
-        raise PeerLost(f"another process of the run has ended ({str(error).splitlines()[0]})") from error
+    except RuntimeError as error:                       # gloo and nccl raise it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun will end this one as well: time to save
+        reason = str(error).splitlines()[0]
+        raise PeerLost(f"another process of the run has ended ({reason})") from error

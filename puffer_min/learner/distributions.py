@@ -1,18 +1,18 @@
 """Sampling, log-probability and entropy, by hand and from one log-softmax.
 
-What the network puts out is kept **actions first**: (outputs, N), one column for each agent. Sums and maxima then run over long
-contiguous rows, where a processor is at its best; over a last dimension of 5 a log-softmax of 4,096 agents costs ten times as much.
+The network's outputs are kept **actions first**: (outputs, N), one column for each agent. Sums and maxima
+then run over long contiguous rows, where a processor is at its best. A distribution holds only the layout of
+the space:
 
-A distribution object holds no data, only the layout of the action space:
-
-    sample(outputs, generator, world)   -> actions, log_probs       for acting; of several processes, each draws its part
-    evaluate(outputs, actions)          -> log_probs, entropy       for learning; differentiable
-    mode(outputs)                       -> actions                  the most probable action
+    sample(outputs, generator)      -> actions, log_probs       for acting
+    evaluate(outputs, actions)      -> log_probs, entropy       for learning; differentiable
+    mode(outputs)                   -> actions                  the most probable action
 
     actions     (N,) int64 for Discrete, (N, k) int64 for MultiDiscrete, (N, *shape) float32 for Box
     log_probs, entropy   (N,) float32
 
-An illegal action is a logit of -inf: it has probability 0, is never drawn, adds nothing to the entropy, and sends no gradient.
+The output of an illegal action is -inf (`masked`): it has probability 0, is never drawn, adds nothing to the
+entropy, and gets no gradient.
 """
 
 import math
@@ -21,31 +21,30 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from puffer_min.learner.distributed import ALONE
-
 
 def distribution_of(action_space: spaces.Space):
     """The distribution over `action_space`: Categorical for Discrete and MultiDiscrete, Gaussian for Box."""
     if isinstance(action_space, spaces.Discrete) and action_space.start == 0:
         return Categorical((int(action_space.n),), shape=())
-    if isinstance(action_space, spaces.MultiDiscrete) and action_space.nvec.ndim == 1 and not action_space.start.any():
-        return Categorical(tuple(int(n) for n in action_space.nvec), shape=action_space.nvec.shape)
+    flat = isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1
+    if flat and not action_space.start.any():
+        return Categorical(tuple(int(n) for n in action_space.nvec), shape=action_space.shape)
     if isinstance(action_space, spaces.Box):
         return Gaussian(action_space)
-    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from 0, or Box; "
-                    "emulate the environment first")
+    raise TypeError(f"actions of {action_space} given, expected Discrete or flat MultiDiscrete counted from "
+                    "0, or Box; emulate the environment first")
 
 
-def noise(draw, rows, columns, generator, device, world):
-    """draw (torch.rand or torch.randn) of (rows, columns): this process's columns of what one process would draw for all."""
-    drawn = draw(rows, world.size * columns, generator=generator, device=device)
-    return drawn[:, world.rank * columns:(world.rank + 1) * columns]
+def masked(outputs: torch.Tensor, action_masks: torch.Tensor) -> torch.Tensor:
+    """The outputs (choices, N) with -inf for illegal actions; action_masks (N, choices) bool, or (N, 0)."""
+    return outputs.masked_fill(~action_masks.t(), -math.inf) if action_masks.shape[1] else outputs
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Index drawn from each column of `probabilities` (n, N): the first at which the running sum passes `uniform` in [0, 1).
+    """Index drawn from each column of `probabilities` (n, N): the first whose running sum passes `uniform`
+    in [0, 1).
 
-    Scaled by the column's own sum, so that rounding can never push the draw past the last action that has any probability.
+    It is scaled by the column's sum, so that rounding never pushes the draw past the last probable action.
     """
     running = probabilities.cumsum(0)
     return (running <= uniform * running[-1]).sum(0).clamp_(max=len(probabilities) - 1)
@@ -58,18 +57,19 @@ def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor):
-    """One action for each column of logits (n, N), drawn by `uniform` (N,) in [0, 1): actions (N,) int64, their log-probabilities (N,)."""
+    """Actions (N,) int64, one for each column of logits (n, N), drawn by `uniform` (N,) in [0, 1), and their
+    log-probabilities (N,)."""
     log_p = torch.log_softmax(logits, 0)
     actions = draw_index(log_p.exp(), uniform)
     return actions, log_p.gather(0, actions.unsqueeze(0))[0]
 
 
 class LogProbAndEntropy(torch.autograd.Function):
-    """logits (n, N), actions (N,) -> the log-probability (N,) of each column's action, and the column's entropy (N,).
+    """logits (n, N), actions (N,) -> each column's log-probability of its action (N,) and entropy (N,).
 
-    Both from one log-softmax, and their gradient written out: it is a handful of operations where autograd takes twice as many, and
-    on tensors this small each costs more than its arithmetic. With p the probabilities, H the entropy, d and e the gradients of the
-    two results:
+    Both come from one log-softmax, and their gradient is written out: it is a handful of operations where
+    autograd takes twice as many, and on tensors this small each costs more than its arithmetic. With p the
+    probabilities, H the entropy, d and e the gradients of the two results:
 
         gradient of the logits = d * (one_hot(action) - p) - e * p * (log p + H)
     """
@@ -85,8 +85,9 @@ class LogProbAndEntropy(torch.autograd.Function):
     def backward(ctx, d, e):
         log_p, entropy, actions = ctx.saved_tensors
         p = log_p.exp()
-        surprise = log_p.clamp(min=torch.finfo(log_p.dtype).min).add_(entropy).mul_(p)      # p first: 0 * a large number is 0
-        return surprise.mul_(-e).addcmul_(p, d, value=-1).scatter_add_(0, actions.unsqueeze(0), d.unsqueeze(0)), None
+        surprise = log_p.clamp(min=torch.finfo(log_p.dtype).min).add_(entropy).mul_(p)      # 0 where p is 0
+        grad = surprise.mul_(-e).addcmul_(p, d, value=-1)
+        return grad.scatter_add_(0, actions.unsqueeze(0), d.unsqueeze(0)), None
 
 
 class Categorical:
@@ -96,8 +97,21 @@ class Categorical:
         self.counts, self.shape = counts, shape
         self.num_outputs = sum(counts)
 
-    def sample(self, outputs, generator=None, world=ALONE):
-        uniform = noise(torch.rand, len(self.counts), outputs.shape[1], generator, outputs.device, world)
+    def legal(self, action_masks):
+        """Action masks, NumPy (N, choices) bool, as a tensor. ValueError if an agent has no legal action."""
+        if action_masks.dtype != bool or action_masks.shape[1:] != (self.num_outputs,):
+            raise ValueError(f"action_masks: {action_masks.dtype} {action_masks.shape} given, expected bool "
+                             f"(agents, {self.num_outputs}), a column for each choice of the action")
+        legal = torch.from_numpy(action_masks.copy())
+        for component, block in enumerate(legal.split(self.counts, 1)):
+            if not (found := block.any(1)).all():
+                raise ValueError(f"action_masks: agent {int(found.int().argmin())} has no legal action in "
+                                 f"component {component}, expected at least one True among {block.shape[1]}")
+        return legal
+
+    def sample(self, outputs, generator=None):
+        uniform = torch.rand(len(self.counts), outputs.shape[1], generator=generator, device=outputs.device,
+                             dtype=torch.float32)
         if not self.shape:
             return draw(outputs, uniform[0])
         actions, log_probs = zip(*map(draw, outputs.split(self.counts), uniform))
@@ -106,8 +120,7 @@ class Categorical:
     def evaluate(self, outputs, actions):
         if not self.shape:
             return LogProbAndEntropy.apply(outputs, actions)
-        parts = [LogProbAndEntropy.apply(logits, chosen) for logits, chosen in zip(outputs.split(self.counts), actions.t())]
-        log_probs, entropies = zip(*parts)
+        log_probs, entropies = zip(*map(LogProbAndEntropy.apply, outputs.split(self.counts), actions.t()))
         return torch.stack(log_probs).sum(0), torch.stack(entropies).sum(0)
 
     def mode(self, outputs):
@@ -116,10 +129,10 @@ class Categorical:
 
 
 class Gaussian:
-    """Independent normal distributions; the first half of the outputs is the mean, the second the logarithm of the deviation.
+    """Independent normal distributions: half of the outputs are means, half logarithms of deviations.
 
-    Both are in units of half the space's range where it is finite, so that an output of 1 means the same in any space.
-    Draws are not clipped: their log-probability stays exact, and environments clip what they are given.
+    Both are in units of half the space's range where it is finite, so that an output of 1 means the same in
+    any space. Draws are not clipped: their log-probability stays exact, and environments clip their actions.
     """
 
     def __init__(self, space: spaces.Box):
@@ -138,9 +151,9 @@ class Gaussian:
         centre, scale = self.centre.to(outputs.device), self.scale.to(outputs.device)
         return centre + scale * outputs[:self.size], scale * outputs[self.size:].exp()
 
-    def sample(self, outputs, generator=None, world=ALONE):
+    def sample(self, outputs, generator=None):
         mean, deviation = self.parameters(outputs)
-        normal = noise(torch.randn, *mean.shape, generator, outputs.device, world)
+        normal = torch.randn(*mean.shape, generator=generator, device=outputs.device, dtype=torch.float32)
         drawn = mean + deviation * normal
         log_probs = (-0.5 * normal.square() - deviation.log() - 0.5 * math.log(2 * math.pi)).sum(0)
         return drawn.t().reshape(-1, *self.shape), log_probs

@@ -1,6 +1,6 @@
 """Proximal policy optimisation (Schulman et al. 2017), top to bottom in the order in which things happen:
 
-    collect     the policy plays until the buffer has its rows; nothing is remembered but what the buffer holds
+    collect     the policy plays until the buffer has its rows; only the buffer remembers
     estimate    advantages and returns over those rows, in the compiled kernel
     update      minibatches of whole rows: the loss, its gradient, one step of Adam each
 
@@ -8,31 +8,35 @@
     while learner.steps < 10_000_000:
         print(learner.iterate())
 
-`commands/train.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's `ppo.py`; what differs is said where
-it does: truncated episodes bootstrap from the observation they were cut at, every step of a row counts, minibatches are whole rows.
+`commands/train.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's
+`ppo.py`. Three things differ: truncated episodes bootstrap from the observation they were cut at, every step
+of a row counts, and minibatches are whole rows.
 """
 
-import copy
 import dataclasses
 import math
 
 import torch
 
+from puffer_min.clock import StageClock
+from puffer_min.env.actions import legal_actions
 from puffer_min.env.episodes import EpisodeStatistics
+from puffer_min.env.spec import EnvSpec
+from puffer_min.learner.actor import build_policy, check_policy, flatten_parameters
 from puffer_min.learner.buffer import RolloutBuffer
+from puffer_min.learner.checkpoint import Resumable
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE
-from puffer_min.learner.policy import Policy
-from puffer_min.clock import StageClock
+from puffer_min.learner.distributions import masked
+from puffer_min.learner.policy import make_policy
 
 LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
 
 
-def ppo_loss(config, outputs, values, distribution, batch, std_mean=torch.std_mean):
-    """The loss of one minibatch, and the parts that are logged: policy_loss, value_loss, entropy, approx_kl, clip_fraction.
+def ppo_loss(config, outputs, values, distribution, batch):
+    """The loss of one minibatch, and its parts: policy_loss, value_loss, entropy, approx_kl, clip_fraction.
 
-    outputs (num_outputs, N) and values (N,) are the policy's on batch.observations; batch is a `Minibatch`; std_mean(advantages) gives
-    what they are normalised by, with several processes that of all.
+    outputs (num_outputs, N) and values (N,) are the policy's on batch.observations; batch is a `Minibatch`.
     Returns (loss, five numbers as a detached tensor, the probability ratios (N,) detached).
     """
     log_probs, entropy = distribution.evaluate(outputs, batch.actions)
@@ -40,7 +44,7 @@ def ppo_loss(config, outputs, values, distribution, batch, std_mean=torch.std_me
     ratio = log_ratio.exp()
     advantages = batch.advantages
     if config.norm_adv:
-        deviation, mean = std_mean(advantages)
+        deviation, mean = torch.std_mean(advantages)
         advantages = (advantages - mean) / (deviation + 1e-8)
     clipped = ratio.clamp(1 - config.clip_coef, 1 + config.clip_coef)
     policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
@@ -54,54 +58,58 @@ def ppo_loss(config, outputs, values, distribution, batch, std_mean=torch.std_me
     entropy = entropy.mean()
     loss = policy_loss - config.ent_coef * entropy + config.vf_coef * value_loss
     with torch.no_grad():
-        approx_kl = (ratio - 1 - log_ratio).mean()              # Schulman's estimate, http://joschu.net/blog/kl-approx.html
+        approx_kl = (ratio - 1 - log_ratio).mean()      # Schulman's, http://joschu.net/blog/kl-approx.html
         clip_fraction = ((ratio - 1).abs() > config.clip_coef).float().mean()
         parts = torch.stack([policy_loss, value_loss, entropy, approx_kl, clip_fraction])
     return loss, parts, ratio.detach()
 
 
-class PPO:
-    """A policy that learns on `env`, a native environment or a vectorizer. The same env, config and seed give the same run.
+class PPO(Resumable):
+    """A policy that learns on `env`, a native environment or a vectorizer. The same seed gives the same run.
 
-    Attributes: policy, buffer, clock, steps (agent-steps of all processes so far), updates. With a `World` (distributed.py) several
-    processes learn as one. Raises ValueError where the sizes do not divide.
+    policy   factory (spec, config) -> nn.Module of the network that learns (policy.py); None: the default one
+    world    the processes that learn as one (distributed.py)
+
+    Attributes: policy, buffer, clock, steps (agent-steps of all processes so far), updates. Raises ValueError
+    where the sizes do not divide, and for a policy that does not fit.
     """
 
-    def __init__(self, env, config: Config = Config(), *, seed: int = 0, world=ALONE):
+    def __init__(self, env, config: Config = Config(), policy=None, *, seed: int = 0, world=ALONE):
         self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device={config.device!r} given, but torch finds no CUDA device here; use device=\"cpu\"")
+        self.spec = spec = EnvSpec.of(env)
         segments, self.minibatch_rows = config.rows(env.num_agents)
-        with torch.random.fork_rng(devices=[]):                         # the same weights for a seed, and nobody else's stream disturbed
+        with torch.random.fork_rng(devices=[]):         # torch's own stream stays as it was
             torch.manual_seed(seed)
-            self.policy = Policy(env.single_observation_space, env.single_action_space, hidden_size=config.hidden_size,
-                                 num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
-                                 observation_sets=getattr(env, "observation_sets", None)).to(self.device)
+            self.policy = build_policy(policy or make_policy, spec, config).to(self.device)
+        env.reset(seed)
+        self.observations, self.actions = torch.from_numpy(env.observations), torch.from_numpy(env.actions)
+        check_policy(self.policy, self.observations[env.masks.argmax()].to(self.device))
+        self.state = self.policy.initial_state(env.num_agents).to(self.device)
         self.weights = flatten_parameters(self.policy)
-        self.optimizer = torch.optim.Adam([self.weights], config.learning_rate, (config.adam_beta1, config.adam_beta2),
-                                          config.adam_eps, fused=True)
-        self.generator = torch.Generator(self.device).manual_seed(seed)         # draws actions
-        self.shuffle = torch.Generator().manual_seed(seed + world.rank)         # orders rows
-        self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, env.single_observation_space, env.single_action_space,
-                                    state_size=self.policy.state_size)
+        self.optimizer = torch.optim.Adam([self.weights], eps=config.adam_eps, fused=True,
+                                          betas=(config.adam_beta1, config.adam_beta2))
+        self.generator = torch.Generator(self.device).manual_seed(seed + world.rank)        # draws actions
+        self.shuffle = torch.Generator().manual_seed(seed + world.rank)                     # orders rows
+        sizes = {"state_size": self.state.shape[1],
+                 "num_choices": self.policy.distribution.num_outputs if spec.masks_actions else 0}
+        self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, spec.single_observation_space,
+                                    spec.single_action_space, **sizes)
         self.episodes = EpisodeStatistics(env, world.gather)
         self.clock = StageClock()
         self.steps = self.updates = 0
-        env.reset(seed)
-        self.observations, self.actions = torch.from_numpy(env.observations), torch.from_numpy(env.actions)
-        self.state = self.policy.initial_state(env.num_agents)
 
     def iterate(self) -> dict:
-        """One round of collecting and learning; returns what there is to log about it."""
+        """One round of collecting and learning; returns the numbers to log about it."""
         self.collect()
         self.estimate()
         losses = self.update()
         self.steps += self.world.size * self.buffer.segments * self.config.horizon
         self.updates += 1
-        if hasattr(self.policy.encoder, "observe"):             # between updates, so that learning sees what acting saw
-            self.policy.encoder.observe(self.to_device(self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)),
-                                        self.world.average_)
-        report = losses | {"density": self.buffer.density, "waiting": self.buffer.waiting} | self.episodes.report()
+        if hasattr(self.policy, "observe"):     # between updates, so that learning sees what acting saw
+            seen = self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)
+            self.policy.observe(self.to_device(seen), self.world.average_)
+        density, waiting = self.buffer.density, self.buffer.waiting
+        report = losses | {"density": density, "waiting": waiting} | self.episodes.report()
         self.buffer.recycle()
         return report
 
@@ -111,34 +119,47 @@ class PPO:
     def collect(self):
         """Play until the buffer has its rows. The clock is read between the stages."""
         env, buffer, policy, lap = self.env, self.buffer, self.policy, self.clock.lap
-        recurrent = policy.state_size > 0
+        recurrent = self.state.shape[1] > 0
         lap("misc")
         while not buffer.is_full:
             outputs, values, state = policy(self.to_device(self.observations), self.state)
-            actions, log_probs = policy.distribution.sample(outputs, self.generator, self.world)
-            if recurrent:                                               # the memory of a slot without an agent stands still
+            legal = self.action_masks()
+            outputs = masked(outputs, self.to_device(legal))
+            actions, log_probs = policy.distribution.sample(outputs, self.generator)
+            if recurrent:                               # the memory of a slot without an agent stands still
                 living = torch.from_numpy(env.masks).clone()
                 state = torch.where(self.to_device(living).unsqueeze(1), state, self.state)
             lap("forward")
             buffer.record_decision(self.observations, actions.cpu(), log_probs.cpu(), values.cpu(), env.masks,
-                                   self.state.cpu() if recurrent else None)
-            self.actions.copy_(actions)                                 # int64 or float32 into the environment's own memory
+                                   self.state.cpu() if recurrent else None, legal)
+            self.actions.copy_(actions)                 # int64 or float32 into the environment's own memory
             lap("copy")
             self.episodes.add(env.step(env.actions)[4])
             lap("environment")
-            buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations, state.cpu() if recurrent else None)
+            buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations,
+                                  state.cpu() if recurrent else None)
             if recurrent:
                 self.state = state
                 self.state[self.to_device(living & torch.from_numpy(env.terminals | env.truncations))] = 0
             lap("copy")
-        values = policy(self.to_device(self.observations), self.state)[1]       # of what comes after the last step
-        buffer.record_next_values(values.cpu())
-        buffer.record_final_values(lambda *seen: policy(*map(self.to_device, seen))[1].cpu())
+        buffer.record_next_values(self.values_of(self.observations, self.state))    # after the last step
+        buffer.record_final_values(self.values_of)
         lap("forward")
+
+    def action_masks(self):
+        """The legal actions, bool (num_agents, choices) on the CPU; (num_agents, 0) if none are masked."""
+        masks = legal_actions(self.env)
+        if masks is None:
+            return torch.empty(self.env.num_agents, 0, dtype=torch.bool)
+        return self.policy.distribution.legal(masks)
+
+    def values_of(self, observations, states):
+        """The policy's values (N,) of observations (N, ...) and states (N, state_size), on the CPU."""
+        return self.policy(self.to_device(observations), self.to_device(states))[1].cpu()
 
     def to_device(self, tensor):
         if self.device.type == "cuda":
-            tensor = tensor.pin_memory()                                # a copy of its own, from which the device reads while we go on
+            tensor = tensor.pin_memory()                # a copy, from which the device reads while we go on
         return tensor.to(self.device, non_blocking=True)
 
     # ------------------------------------------------------------------ estimate
@@ -167,11 +188,12 @@ class PPO:
                 parts.append(self.step_on(rows, config))
             if config.target_kl is not None and self.world.average_(parts[-1].clone())[3] > config.target_kl:
                 break
-        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
         returns = buffer.returns[buffer.trained_rows]
-        error = returns - buffer.values[buffer.trained_rows]
-        variance, unexplained = (self.world.std_mean(part)[0].item()**2 for part in (returns, error))
-        means["explained_variance"] = 1 - unexplained / variance if variance > 0 else 0.0
+        variance, unexplained = (torch.std_mean(part)[0].item()**2 for part in
+                                 (returns, returns - buffer.values[buffer.trained_rows]))
+        explained = torch.tensor(1 - unexplained / variance if variance > 0 else 0.0, dtype=torch.float64)
+        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
+        means["explained_variance"] = self.world.average_(explained).item()
         self.clock.lap("learn")
         return means | {"learning_rate": config.learning_rate * left, "epochs": epoch + 1}
 
@@ -183,7 +205,8 @@ class PPO:
             batch = type(batch)(*map(self.to_device, batch))
         self.clock.lap("copy")
         outputs, values = self.policy.replay(batch.observations, batch.states, batch.ends)
-        loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch, self.world.std_mean)
+        outputs = masked(outputs, batch.action_masks)
+        loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch)
         if config.vtrace:
             self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()
         self.weights.grad.zero_()
@@ -191,57 +214,12 @@ class PPO:
         self.world.average_(self.weights.grad)
         norm = self.weights.grad.norm()
         if not math.isfinite(norm):
-            raise NotFinite(self.steps, culprit(batch, self.buffer.rewards[rows], outputs, values, self.policy))
+            rewards = self.buffer.rewards[rows]
+            raise NotFinite(self.steps, culprit(batch, rewards, outputs, values, self.policy))
         if norm > config.max_grad_norm:
             self.weights.grad.mul_(config.max_grad_norm / (norm + 1e-6))
         self.optimizer.step()
         return torch.cat([parts, norm.unsqueeze(0)])
-
-    # ------------------------------------------------------------------ checkpoints
-
-    def learned(self) -> dict:
-        """Copies of all that an update changes: weights, statistics of the observations, state of the optimiser."""
-        return {"weights": self.weights.detach().clone(), "optimizer": copy.deepcopy(self.optimizer.state_dict()["state"]),
-                "statistics": {name: tensor.clone() for name, tensor in self.policy.named_buffers()}}
-
-    def set_learned(self, learned: dict) -> None:
-        """Go back to what `learned` gave."""
-        self.weights.data.copy_(learned["weights"])
-        for name, tensor in self.policy.named_buffers():
-            tensor.copy_(learned["statistics"][name])
-        state = copy.deepcopy(learned["optimizer"])
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
-
-    def get_state(self) -> dict:
-        """All that decides how learning goes on, beside the environment's own state: tensors and plain numbers."""
-        return {**self.learned(), "generator": self.generator.get_state(),
-                "shuffle": self.shuffle.get_state(), "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
-                "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
-
-    def set_state(self, state: dict) -> None:
-        """Go on from `get_state`; the learner must have been made with the same environment and configuration."""
-        self.set_learned(state)
-        self.generator.set_state(state["generator"])
-        self.shuffle.set_state(state["shuffle"])
-        self.state = state["policy_state"].to(self.device)
-        self.buffer.set_state(state["buffer"])
-        self.episodes.recent.extend(map(tuple, state["recent"]))
-        self.episodes.ended = state["episodes"]
-
-
-def flatten_parameters(policy):
-    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
-
-    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes) the exchange of gradients
-    are then one operation on one vector and not one for each layer.
-    """
-    parameters = list(policy.parameters())
-    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-    flat.grad = torch.zeros_like(flat)
-    pieces = zip(flat.detach().split([p.numel() for p in parameters]), flat.grad.split([p.numel() for p in parameters]))
-    for p, (data, grad) in zip(parameters, pieces):
-        p.data, p.grad = data.view_as(p), grad.view_as(p)
-    return flat
 
 
 class NotFinite(FloatingPointError):
@@ -255,9 +233,10 @@ class NotFinite(FloatingPointError):
 def culprit(batch, rewards, outputs, values, policy):
     """The first tensor, in the order in which they depend on each other, that is not finite."""
     tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}
-    tensors |= {"observations (from the environment)": batch.observations, "rewards (from the environment)": rewards,
-                "actions": batch.actions, "old log_probs": batch.log_probs, "old values": batch.values,
-                "advantages": batch.advantages, "returns": batch.returns, "the policy's values": values}
+    tensors |= {"observations (from the environment)": batch.observations,
+                "rewards (from the environment)": rewards, "actions": batch.actions,
+                "old log_probs": batch.log_probs, "old values": batch.values, "advantages": batch.advantages,
+                "returns": batch.returns, "the policy's values": values}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             return name

@@ -1,4 +1,6 @@
-"""Compiled arithmetic that must earn its place (benchmarks/LEARNER.md): behind one function each, and equal to the torch it replaces."""
+"""Arithmetic off the reading path: the one-hot layer, compiled because it earns its place (LEARNER.md), and
+the LSTM with its written-out gradient. Tests hold both to what torch gives.
+"""
 
 import torch
 
@@ -6,13 +8,13 @@ from puffer_min.learner.kernels import onehot
 
 
 def serves_onehot(cells, weight) -> bool:
-    """Whether `onehot_layer` takes these tensors. It follows from the space, the device and the precision, not from the batch."""
+    """Whether `onehot_layer` takes these tensors: a fact of space, device and precision, not of the batch."""
     return (cells.dtype == torch.uint8 and weight.dtype == torch.float32 and cells.device.type == "cpu"
             and cells.shape[1] <= onehot.MAX_CELLS)
 
 
 def onehot_layer(cells, most, weight, bias):
-    """bias (size,) plus one row of weight (inputs, size) for each cell that is not 0: (N, size) float32, differentiable.
+    """bias (size,) plus one row of weight (inputs, size) for each cell that is not 0: (N, size) float32.
 
     cells (N, n) uint8 from 0 to most (n,) uint8; each cell has `most` inputs, one for each value above 0.
     """
@@ -27,7 +29,8 @@ class OneHotLayer(torch.autograd.Function):
         ctx.save_for_backward(cells, most)
         ctx.inputs = len(weight)
         out = weight.new_empty(len(cells), weight.shape[1])
-        onehot.rows_sum(*(tensor.detach().numpy() for tensor in (cells, most, weight, bias, out)), torch.get_num_threads())
+        given = cells, most, weight, bias, out
+        onehot.rows_sum(*(tensor.detach().numpy() for tensor in given), torch.get_num_threads())
         return out
 
     @staticmethod

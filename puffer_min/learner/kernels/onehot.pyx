@@ -2,10 +2,11 @@
 
     outputs = bias + one row of the weights for each cell of an observation that is not 0
 
-Cell 0 has the rows 0 to most[0] - 1, one for each value above 0; cell 1 has the next most[1] rows; and so on. A view of `grid` has 784
-such inputs, of which at most 147 are 1: the sum reads those rows and nothing else. `rows_sum` is the layer, `rows_gradient` the gradient
-of its weights. Both work on the CPU in float32 and give the same to the last digit for any number of threads. A test compares them with
-the product over written-out inputs (tests/test_policy.py).
+Cell 0 has the rows 0 to most[0] - 1, one for each value above 0; cell 1 has the next most[1] rows; and so on.
+A view of `grid` has 784 such inputs, of which at most 147 are 1: the sum reads those rows and nothing else.
+`rows_sum` is the layer, `rows_gradient` the gradient of its weights. Both work on the CPU in float32 and give
+the same to the last digit for any number of threads. A test compares them with the product over written-out
+inputs.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ require_fresh("puffer_min.learner.kernels.onehot")
 
 cdef enum:
     MOST_CELLS = 4096
-    LANES = 32                      # columns that are added at once; threads share the columns of a gradient by these
+    LANES = 32                      # columns that are added at once, and that threads share a gradient by
 
 MAX_CELLS = MOST_CELLS              # for Python
 
@@ -29,17 +30,17 @@ cdef extern from * nogil:
     #include <stdint.h>
     #include <string.h>
 
-    typedef float Sixteen __attribute__((vector_size(64), aligned(4)));     /* sixteen floats, added at once */
+    typedef float Sixteen __attribute__((vector_size(64), aligned(4)));     /* floats, added at once */
 
-    static uint64_t nonzero_of_eight(const uint8_t* cells) {                /* one bit a cell, the first lowest */
+    static uint64_t nonzero_of_eight(const uint8_t* cells) {            /* one bit a cell, the first lowest */
         const uint64_t low = 0x7f7f7f7f7f7f7f7full;
         uint64_t word;
         memcpy(&word, cells, 8);
-        word = (((word & low) + low) | word) & ~low;                        /* the top bit of every byte that is not 0 */
+        word = (((word & low) + low) | word) & ~low;                    /* the top bits of bytes not 0 */
         return (word >> 7) * 0x0102040810204080ull >> 56;
     }
 
-    static int find_nonzero(long cells, const uint8_t* line, int* found) {  /* 64 cells at a time: few branches to guess wrong */
+    static int find_nonzero(long cells, const uint8_t* line, int* found) {  /* 64 cells at a time */
         int count = 0;
         for (long first = 0; first < cells; first += 64) {
             uint64_t bits = 0;
@@ -51,7 +52,8 @@ cdef extern from * nogil:
         return count;
     }
 
-    static void add_rows(long size, long count, const int* rows, const float* weight, const float* bias, float* out) {
+    static void add_rows(long size, long count, const int* rows, const float* weight, const float* bias,
+                         float* out) {
         long k = 0, n;
         for (; k + 64 <= size; k += 64) {                                   /* 64 outputs stay in registers */
             const Sixteen* start = (const Sixteen*) (bias + k);
@@ -70,9 +72,10 @@ cdef extern from * nogil:
         }
     }
 
-    static void add_to_rows(long size, long stride, long count, const int* rows, const float* grad, float* sums) {
+    static void add_to_rows(long size, long stride, long count, const int* rows, const float* grad,
+                            float* sums) {
         long k = 0, n;
-        for (; k + 32 <= size; k += 32) {                                   /* 32 of the gradient stay in registers */
+        for (; k + 32 <= size; k += 32) {                               /* 32 stay in registers */
             const Sixteen a = *(const Sixteen*) (grad + k), b = *(const Sixteen*) (grad + k + 16);
             for (n = 0; n < count; n++) {
                 Sixteen* row = (Sixteen*) (sums + rows[n] * stride + k);
@@ -99,17 +102,18 @@ cdef class Cells:
     def __init__(self, observations, most):
         cells = observations.shape[1]
         if observations.dtype != np.uint8 or cells > MOST_CELLS or cells != len(most):
-            raise ValueError(f"{cells} cells of {observations.dtype} given, expected {len(most)} of uint8, {MOST_CELLS} at most")
+            raise ValueError(f"{cells} cells of {observations.dtype} given, expected {len(most)} of uint8, "
+                             f"{MOST_CELLS} at most")
         self.lines, self.most = observations, most
         self.first = np.cumsum(most, dtype=np.int32) - most
         self.rows = int(most.sum())
 
     cdef require(self, const float[:, ::1] weight, const float[:, ::1] outputs):
-        """ValueError unless there is a line of outputs for each observation and a row of the weights as long for each input."""
+        """ValueError unless there is a line of outputs for each observation, a row for each input."""
         lines, size = self.lines.shape[0], outputs.shape[1]
         if lines != outputs.shape[0] or self.rows != weight.shape[0] or size != weight.shape[1]:
-            raise ValueError(f"{outputs.shape[0]} x {size} outputs and weights {weight.shape[0]} x {weight.shape[1]} given, "
-                             f"expected {lines} x {size} and {self.rows} x {size}")
+            raise ValueError(f"{outputs.shape[0]} x {size} outputs and weights {weight.shape[0]} x "
+                             f"{weight.shape[1]} given, expected {lines} x {size} and {self.rows} x {size}")
 
     cdef int list(self, Py_ssize_t n, int* rows) noexcept nogil:
         """Fill `rows` for observation n; returns how many, or -1 if a cell holds more than its most."""
@@ -122,7 +126,8 @@ cdef class Cells:
             rows[i] = self.first[cell] + line[cell] - 1
         return count
 
-    cdef bint sum_line(self, Py_ssize_t n, const float* weight, const float* bias, Py_ssize_t size, float* out) noexcept nogil:
+    cdef bint sum_line(self, Py_ssize_t n, const float* weight, const float* bias, Py_ssize_t size,
+                       float* out) noexcept nogil:
         """The outputs of observation n; False if it holds more than it may."""
         cdef int[MOST_CELLS] rows
         cdef int count = self.list(n, rows)
@@ -132,7 +137,10 @@ cdef class Cells:
 
     cdef bint add_lines(self, const float* grad, Py_ssize_t row, Py_ssize_t size, float* sums,
                         Py_ssize_t stride) noexcept nogil:
-        """`size` columns of the weights' gradient, from rows of `row` numbers to rows of `stride`; False if a cell holds too much."""
+        """`size` columns of the weights' gradient, from rows of `row` numbers to rows of `stride`.
+
+        False if a cell holds more than it may.
+        """
         cdef int[MOST_CELLS] rows
         cdef Py_ssize_t n
         cdef int count
@@ -146,11 +154,13 @@ cdef class Cells:
     cdef refuse(self):
         """Name the first cell that is above its bound."""
         cell = np.argwhere(np.asarray(self.lines) > np.asarray(self.most))[0, 1]
-        raise ValueError(f"observation whose number {cell} is above the bound of its space given to encoder=\"onehot\": "
-                         "the environment writes what its space does not contain (`python -m puffer_min check` finds it)")
+        raise ValueError(f"observation whose number {cell} is above the bound of its space given to "
+                         "encoder=\"onehot\": the environment writes what its space does not contain "
+                         "(`python -m puffer_min check` finds it)")
 
 
-def rows_sum(observations, most, const float[:, ::1] weight, const float[::1] bias, float[:, ::1] out, int threads=1):
+def rows_sum(observations, most, const float[:, ::1] weight, const float[::1] bias, float[:, ::1] out,
+             int threads=1):
     """Fill `out` (N, size) float32 from observations (N, cells) uint8, weight (rows, size) and bias (size,).
 
     most    the largest number of each cell, (cells,) uint8; rows is their sum
@@ -171,7 +181,7 @@ def rows_sum(observations, most, const float[:, ::1] weight, const float[::1] bi
 
 
 def rows_gradient(observations, most, const float[:, ::1] grad, float[:, ::1] grad_weight, int threads=1):
-    """Add to grad_weight (rows, size) what its rows get from grad (N, size), the gradient of the outputs of `rows_sum`."""
+    """Add the gradient of the weights to grad_weight (rows, size), from grad (N, size) of the outputs."""
     cdef Cells cells = Cells(observations, most)
     cdef Py_ssize_t part, start, size = grad.shape[1], blocks = (size + LANES - 1) // LANES, share
     cdef float[:, :, ::1] sums
@@ -180,11 +190,12 @@ def rows_gradient(observations, most, const float[:, ::1] grad, float[:, ::1] gr
     if not (grad.size and grad_weight.size):
         return
     threads = <int> max(1, min(threads, blocks))
-    share = (blocks + threads - 1) // threads * LANES   # columns of a thread, in memory of its own: neighbours would share cache lines
+    share = (blocks + threads - 1) // threads * LANES   # columns of a thread, which has memory of its own
     sums = np.zeros((threads, grad_weight.shape[0], share), np.float32)
     for part in prange(threads, nogil=True, schedule="static", num_threads=threads):
         start = min(size, part * share)
-        bad += not cells.add_lines(&grad[0, 0] + start, size, min(size - start, share), &sums[part, 0, 0], share)
+        bad += not cells.add_lines(&grad[0, 0] + start, size, min(size - start, share), &sums[part, 0, 0],
+                                   share)
     if bad:
         cells.refuse()
     for part in range(threads):

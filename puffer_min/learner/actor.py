@@ -1,0 +1,166 @@
+"""Networks before and after training: made by a factory, checked, found by name, played by an `Actor`."""
+
+import functools
+import importlib
+import sys
+
+import numpy as np
+import torch
+from torch import nn
+
+from puffer_min.learner.distributions import masked
+
+METHODS = ("distribution", "initial_state", "forward", "replay")
+
+
+def build_policy(factory, spec, config) -> nn.Module:
+    """The network that `factory(spec, config)` makes. It gets the attributes `spec`, and `made_by`, the
+    factory's name.
+
+    Raises TypeError if it is not as policy.py describes it.
+    """
+    policy, name = factory(spec, config), name_of_factory(factory)
+    missing = [method for method in METHODS if not hasattr(policy, method)]
+    if missing or not isinstance(policy, nn.Module) or not list(policy.parameters()):
+        lacking = f" without {', '.join(missing or ['parameters'])}" if isinstance(policy, nn.Module) else ""
+        raise TypeError(f"policy={name} gave {type(policy).__name__}{lacking}, expected an nn.Module with "
+                        f"{', '.join(METHODS)} and parameters, as puffer_min/learner/policy.py describes it")
+    if spec.masks_actions and not hasattr(policy.distribution, "legal"):
+        raise ValueError(f"action masks given for actions of {spec.single_action_space}, expected "
+                         "Discrete or MultiDiscrete")
+    policy.spec, policy.made_by = spec, name
+    return policy
+
+
+def check_policy(policy, observation) -> None:
+    """Let `policy` see an observation, a tensor on its device, as two rows of three steps each.
+
+    Raises TypeError or ValueError, in a sentence, for results that are not as policy.py describes them.
+    """
+    rows, horizon, device, name = 2, 3, observation.device, policy.made_by.rpartition(":")[2]
+    n, outputs = rows * horizon, policy.distribution.num_outputs
+
+    def expect(method, results, **shapes):
+        if not isinstance(results, tuple) or len(results) != len(shapes):
+            given = len(results) if isinstance(results, tuple) else type(results).__name__
+            raise TypeError(f"{name}.{method} gave {given}, expected the tuple ({', '.join(shapes)})")
+        for tensor, (what, shape) in zip(results, shapes.items()):
+            if tensor.shape != shape or tensor.dtype != torch.float32:
+                raise ValueError(f"{name}.{method} gave {what} of {tensor.dtype} {tuple(tensor.shape)} for "
+                                 f"{n} agents, "
+                                 f"expected torch.float32 {shape}")
+
+    with torch.no_grad():
+        state = policy.initial_state(n).to(device)
+        expect("initial_state", (state,), state=(n, state.shape[1] if state.ndim == 2 else "state_size"))
+        seen = observation.expand(n, *observation.shape)
+        expect("forward", policy(seen, state), outputs=(outputs, n), values=(n,), state=tuple(state.shape))
+        ends = torch.zeros(rows, horizon, dtype=torch.bool, device=device)
+        expect("replay", policy.replay(seen, state[:rows], ends), outputs=(outputs, n), values=(n,))
+
+
+def flatten_parameters(policy):
+    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
+
+    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes)
+    the exchange of gradients are then one operation on one vector and not one for each layer.
+    """
+    parameters = list(policy.parameters())
+    flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad, sizes = torch.zeros_like(flat), [p.numel() for p in parameters]
+    for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes)):
+        p.data, p.grad = data.view_as(p), grad.view_as(p)
+    return flat
+
+
+def name_of_factory(factory) -> str:
+    """"module:name" where importing that gives `factory` again; otherwise a name without a colon."""
+    module = getattr(factory, "__module__", None)
+    name = getattr(factory, "__qualname__", type(factory).__name__)
+    findable = module not in (None, "__main__", "__mp_main__") and _attribute(module, name) is factory
+    return f"{module}:{name}" if findable else name
+
+
+def find_factory(name: str):
+    """The factory of `name_of_factory`; None if it cannot be imported here."""
+    module, colon, name = name.partition(":")
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return None
+    found = _attribute(module, name) if colon else None
+    return found if getattr(found, "__module__", None) == module else None
+
+
+def _attribute(module, name):
+    """The attribute with the dotted `name` of an imported module, or None."""
+    try:
+        return functools.reduce(getattr, name.split("."), sys.modules[module])
+    except (KeyError, AttributeError):
+        return None
+
+
+class Actor:
+    """A policy that plays: `act(observations) -> actions` for any number of agents, NumPy in and out.
+
+    greedy    take the most probable action; otherwise actions are drawn, by a generator made from `seed`
+
+    A policy with a memory needs `observe_ends(terminals | truncations)` after each step, and `reset()` before
+    a new game.
+    """
+
+    takes_masks = True
+
+    def __init__(self, policy, *, seed=0, greedy=False):
+        self.policy, self.seed, self.greedy = policy, seed, greedy
+        self.device = next(policy.parameters()).device
+        self.reset()
+
+    def reset(self):
+        """Forget everything: the memory to zero, the random stream back to its start."""
+        self.state = None
+        self.generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    @torch.inference_mode()
+    def act(self, observations, masks=None):
+        """Actions for observations (N, ...): int32 (N,) or (N, k), or float32 (N, ...).
+
+        masks   bool (N, choices), the legal actions as `env.action_masks()` gives them; None: all are legal
+
+        Raises TypeError or ValueError for observations that are not rows of the policy's space.
+        """
+        seen = torch.from_numpy(np.ascontiguousarray(self._rows(observations))).to(self.device)
+        if self.state is None or len(self.state) != len(seen):
+            self.state = self.policy.initial_state(len(seen)).to(self.device)
+        outputs, _, self.state = self.policy(seen, self.state)
+        distribution = self.policy.distribution
+        if masks is not None:
+            outputs = masked(outputs, distribution.legal(masks).to(self.device))
+        if self.greedy:
+            actions = distribution.mode(outputs)
+        else:
+            actions, _ = distribution.sample(outputs, self.generator)
+        dtype = np.float32 if actions.is_floating_point() else np.int32
+        return actions.cpu().numpy().astype(dtype, order="C")
+
+    def _rows(self, observations):
+        """The observations, if they are rows of the space that the policy was made for."""
+        spec = getattr(self.policy, "spec", None)
+        shape = None if spec is None else spec.single_observation_space.shape
+        if not isinstance(observations, np.ndarray) or observations.dtype == object:
+            raise TypeError(f"observations: {type(observations).__name__} given, expected the NumPy rows "
+                            "that make_vec "
+                            "or an adapter gives: a policy does not take a Gymnasium environment's own "
+                            "observation")
+        if shape is not None and observations.shape[1:] != shape:
+            raise ValueError(f"observations: shape {observations.shape} given, expected "
+                             f"(N, {', '.join(map(str, shape))}), one row for each agent: observation[None] "
+                             "is the "
+                             "row of one")
+        return observations
+
+    @torch.inference_mode()
+    def observe_ends(self, ends):
+        """Episodes that ended at the last step, (N,) bool: their agents' memory starts afresh."""
+        if self.state is not None:
+            self.state[torch.from_numpy(np.asarray(ends))] = 0
