@@ -193,7 +193,7 @@ def test_numbers_arrays_and_paths_come_back_as_they_were_given(tmp_path, value):
     assert type(read_checkpoint(path)["env_settings"]["size"]) is type(value) or isinstance(value, np.generic | Path)
 
 
-@pytest.mark.parametrize("value", [Mode.SLOW, print, object(), np.array([{}]), {1, 2}, 1 + 2j], ids=repr)
+@pytest.mark.parametrize("value", [Mode.SLOW, print, object(), np.array([{}]), {1, 2}, 1 + 2j], ids=lambda value: type(value).__name__)
 def test_a_value_that_cannot_be_read_back_is_refused_when_it_is_written_and_the_old_file_stays(tmp_path, value):
     path = save_checkpoint(tmp_path / "c.pt", {"format": 1})
     with pytest.raises(CheckpointError, match=r"env_settings\['mode'\]\[1\] is .*, which a checkpoint cannot hold: expected numbers"):
