@@ -3,8 +3,7 @@
 import time
 
 STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
-"""environment: its steps · copy: to and from the buffer and the device · forward: the policy in collecting
-·
+"""environment: its steps · copy: into and out of the buffer, to and from the device · forward: acting ·
 advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: everything else."""
 
 

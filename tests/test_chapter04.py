@@ -10,8 +10,9 @@ from torch.distributions import Distribution
 
 from puffer_min.course import peers
 from puffer_min.course.checks import level04
+from puffer_min.course.peers.__main__ import MOST_STEPS, SEEDS
 from puffer_min.course.peers.cleanrl_style import estimate
-from puffer_min.course.peers.terms import network
+from puffer_min.course.peers.terms import WIDE, network
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "04_libraries.ipynb").read_text())["cells"]
@@ -101,6 +102,25 @@ def test_history_is_the_mean_of_the_last_hundred_episodes_and_solved_needs_a_hun
     assert np.allclose(means, [returns[max(0, i - 99):i + 1].mean() for i in range(220)])
     assert run.solved_after == next(i for i in range(99, 220) if means[i] >= 475) / 10
     assert run.sps == 500 and run.mean_return == 490
+
+
+def test_a_run_ends_as_soon_as_the_last_hundred_episodes_have_the_mean_that_was_asked_for():
+    run = peers.run("CleanRL style", terms=WIDE, steps=20_000, until=21.0)
+    means = [entry["episode_return"] for entry in run.history]
+    assert means[-1] >= 21.0 > max(means[99:-1], default=0.0) and run.steps < 20_000
+    assert run.steps_to_solve is None and len(run.episodes) >= 100
+
+
+def test_steps_to_solve_counts_from_the_first_step_on():
+    episodes = np.stack([np.arange(150) / 10, 500 + np.arange(150), np.full(150, 480.0)], 1)
+    assert peers.Run("toy", None, 1000, 2.0, episodes).steps_to_solve == 599
+
+
+def test_the_shipped_log_holds_five_seeds_of_every_library_and_all_are_solved():
+    log = ROOT / "puffer_min" / "policies" / "libraries.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sorted((row["library"], row["seed"]) for row in rows) == sorted((name, seed) for name in peers.NAMES for seed in SEEDS)
+    assert all(0 < row["steps_to_solve"] <= MOST_STEPS for row in rows)
 
 
 def test_cleanrl_styles_advantages_are_the_packages_kernel():

@@ -1,8 +1,11 @@
 """Checkpoints: a resumed run is the same run, a policy file is enough to play, and a file that does not fit says so."""
 
+import enum
+import functools
 import os
 import signal
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from test_ppo import Drift, curve, run
 
 import envs
 import puffer_min
-from puffer_min.learner.checkpoint import CheckpointError, pack_space, read_checkpoint, save_checkpoint, unpack_space
+from puffer_min.learner.checkpoint import CheckpointError, is_readable, pack_space, read_checkpoint, save_checkpoint, unpack_space
+from puffer_min.learner.distributions import distribution_of
 from puffer_min.commands.run import Run
 from puffer_min.commands.train import train
 
@@ -129,7 +133,7 @@ def test_a_truncated_file_is_refused_in_one_sentence(tmp_path):
     whole = checkpoint.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 10):
         checkpoint.write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match=rf"checkpoint.pt \({size:,} bytes\) is not a checkpoint or was cut short"):
+        with pytest.raises(CheckpointError, match=rf"checkpoint.pt \({size:,} bytes\) is not a checkpoint or was cut short or damaged"):
             puffer_min.load_policy(checkpoint)
         with pytest.raises(CheckpointError, match="cut short"):
             train("squared", resume=checkpoint)
@@ -172,3 +176,150 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
 def test_spaces_survive_a_checkpoint(tmp_path, space):
     path = save_checkpoint(tmp_path / "s.pt", {"space": pack_space(space)})
     assert unpack_space(torch.load(path, weights_only=True)["space"]) == space
+
+
+# ---------------------------------------------------------------------- values that a file cannot hold, and files that were changed
+
+class Mode(enum.Enum):
+    SLOW = 1
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.float32(0.5), np.array([1, 2]), np.array([[0.5]], np.float32), Path("a/b"), (1, "x", None),
+                                   {"a": [np.int8(1), np.arange(2)]}], ids=repr)
+def test_numbers_arrays_and_paths_come_back_as_they_were_given(tmp_path, value):
+    contents = read_checkpoint(run(tmp_path).save(tmp_path / "p.pt"))
+    path = save_checkpoint(tmp_path / "q.pt", contents | {"env_settings": {"size": value}})
+    np.testing.assert_equal(read_checkpoint(path)["env_settings"]["size"], value)
+    assert type(read_checkpoint(path)["env_settings"]["size"]) is type(value) or isinstance(value, np.generic | Path)
+
+
+@pytest.mark.parametrize("value", [Mode.SLOW, print, object(), np.array([{}]), {1, 2}, 1 + 2j], ids=lambda value: type(value).__name__)
+def test_a_value_that_cannot_be_read_back_is_refused_when_it_is_written_and_the_old_file_stays(tmp_path, value):
+    path = save_checkpoint(tmp_path / "c.pt", {"format": 1})
+    with pytest.raises(CheckpointError, match=r"env_settings\['mode'\]\[1\] is .*, which a checkpoint cannot hold: expected numbers"):
+        save_checkpoint(path, {"format": 1, "env_settings": {"mode": [0, value]}})
+    assert torch.load(path, weights_only=True) == {"format": 1} and os.listdir(tmp_path) == ["c.pt"]
+    assert not is_readable({"mode": value}) and is_readable({"mode": 3})
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    path = run(tmp_path, hidden_size=8).save(tmp_path / "p.pt")
+    whole, good = path.read_bytes(), read_checkpoint(path)
+    found = 0
+    for place in np.random.default_rng(0).integers(0, len(whole), 150):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << int(place) % 8
+        path.write_bytes(changed)
+        try:
+            contents = read_checkpoint(path)
+        except CheckpointError:
+            found += 1
+            continue
+        assert all(tensor.equal(good["policy"][name]) for name, tensor in contents["policy"].items()), f"byte {place} changed the policy"
+        assert {**contents, "policy": 0, "observation_space": 0} == {**good, "policy": 0, "observation_space": 0}
+    assert found > 75
+
+
+def policy_changes():
+    """(what is changed in a checkpoint, the sentence of `load_policy`)"""
+    return [
+        ({"observation_space": None}, "holds observation_space=None, expected dict"),
+        ({"observation_space": {"kind": "x"}}, r"holds spaces that cannot be read \(KeyError: 'of'\)"),
+        ({"env_settings": [1]}, r"holds env_settings=\[1\], expected dict"), ({"seed": "x"}, "holds seed='x', expected int"),
+        ({"action_space": {"kind": "Discrete", "n": 4}}, "holds weights that do not fit the network .*size mismatch for head.bias"),
+        ({"config": {"hidden_size": 10**9}}, "holds hidden_size=1000000000, but weights of 64"),
+        ({"config": {"hidden_size": "wide"}}, "holds a setting that does not fit: hidden_size='wide' given"),
+        ({"policy": {}}, "holds weights that do not fit the network"), ({"made_by": "nowhere:at_all"}, "made by nowhere:at_all, which cannot"),
+        ({"made_by": "shutil:rmtree"}, "holds weights that do not fit the network"), ({"made_by": "os:system"}, "which cannot be imported here"),
+    ]
+
+
+@pytest.mark.parametrize("change, says", policy_changes(), ids=lambda value: None if isinstance(value, str) else ",".join(value))
+def test_a_policy_file_that_was_changed_is_refused_in_a_sentence(tmp_path, change, says):
+    path = run(tmp_path).save(tmp_path / "p.pt")
+    contents = torch.load(path, weights_only=True)
+    if "config" in change:
+        change = {"config": contents["config"] | change["config"]}
+    torch.save(contents | change, path)
+    with pytest.raises(CheckpointError, match=says):
+        puffer_min.load_policy(path)
+
+
+def test_weights_that_are_not_finite_are_refused_by_their_name(tmp_path):
+    path = run(tmp_path).save(tmp_path / "p.pt")
+    contents = torch.load(path, weights_only=True)
+    contents["policy"]["head.bias"][0] = np.nan
+    torch.save(contents, path)
+    with pytest.raises(CheckpointError, match="holds a NaN or an infinity in 'head.bias'; take an earlier one"):
+        puffer_min.load_policy(path)
+
+
+@pytest.mark.parametrize("change, says", [
+    ({"learner": {}}, r"holds a state of training that does not fit this run \(KeyError: 'weights'\)"),
+    ({"steps": "many"}, "holds steps='many', expected int"), ({"env": 3}, "holds env=3, expected"), ({"seconds": None}, "holds seconds=None"),
+    ({"learner": {"weights": torch.zeros(3)}}, "holds a state of training that does not fit this run"),
+], ids=str)
+def test_a_checkpoint_that_was_changed_is_not_resumed(tmp_path, change, says):
+    checkpoint = run(tmp_path).checkpoint
+    torch.save(torch.load(checkpoint, weights_only=True) | change, checkpoint)
+    with pytest.raises(CheckpointError, match=says):
+        train("squared", resume=checkpoint, total_steps=2560)
+
+
+@pytest.mark.parametrize("settings", [{}, {"recurrent": True, "encoder": "standard"}], ids=["mlp", "lstm"])
+def test_a_resumed_run_with_empty_slots_ends_with_an_equal_checkpoint(tmp_path, settings):
+    """To the bit: of rows that are begun only what was written counts."""
+    make = functools.partial(Drift, num_agents=8, death=0.4)
+    sizes = {"num_envs": 1, "horizon": 8, "minibatch_size": 16, "torch_threads": 1, "anneal_lr": "none"} | settings
+    whole = train(make, seed=3, total_steps=640, run_dir=tmp_path / "whole", **sizes)
+    half = train(make, seed=3, total_steps=320, run_dir=tmp_path / "half", **sizes)
+    rest = train(make, resume=half.checkpoint, total_steps=640)
+    states = [read_checkpoint(result.checkpoint)["learner"] for result in (whole, rest)]
+    assert not states[0]["buffer"]["aligned"] and len(states[0]["buffer"]["kept"])
+    assert_equal(*states)
+
+
+def assert_equal(one, other, where="learner"):
+    """Dicts, lists and tensors that are equal to the bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_equal(one[key], other[key], f"{where}[{key!r}]")
+    elif isinstance(one, list):
+        assert len(one) == len(other), where
+        for i, pair in enumerate(zip(one, other)):
+            assert_equal(*pair, f"{where}[{i}]")
+    else:
+        assert one.equal(other) if torch.is_tensor(one) else one == other, where
+
+
+def test_a_run_with_a_network_of_its_own_goes_on_where_its_factory_is_given_or_can_be_found(tmp_path):
+    local = functools.partial(Small)
+    for factory, name in ((Small, "test_checkpoint:Small"), (local, "partial")):
+        half = train("squared", policy=factory, total_steps=512, num_envs=8, horizon=8, minibatch_size=64, run_dir=tmp_path / name)
+        assert read_checkpoint(half.checkpoint)["made_by"] == name
+        if factory is local:
+            with pytest.raises(CheckpointError, match="made by partial, which cannot be imported here: pass policy="):
+                train("squared", resume=half.checkpoint, total_steps=1024)
+        rest = train("squared", policy=local if factory is local else None, resume=half.checkpoint, total_steps=1024)
+        assert isinstance(rest.policy.policy, Small) and rest.history[-1]["step"] == 1024
+
+
+class Small(torch.nn.Module):
+    """One layer."""
+
+    def __init__(self, spec, config):
+        super().__init__()
+        self.distribution = distribution_of(spec.single_action_space)
+        self.layer = torch.nn.Linear(spec.single_observation_space.shape[0], self.distribution.num_outputs + 1)
+
+    def initial_state(self, num_agents):
+        return torch.zeros(num_agents, 0)
+
+    def forward(self, observations, state):
+        both = self.layer(observations.float()).t()
+        return both[:-1], both[-1], state
+
+    def replay(self, observations, states, ends):
+        return self.forward(observations, states)[:2]

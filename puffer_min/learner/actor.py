@@ -88,7 +88,8 @@ def find_factory(name: str):
         importlib.import_module(module)
     except ImportError:
         return None
-    return _attribute(module, name) if colon else None
+    found = _attribute(module, name) if colon else None
+    return found if getattr(found, "__module__", None) == module else None
 
 
 def _attribute(module, name):

@@ -38,7 +38,7 @@ FORMAT = 1
 FIELDS = {"env_name": str, "env_settings": dict, "observation_space": dict, "action_space": dict,
           "config": dict, "seed": int, "policy": dict}
 RESUMED = {"steps": int, "updates": int, "seconds": int | float, "learner": dict, "env": torch.Tensor | None}
-GONE = ("isolate", "overlap", "reuse_rows")         # settings of version 0.1, which all files have as False
+AGAIN = "take an earlier one, or train again"
 DEFAULT = name_of_factory(make_policy)
 
 
@@ -117,24 +117,21 @@ def read_checkpoint(path) -> dict:
         raise CheckpointError(f"there is no checkpoint {path}{folder}")
     try:
         with zipfile.ZipFile(path) as archive:          # torch.load compares no checksum
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(damaged)
+            if archive.testzip() or any(entry.external_attr for entry in archive.infolist()):
+                raise zipfile.BadZipFile(path)
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:                          # damaged files raise whatever their bytes lead to
         raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short "
-                              "or "
-                              "damaged; take an earlier one, or train again") from error
+                              f"or damaged; {AGAIN}") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         found = contents.get("format") if isinstance(contents, dict) else None
         raise CheckpointError(f"{path} has format {found}, expected {FORMAT}: it was not written by this "
-                              "version of "
-                              "puffer_min")
+                              "version of puffer_min")
     for name, kind in (FIELDS | (RESUMED if "learner" in contents else {})).items():
         if not isinstance(contents.get(name, NotImplemented), kind):
             expected = getattr(kind, "__name__", kind)
-            raise CheckpointError(f"{path} holds {name}={contents.get(name)!r:.60}, expected {expected}: it "
-                                  "was "
-                                  "changed after it was written; take another one, or train again")
+            raise CheckpointError(f"{path} holds {name}={contents.get(name)!r:.60}, expected {expected}; "
+                                  f"{AGAIN}")
     contents["env_settings"] = as_given(contents["env_settings"])
     return contents
 
@@ -153,13 +150,12 @@ def describe_policy(policy, env, env_name: str, env_settings: dict, config: Conf
 
 
 def config_of(contents: dict, path="the checkpoint") -> Config:
-    """The configuration of a checkpoint. Raises CheckpointError for a setting that there is not."""
-    settings = {name: value for name, value in contents["config"].items() if name not in GONE or value}
+    """The configuration of a checkpoint; settings of an earlier version that are no more are left out."""
+    known = {field.name for field in dataclasses.fields(Config)}
     try:
-        return Config(**settings)
+        return Config(**{name: value for name, value in contents["config"].items() if name in known})
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} holds settings of another version of puffer_min, or changed ones: "
-                              f"{error}") from error
+        raise CheckpointError(f"{path} holds a setting that does not fit: {error}; {AGAIN}") from error
 
 
 def spaces_of(contents: dict, path="the checkpoint") -> tuple[spaces.Space, spaces.Space]:
@@ -168,7 +164,7 @@ def spaces_of(contents: dict, path="the checkpoint") -> tuple[spaces.Space, spac
         return unpack_space(contents["observation_space"]), unpack_space(contents["action_space"])
     except Exception as error:                          # changed spaces raise whatever their numbers lead to
         raise CheckpointError(f"{path} holds spaces that cannot be read ({type(error).__name__}: {error}); "
-                              "take another one, or train again") from error
+                              f"{AGAIN}") from error
 
 
 def factory_of(contents: dict, path="the checkpoint", policy=None):
@@ -177,14 +173,12 @@ def factory_of(contents: dict, path="the checkpoint", policy=None):
     factory = policy or find_factory(name)
     if factory is None:
         raise CheckpointError(f"{path} holds a network made by {name}, which cannot be imported here: pass "
-                              "policy=, "
-                              "the factory that made it")
+                              "policy=, the factory that made it")
     return factory
 
 
 def policy_from(contents: dict, path="the checkpoint", policy=None):
-    """The network of a checkpoint, on the CPU. `policy` is the factory that made it, where it cannot be
-    imported.
+    """The network of a checkpoint, on the CPU, made by its factory or by the factory `policy`.
 
     Raises CheckpointError if the network cannot be made, or if the weights do not fit it or are not finite.
     """
@@ -194,8 +188,7 @@ def policy_from(contents: dict, path="the checkpoint", policy=None):
     head = weights.get("head.weight")
     if factory is make_policy and torch.is_tensor(head) and head.shape[-1] != config.hidden_size:
         raise CheckpointError(f"{path} holds hidden_size={config.hidden_size}, but weights of "
-                              f"{head.shape[-1]}: it was "
-                              "changed after it was written; take another one, or train again")
+                              f"{head.shape[-1]}; {AGAIN}")
     try:
         with torch.random.fork_rng(devices=[]):         # the weights drawn here are replaced at once
             network = build_policy(factory, spec, config)
@@ -203,12 +196,10 @@ def policy_from(contents: dict, path="the checkpoint", policy=None):
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} holds weights that do not fit the network of its spaces and settings "
-                              f"({reason}); take another one, or train again") from error
+                              f"({reason}); {AGAIN}") from error
     bad = [name for name, tensor in network.state_dict().items() if not torch.isfinite(tensor).all()]
     if bad:
-        raise CheckpointError(f"{path} holds a NaN or an infinity in {bad[0]!r}; take an earlier one, or "
-                              "train "
-                              "again")
+        raise CheckpointError(f"{path} holds a NaN or an infinity in {bad[0]!r}; {AGAIN}")
     return network
 
 
@@ -231,8 +222,7 @@ def require_same_environment(contents: dict, path, env, env_name: str) -> None:
         expected = f"{env.single_observation_space} and {env.single_action_space}"
     if given != expected:
         raise CheckpointError(f"{path} is a checkpoint of {given}, expected one of {expected}: give the "
-                              "checkpoint of "
-                              "this environment")
+                              "checkpoint of this environment")
 
 
 def restore_learner(learner, contents: dict, path) -> None:
@@ -242,9 +232,8 @@ def restore_learner(learner, contents: dict, path) -> None:
         learner.steps, learner.updates = contents["steps"], contents["updates"]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        raise CheckpointError(f"{path} holds a state of training that does not fit this run ({reason}); take "
-                              "another "
-                              "one, or train again") from error
+        raise CheckpointError(f"{path} holds a state of training that does not fit this run ({reason}); "
+                              f"{AGAIN}") from error
 
 
 def pack_state(env) -> torch.Tensor | None:
