@@ -31,9 +31,9 @@ import envs
 import puffer_min
 from puffer_min.commands.evaluate import evaluate
 from puffer_min.commands.train import torch_settings
+from puffer_min.learner.actor import Actor
 from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
 from puffer_min.learner.config import settings_for
-from puffer_min.learner.actor import Actor
 from puffer_min.learner.ppo import PPO
 
 

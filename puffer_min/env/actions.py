@@ -50,3 +50,30 @@ class RandomPolicy:
     def act(self, observations=None):
         """One random action for each agent, whatever it sees."""
         return random_actions(self.space, self.num_agents, self.random)
+
+
+# ---------------------------------------------------------------------- action masks
+
+def choices(space):
+    """Number of columns of an action mask for `space`: the sizes of all components of the action together; 0 for a Box."""
+    return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
+
+
+def random_legal_actions(env, random):
+    """One action for each agent, as `random_actions`, but drawn from those that `env.action_masks()` allows, if it has masks."""
+    space = env.single_action_space
+    if not env.masks_actions:
+        return random_actions(space, env.num_agents, random)
+    masks = env.action_masks()
+    edges = np.cumsum(np.ravel(getattr(space, "nvec", ())))[:-1].astype(int)
+    columns = [part.argmax(1) for part in np.split(random.random(masks.shape) * masks, edges, axis=1)]
+    return np.stack(columns, 1).reshape(env.actions.shape).astype(np.int32)
+
+
+def require_mask(env):
+    """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
+    mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
+    if getattr(mask, "dtype", None) != np.dtype(bool) or mask.shape != expected:
+        given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
+                        "a column for each choice of its action")
