@@ -7,7 +7,7 @@ SETUP = $(PYTHON) tools/bootstrap.py
 JUPYTER = $(CURDIR)/tools/jupyter
 ROOT_FLAG = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test test-long build debug format exercises release lock clean python
+.PHONY: help lab test quick test-long build debug format exercises release lock clean python
 
 help:                    ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -21,6 +21,12 @@ PYTEST = python -m pytest -n auto --durations=30
 
 test: python             ## set up and run all tests, notebooks included (ARGS=tests/test_x.py runs some)
 	@$(SETUP) --debug $(PYTEST) $(ARGS)
+
+# What is wrong most often and is found in less than a minute: form, imports, packing, contract, buffers, vectorizers.
+QUICK = $(addprefix tests/test_,$(addsuffix .py,house packaging notebooks env check squared advantage buffer policy vector emulation))
+
+quick: python            ## the tests that find most of what is wrong within a minute
+	@$(SETUP) $(PYTEST) -q $(QUICK) $(ARGS)
 
 test-long: python        ## the tests that take minutes, less those that passed with the same inputs (ARGS=--all: all)
 	@$(SETUP) --debug $(PYTEST) -m long $(ARGS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import puffer_min
-from puffer_min.__main__ import COMMANDS
+from puffer_min.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("env", "emulation", "vector", "learner", "commands", "course")        # each imports from those before it
@@ -103,9 +103,10 @@ def test_every_public_name_can_be_imported_from_the_top():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_takes(command):
-    said = subprocess.run([sys.executable, "-m", "puffer_min", command, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert said.returncode == 0 and said.stdout.startswith(f"usage: python -m puffer_min {command}"), said.stderr
+def test_every_command_says_what_it_takes(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith(f"usage: python -m puffer_min {command}")
 
 
 def test_each_of_fifteen_questions_leads_to_a_file_that_is_there():
