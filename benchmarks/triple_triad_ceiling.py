@@ -70,7 +70,7 @@ PLAYERS = {"random": random_player, "greedy rule": greedy_player, "one move ahea
 
 def deal(games, seed):
     """A fresh environment with one row a game, and its first observations."""
-    env = envs.make("triple_triad", games, seed=seed, opponent="greedy", report_interval=0)
+    env = envs.make("triple_triad", games, seed=seed, opponent="greedy", foresight=False, report_interval=0)
     observations, _ = env.reset()
     return env, np.asarray(observations)
 
