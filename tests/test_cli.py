@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,8 @@ from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.commands.locate import load_file, load_object, name_of, parse_setting
 from puffer_min.commands.log import TrainingLog, read_log
 from puffer_min.commands.train import add_arguments, given_settings
+from puffer_min.learner import policy as policy_module
+from puffer_min.learner.checkpoint import read_checkpoint
 from puffer_min.learner.config import Config
 
 QUICK = ["--set", "num_envs=16", "--set", "horizon=8", "--set", "minibatch_size=64", "--set", "torch_threads=1", "--total-steps", "1280"]
@@ -79,6 +82,75 @@ class Coin(PufferEnv):
     assert status == 0 and "steps of Coin" in out
     status, out, _ = command(capsys, "eval", name, "--checkpoint", tmp_path / "run/checkpoint.pt", "--episodes", 20)
     assert status == 0 and "Played 20 episodes" in out
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    """A file with the network that the documentation shows, and variations of it."""
+    source = re.search(r"    class OneLayer.*?(?=\n\n    distribution )", policy_module.__doc__, re.DOTALL).group()
+    file = tmp_path / "one_layer_network.py"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    file.write_text("import math\nimport torch\nfrom torch import nn\n"
+                    "from puffer_min.learner.distributions import distribution_of\n" + textwrap.dedent(source) + """
+class Unwritten(OneLayer):
+    forward = nn.Module.forward
+
+class Wordless(nn.Linear):
+    def __init__(self, spec, config):
+        super().__init__(1, 1)
+
+def lonely(spec):
+    return None
+
+NUMBER = 3
+""")
+    yield file
+    sys.modules.pop(file.stem, None)
+
+
+def test_a_network_of_ones_own_trains_from_its_file_and_is_found_again(network, tmp_path, capsys):
+    run = tmp_path / "run"
+    status, out, error = command(capsys, "train", "squared", "--policy", f"{network}:OneLayer", "--run-dir", run, "--dashboard", "none", *QUICK)
+    assert status == 0 and "1,280 steps of squared" in out, error
+    checkpoint = run / "checkpoint.pt"
+    assert read_checkpoint(checkpoint)["made_by"] == "one_layer_network:OneLayer"
+    assert command(capsys, "eval", "squared", "--checkpoint", checkpoint, "--episodes", 4)[0] == 0
+    module = sys.modules.pop("one_layer_network")
+    sys.path.remove(str(tmp_path))                                              # as in another process elsewhere
+    status, _, error = command(capsys, "eval", "squared", "--checkpoint", checkpoint, "--episodes", 4)
+    assert status == 2 and error.count("\n") == 1 and str(checkpoint) in error
+    assert "made by one_layer_network:OneLayer, which cannot be imported here" in error and "--policy FILE.py:NAME" in error
+    words = ["eval", "squared", "--checkpoint", checkpoint, "--policy", f"{network}:OneLayer", "--episodes", 4]
+    assert command(capsys, *words)[0] == 0 and module.OneLayer
+    status, out, _ = command(capsys, "train", "squared", "--resume", checkpoint, "--policy", f"{network}:OneLayer",
+                             "--total-steps", 1408, "--dashboard", "none")
+    assert status == 0 and out.startswith("1,408 steps")
+
+
+def test_a_network_is_named_by_its_module_too(tmp_path, capsys):
+    words = ["--policy", "puffer_min.learner.policy:make_policy", "--run-dir", tmp_path, "--dashboard", "none"]
+    assert command(capsys, "train", "squared", *words, *QUICK)[0] == 0
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["made_by"] == "puffer_min.learner.policy:make_policy"
+
+
+@pytest.mark.parametrize("name, sentence", [
+    ("nowhere.py:Net", "there is no file nowhere.py; expected file.py:Name"),
+    ("OneLayer", "'OneLayer' given, expected file.py:Name or module:Name"),
+    ("nowhere.nets:Net", "there is no module nowhere.nets; expected file.py:Name or module:Name"),
+    ("{file}:Net", "{file} has no Net; it has OneLayer, Unwritten, Wordless, lonely"),
+    ("{file}:Unwritten", "policy=one_layer_network:Unwritten gave Unwritten without forward, expected an nn.Module with "
+                         "distribution, initial_state, forward, replay and parameters, as puffer_min/learner/policy.py describes it"),
+    ("{file}:Wordless", "policy=one_layer_network:Wordless gave Wordless without distribution, initial_state, replay, expected an "
+                        "nn.Module with distribution, initial_state, forward, replay and parameters, as "
+                        "puffer_min/learner/policy.py describes it"),
+    ("{file}:lonely", "policy=one_layer_network:lonely given, expected a function or class that takes (spec, config), as "
+                      "puffer_min/learner/policy.py describes it (too many positional arguments)"),
+    ("{file}:NUMBER", "policy=int given, expected a function or class that takes (spec, config), as "
+                      "puffer_min/learner/policy.py describes it (3 is not a callable object)"),
+])
+def test_a_policy_that_is_none_is_refused_in_one_sentence(network, capsys, name, sentence):
+    status, out, error = command(capsys, "train", "squared", "--policy", name.format(file=network), "--dashboard", "none", *QUICK)
+    assert (status, out, error.strip()) == (2, "", sentence.format(file=network))
 
 
 @pytest.mark.parametrize("arguments, sentence", [

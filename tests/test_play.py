@@ -171,6 +171,7 @@ def test_without_a_terminal_one_sentence_says_so():
     (("squared", "--fps", "0"), "--fps 0 given, expected a number from 1 to 60"),
     (("squared", "--agent", "3"), "agent=3 given, expected a row from 0 to 0"),
     (("squared", "--set", "size=4"), "size=4 given, expected an odd number"),
+    (("squared", "--policy", "net.py:Net"), "--policy net.py:Net given without --checkpoint, expected both"),
 ])
 def test_bad_arguments_are_one_sentence(words, sentence):
     with pytest.raises((ValueError, TypeError), match=re.escape(sentence)):
@@ -186,6 +187,10 @@ def test_a_checkpoint_plays_with_the_settings_it_was_trained_with(tmp_path):
     game = play.make_game(arguments("squared", "--checkpoint", str(result.checkpoint)))
     assert game.env.size == 5 and game.controller == "policy"
     game.step()
+    factory = ("--policy", "puffer_min.learner.policy:make_policy")
+    assert play.make_game(arguments("squared", "--checkpoint", str(result.checkpoint), *factory)).controller == "policy"
+    with pytest.raises(ValueError, match="there is no file net.py"):
+        play.make_game(arguments("squared", "--checkpoint", str(result.checkpoint), "--policy", "net.py:Net"))
     with pytest.raises(ValueError, match="is a checkpoint of squared, expected one of cartpole"):
         play.make_game(arguments("cartpole", "--checkpoint", str(result.checkpoint)))
 

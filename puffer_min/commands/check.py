@@ -10,7 +10,7 @@ environment as well.
 
 import sys
 
-from puffer_min.commands.locate import load_environment, parse_setting
+from puffer_min.commands.locate import add_environment, load_environment, parse_setting
 from puffer_min.env.contract import Report, check, not_made
 from puffer_min.vector import adapt
 
@@ -56,13 +56,10 @@ def _maker(environment, seed, settings):
 
 def add_arguments(parser):
     """The arguments of `python -m puffer_min check`."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    add_environment(parser)
     parser.add_argument("--num-envs", type=int, default=8, help="environments of a native batch (8)")
     parser.add_argument("--steps", type=int, default=1000,
                         help="random steps of the play that most checks look at (1000)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment, may be repeated")
 
 
 def run(args) -> int:

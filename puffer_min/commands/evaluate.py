@@ -9,7 +9,14 @@ import math
 import gymnasium
 import numpy as np
 
-from puffer_min.commands.locate import load_environment, name_of, parse_setting
+from puffer_min.commands.locate import (
+    add_environment,
+    add_policy,
+    load_environment,
+    load_object,
+    name_of,
+    parse_setting,
+)
 from puffer_min.env.actions import actions_of
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
@@ -96,14 +103,12 @@ def _play(env, policy, quota, seed):
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min eval`."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    add_environment(parser)
     parser.add_argument("--checkpoint", required=True, metavar="FILE")
+    add_policy(parser)
     parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--greedy", action="store_true",
                         help="take the most probable action; otherwise actions are drawn")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment")
 
 
 def run(args) -> int:
@@ -115,7 +120,8 @@ def run(args) -> int:
     settings = contents["env_settings"] | dict(parse_setting(text) for text in args.set)
     with _sized(make_env, args.episodes, args.seed, settings) as env:
         require_same_environment(contents, args.checkpoint, env, name_of(env))
-        policy = Actor(policy_from(contents), seed=args.seed, greedy=args.greedy)
+        factory = load_object(args.policy) if args.policy else None
+        policy = Actor(policy_from(contents, args.checkpoint, factory), seed=args.seed, greedy=args.greedy)
         report = evaluate(env, policy, episodes=args.episodes, seed=args.seed)
     for name, value in report.items():
         print(f"{name:26} {value:.4g}" if isinstance(value, float) else f"{name:26} {value}")

@@ -4,6 +4,7 @@ goes.
     load_environment("snake")                       a native environment
     load_environment("my_env.py:MyEnv")             a class or function of a file
     load_environment("gymnasium:make")              a class or function of a module
+    load_object("my_net.py:MyNet")                  a network for --policy, or anything else
     parse_setting("size=7")                         ("size", 7)
     name_of(MyEnv)                                  "MyEnv"
 
@@ -41,7 +42,12 @@ def load_object(name: str):
     where, _, attribute = name.rpartition(":")
     if not where or not attribute:
         raise ValueError(f"{name!r} given, expected file.py:Name or module:Name")
-    module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
+    try:
+        module = load_file(where) if where.endswith(".py") else importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name not in (where, where.partition(".")[0]):      # of an import inside the module
+            raise
+        raise ImportError(f"there is no module {where}; expected file.py:Name or module:Name") from error
     if not hasattr(module, attribute):
         things = vars(module).items()
         own = [n for n, v in things if callable(v) and getattr(v, "__module__", "") == module.__name__]
@@ -91,6 +97,21 @@ def _file_of(name: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(found.origin).resolve() if found is not None and found.has_location else None
+
+
+def add_environment(parser, settings="a setting of the environment") -> None:
+    """The arguments by which a command is given an environment, its settings and a seed."""
+    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help=f"{settings}; may be repeated")
+
+
+def add_policy(parser) -> None:
+    """The argument `--policy`, which `load_object` reads."""
+    parser.add_argument("--policy", metavar="FILE.py:NAME",
+                        help="the function or class that makes a network of your own, also module:Name "
+                             "(see puffer_min/learner/policy.py); a checkpoint remembers it")
 
 
 def parse_setting(text: str) -> tuple[str, object]:

@@ -23,7 +23,14 @@ import numpy as np
 
 import envs
 from puffer_min.commands.game import Game
-from puffer_min.commands.locate import load_environment, name_of, parse_setting
+from puffer_min.commands.locate import (
+    add_environment,
+    add_policy,
+    load_environment,
+    load_object,
+    name_of,
+    parse_setting,
+)
 
 try:
     import termios
@@ -215,21 +222,22 @@ class Session:
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min play`."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    add_environment(parser)
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="let the policy of this checkpoint play; p takes over and gives back")
+    add_policy(parser)
     parser.add_argument("--fps", type=int, default=10,
                         help=f"steps a second, {SPEEDS[0]} to {SPEEDS[-1]} (10)")
     parser.add_argument("--agent", type=int, default=0, help="the agent to drive and to watch (0)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment, may be repeated")
 
 
 def make_game(args) -> Game:
     """The game that the arguments describe. Raises ValueError, TypeError, ImportError or OSError."""
     if not SPEEDS[0] <= args.fps <= SPEEDS[-1]:
         raise ValueError(f"--fps {args.fps} given, expected a number from {SPEEDS[0]} to {SPEEDS[-1]}")
+    if args.policy and not args.checkpoint:
+        raise ValueError(f"--policy {args.policy} given without --checkpoint, expected both: it makes the "
+                         "network of a checkpoint")
     settings, policy = dict(parse_setting(text) for text in args.set), None
     if args.checkpoint:
         from puffer_min.learner import checkpoint  # brings torch, which takes a second or two
@@ -243,7 +251,8 @@ def make_game(args) -> Game:
         env = envs.make(args.environment, seed=args.seed, **settings)
     if args.checkpoint:
         checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
-        policy = Actor(checkpoint.policy_from(contents), seed=args.seed)
+        factory = load_object(args.policy) if args.policy else None
+        policy = Actor(checkpoint.policy_from(contents, args.checkpoint, factory), seed=args.seed)
     game = Game(env, policy, agent=args.agent, seed=args.seed)
     game.frame()                        # an environment that cannot be drawn says so on the user's own screen
     return game

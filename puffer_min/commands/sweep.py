@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 
 import envs
-from puffer_min.commands.locate import load_environment, name_of, parse_setting
+from puffer_min.commands.locate import add_environment, load_environment, name_of, parse_setting
 from puffer_min.commands.log import alone_in
 from puffer_min.commands.run import in_short
 from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
@@ -377,7 +377,7 @@ def plot_importance(study, importances, path) -> Path:
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min sweep`."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    add_environment(parser, "a setting of the environment (env.size=7), or of the learner, of all trials")
     parser.add_argument("--trials", type=int, default=40,
                         help="finished trials that the study shall have (40)")
     parser.add_argument("--search", action="append", default=[], metavar="NAME=RANGE",
@@ -388,9 +388,6 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder for the study and its pictures (sweeps/NAME)")
     parser.add_argument("--max-seconds", type=float, default=300,
                         help="a trial that takes longer is given up (300)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment (env.size=7), or of the learner, of all trials")
     add_config_flags(parser)
 
 

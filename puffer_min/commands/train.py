@@ -34,7 +34,7 @@ import torch
 
 import envs
 from puffer_min.commands.dashboard import make_dashboard
-from puffer_min.commands.locate import load_environment, name_of, parse_settings
+from puffer_min.commands.locate import add_environment, add_policy, load_environment, load_object, name_of, parse_settings
 from puffer_min.commands.run import Result, Run, of_rank, say
 from puffer_min.learner.checkpoint import (
     CheckpointError,
@@ -182,10 +182,8 @@ def torch_settings(config: Config, world=ALONE):
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min train`."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a setting of the environment (env.size=7), or of the learner; may be repeated")
+    add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
+    add_policy(parser)
     parser.add_argument("--run-dir", metavar="FOLDER",
                         help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT",
@@ -239,7 +237,8 @@ def run(args) -> int:
     """Train, and say where the output went."""
     settings, env_settings = given_settings(args)
     environment = load_environment(args.environment) if ":" in args.environment else args.environment
-    result = train(environment, seed=args.seed, run_dir=args.run_dir, resume=args.resume,
+    policy = load_object(args.policy) if args.policy else None
+    result = train(environment, policy=policy, seed=args.seed, run_dir=args.run_dir, resume=args.resume,
                    tensorboard=args.tensorboard, env_settings=env_settings,
                    dashboard=None if args.dashboard == "none" else args.dashboard, **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process

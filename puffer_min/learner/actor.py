@@ -1,7 +1,9 @@
 """Networks before and after training: made by a factory, checked, found by name, played by an `Actor`."""
 
+import contextlib
 import functools
 import importlib
+import inspect
 import sys
 
 import numpy as np
@@ -17,10 +19,19 @@ def build_policy(factory, spec, config) -> nn.Module:
     """The network that `factory(spec, config)` makes. It gets the attributes `spec`, and `made_by`, the
     factory's name.
 
-    Raises TypeError if it is not as policy.py describes it.
+    Raises TypeError if factory or network is not as policy.py describes it.
     """
-    policy, name = factory(spec, config), name_of_factory(factory)
-    missing = [method for method in METHODS if not hasattr(policy, method)]
+    name = name_of_factory(factory)
+    try:
+        with contextlib.suppress(ValueError):               # of a callable without a signature
+            inspect.signature(factory).bind(spec, config)
+    except TypeError as error:
+        raise TypeError(f"policy={name} given, expected a function or class that takes (spec, config), as "
+                        f"puffer_min/learner/policy.py describes it ({error})") from None
+    policy = factory(spec, config)
+    found = {method: getattr(policy, method, None) for method in METHODS}
+    missing = [method for method, function in found.items()     # every nn.Module has a forward that raises
+               if function is None or getattr(function, "__func__", None) is nn.Module.forward]
     if missing or not isinstance(policy, nn.Module) or not list(policy.parameters()):
         lacking = f" without {', '.join(missing or ['parameters'])}" if isinstance(policy, nn.Module) else ""
         raise TypeError(f"policy={name} gave {type(policy).__name__}{lacking}, expected an nn.Module with "
@@ -84,11 +95,13 @@ def name_of_factory(factory) -> str:
 def find_factory(name: str):
     """The factory of `name_of_factory`; None if it cannot be imported here."""
     module, colon, name = name.partition(":")
+    if not colon:
+        return None
     try:
         importlib.import_module(module)
-    except ImportError:
+    except Exception:                                       # whatever the module does when it is imported
         return None
-    found = _attribute(module, name) if colon else None
+    found = _attribute(module, name)
     return found if getattr(found, "__module__", None) == module else None
 
 

@@ -173,7 +173,7 @@ def factory_of(contents: dict, path="the checkpoint", policy=None):
     factory = policy or find_factory(name)
     if factory is None:
         raise CheckpointError(f"{path} holds a network made by {name}, which cannot be imported here: pass "
-                              "policy=, the factory that made it")
+                              "policy=, the factory that made it (on the command line --policy FILE.py:NAME)")
     return factory
 
 
