@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def source_of(cell):
 @pytest.fixture(scope="module")
 def chapter():
     """The names that the chapter's helper cells define; nothing is trained."""
-    names = {"np": np, "envs": envs, "puffer_min": puffer_min, "THREADS": 1, "SEED": 0, "ProgressBar": range}
+    names = {"np": np, "envs": envs, "puffer_min": puffer_min, "tempfile": tempfile, "THREADS": 1, "SEED": 0, "ProgressBar": range}
     for cell in ("helpers", "control-env", "control-faults", "hack-env", "hack-rules"):
         exec(CODE[cell], names)
     return names

@@ -1,5 +1,6 @@
 """`build`: fresh modules, one clear error, nothing half-written."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from puffer_min.course.translate import translate
 from puffer_min.course.views import shared_views
 
 builder = sys.modules["puffer_min.course.build"]
-compiler = sys.modules["puffer_min.course.compiler"]
 ROOT = Path(__file__).resolve().parents[1]
 
 COUNTER = """
@@ -230,10 +230,11 @@ def test_the_exported_name_stays_the_function():
     assert puffer_min.course.build is build_function
 
 
-def test_prune_deletes_only_what_nobody_used(counter, monkeypatch):
-    monkeypatch.setattr(compiler.time, "time", lambda: 10**10)
-    folder = Path(counter.__file__).parent
-    assert folder.exists() and prune(days=30) >= 1 and not folder.exists()
+def test_prune_deletes_only_what_nobody_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUFFER_CACHE", str(tmp_path))
+    old, used = (build(f"\nnumber = {n}\n").__build__.path.parent for n in range(2))
+    os.utime(old, (0, 0))
+    assert prune(days=30) == 1 and not old.exists() and used.exists()
 
 
 def test_importing_the_tools_brings_no_heavy_package():
