@@ -1,12 +1,17 @@
 """Several processes learn as one: their policies stay equal, a run goes on as it was, and ends cleanly when one of them dies."""
 
+import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from test_checkpoint import assert_equal
@@ -17,7 +22,7 @@ from puffer_min.commands.run import of_rank
 from puffer_min.commands.train import train
 from puffer_min.learner.checkpoint import CheckpointError
 from puffer_min.learner.config import Config
-from puffer_min.learner.distributed import Alone
+from puffer_min.learner.distributed import Alone, PeerLost, join
 from puffer_min.learner.ppo import PPO
 
 SETTINGS = {"horizon": 8, "total_steps": 32 * 8 * 6, "torch_threads": 1, "checkpoint_interval": 2, "update_epochs": 2, "seed": 3,
@@ -25,15 +30,21 @@ SETTINGS = {"horizon": 8, "total_steps": 32 * 8 * 6, "torch_threads": 1, "checkp
 TIMES = {"seconds", "sps", "sps_now", "stages"}
 
 
-def torchrun(tmp_path, script, processes=2):
-    """(exit status, output) of `script` in so many processes. Each has RANK in its environment."""
+def start(tmp_path, script, processes=2):
+    """torchrun with `script` in so many processes, as Popen. Each has RANK in its environment."""
     file = tmp_path / "script.py"
     file.write_text(textwrap.dedent(script))
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), str(file)],
-                          capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path)
-    return done.returncode, done.stdout + done.stderr
+    return subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), str(file)],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, cwd=tmp_path)
+
+
+def torchrun(tmp_path, script, processes=2):
+    """(exit status, output) of `script` in so many processes."""
+    with start(tmp_path, script, processes) as running:
+        output, _ = running.communicate(timeout=120)
+    return running.returncode, output
 
 
 class Part(Alone):
@@ -131,3 +142,44 @@ def test_a_dead_process_ends_the_run_with_a_message_and_a_checkpoint(tmp_path):
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert saved["steps"] >= 3 * 2 * 16 * 8 and torch.isfinite(saved["learner"]["weights"]).all()
     assert puffer_min.load_policy(tmp_path / "run" / "checkpoint.pt").act(torch.zeros(2, 121, dtype=torch.uint8).numpy()).shape == (2,)
+
+
+@pytest.mark.long
+def test_processes_whose_torchrun_is_killed_end_with_a_sentence_and_a_checkpoint(tmp_path):
+    with start(tmp_path, f"""
+        import puffer_min
+        puffer_min.train("squared", num_envs=16, run_dir="run", **{SETTINGS | {"total_steps": 10**9, "checkpoint_interval": 0}})
+    """) as running:
+        log, deadline = tmp_path / "run" / "log.jsonl", time.monotonic() + 90
+        while not (log.exists() and log.stat().st_size):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        workers = psutil.Process(running.pid).children()
+        running.kill()
+        gone, alive = psutil.wait_procs(workers, timeout=30)
+        alive = [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]     # nobody waits for an orphan here
+        for worker in alive:
+            worker.kill()
+        output, _ = running.communicate()
+    assert len(workers) == 2 and not alive, output
+    assert "PeerLost: process 0 of 2 stops at step" in output and "its checkpoint is run/checkpoint.pt" in output, output
+    assert "torchrun has ended, or ends this process because" in output and (tmp_path / "run" / "checkpoint.pt").exists(), output
+
+
+def test_a_process_waits_for_another_one_for_five_minutes_at_most(monkeypatch):
+    given = {}
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **options: given.update(options, backend=backend))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr("puffer_min.learner.distributed.atexit.register", lambda function: None)
+    monkeypatch.setattr("puffer_min.learner.distributed.ctypes.CDLL", lambda name: SimpleNamespace(prctl=lambda *numbers: given.update(prctl=numbers)))
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "1")
+    assert join("cpu").size == 2
+    assert given == {"backend": "gloo", "timeout": datetime.timedelta(seconds=300)} | ({"prctl": (1, signal.SIGTERM)} if sys.platform == "linux" else {})
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: (_ for _ in ()).throw(RuntimeError("Timed out waiting 300000ms")))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(PeerLost, match=r"has ended, or has not answered for 300 s \(Timed out waiting"):
+        join("cpu").average_(torch.zeros(1))
+    signal.signal(signal.SIGTERM, before)

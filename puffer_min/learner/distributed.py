@@ -8,17 +8,26 @@ policies begin equal and stay equal, because the processes average their gradien
 step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibatch_size` are those of each
 process, so two processes make updates of twice the batch. Each normalises the advantages of its own
 minibatches and orders its own rows. An update's epochs and the end of the run are decided together.
+
+No process waits for ever: when another one ends, does not answer for TIMEOUT, or torchrun itself is killed
+(Linux), each writes its checkpoint and ends with PeerLost.
 """
 
 import atexit
 import contextlib
+import ctypes
+import datetime
 import os
 import signal
+import sys
 
 import torch
 from torch import distributed
 
 from puffer_min.cores import cores
+
+TIMEOUT = datetime.timedelta(seconds=300)
+PR_SET_PDEATHSIG = 1                    # of prctl: the signal that a process gets when its parent ends
 
 
 class Alone:
@@ -55,7 +64,7 @@ class Alone:
         return list(flags)
 
     def watch(self):
-        """While it is entered, PeerLost is raised when torchrun ends this process because another ended."""
+        """While it is entered, PeerLost is raised when torchrun ends, or ends this process for another."""
         return contextlib.nullcontext()
 
 
@@ -71,9 +80,11 @@ class World(Alone):
         if self.backend == "nccl":
             torch.cuda.set_device(self.local_rank)
         if not distributed.is_initialized():            # once a process: a second time can wait for ever
-            distributed.init_process_group(self.backend)
+            distributed.init_process_group(self.backend, timeout=TIMEOUT)
             atexit.register(distributed.destroy_process_group)
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     def device(self, name):
         device = super().device(name)
@@ -107,7 +118,7 @@ class World(Alone):
     def watch(self):
         def lost(*_):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            raise PeerLost("torchrun ends this process, because another one has ended")
+            raise PeerLost("torchrun has ended, or ends this process because another one has ended")
         before = signal.signal(signal.SIGTERM, lost)
         try:
             yield
@@ -121,15 +132,16 @@ def join(device: str) -> Alone:
 
 
 class PeerLost(ConnectionError):
-    """Another process of the run has ended."""
+    """Another process of the run, or torchrun, has ended or does not answer."""
 
 
 @contextlib.contextmanager
 def calling():
-    """Around a call to the other processes: PeerLost if one of them is no longer there."""
+    """Around a call to the other processes: PeerLost if one of them has ended or does not answer."""
     try:
         yield
     except RuntimeError as error:                       # gloo and nccl raise it
         signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun will end this one as well: time to save
         reason = str(error).splitlines()[0]
-        raise PeerLost(f"another process of the run has ended ({reason})") from error
+        raise PeerLost(f"another process of the run has ended, or has not answered for "
+                       f"{TIMEOUT.seconds} s ({reason})") from error
