@@ -300,13 +300,13 @@ def test_the_terminal_and_its_reward_come_with_the_first_observation_of_the_next
 
 
 def episodes(rows):
-    """Number, mean return and mean length of the episodes that ended in `rows` of (rewards, ended, mask), summed in float64."""
+    """Number, mean return and mean length of the episodes that ended in `rows` of (rewards, ended, mask before the step), in float64."""
     returns = np.zeros(rows[0][0].shape)
     lengths = np.zeros(rows[0][0].shape, int)
     done = []
     for rewards, ended, mask in rows:
         returns += rewards
-        lengths += mask | ended                     # a slot may empty on the step its episode ends
+        lengths += mask
         done += list(zip(returns[ended], lengths[ended]))
         returns[ended] = lengths[ended] = 0
     return len(done), *np.mean(done, axis=0)
@@ -316,7 +316,10 @@ def episodes(rows):
 def test_the_log_is_the_mean_over_the_episodes_that_ended(name):
     env = make(name, report_interval=0)
     env.reset(seed=0)
-    rows = [(rewards, terminals | truncations, env.masks.copy()) for _, rewards, terminals, truncations, _ in play(env, environments.steps(name))]
+    acting, rows = env.masks.copy(), []
+    for _, rewards, terminals, truncations, _ in play(env, environments.steps(name)):
+        rows.append((rewards, terminals | truncations, acting))
+        acting = env.masks.copy()                   # an agent that appears in a step has not acted in it
     log = env.log()
     count, mean_return, mean_length = episodes(rows)
     assert log["n"] == count

@@ -199,6 +199,8 @@ cdef class Native:
         with nogil:
             self.clear_flags()
             self.reset_range(0, self.num_envs)
+            for agent in range(self.num_agents):
+                self.lengths[agent] = self.rows.masks[agent] - 1    # see end_episode
         self.raise_fault()
         return self.observations, []
 
@@ -351,4 +353,4 @@ cdef class Native:
             log.metrics[j] += self.metrics[first + j]
             self.metrics[first + j] = 0
         self.returns[agent] = 0
-        self.lengths[agent] = 0
+        self.lengths[agent] = self.rows.masks[agent] - 1        # an empty slot is at -1: an agent does not act in the step that it appears in
