@@ -9,32 +9,17 @@ from pathlib import Path
 import environments
 import pytest
 import trajectories
-
-from envs.core import compile_settings
+from builds import compiled
 
 ROOT = Path(__file__).resolve().parents[1]
 DEBUG = {**os.environ, "PUFFER_DEBUG": "1"}
 CORE = ("envs.core.actions", "envs.core.native")
 
 
-def build_debug():
-    """Compile what is missing of the debug build of the environments, or older than its source."""
-    manifest = ROOT / "envs" / ".manifest-debug.json"
-    built = json.loads(manifest.read_text()) if manifest.exists() else {}
-    modules = [*CORE, *(f"envs.{name}" for name in environments.names())]
-    stale = [module for module in modules if built.get(module) != compile_settings.source_hash(module)
-             or not list((ROOT / "build" / "debug").glob(module.replace(".", "/") + ".*.so"))]
-    if stale:
-        sources = ",".join(module.replace(".", "/") + ".pyx" for module in stale)
-        build = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--parallel=2"], cwd=ROOT, env={**DEBUG, "PUFFER_ONLY": sources},
-                               capture_output=True, text=True)
-        assert build.returncode == 0, build.stderr[-3000:]
-
-
 @pytest.fixture(scope="module")
 def debug_records() -> dict:
     """Name -> records of every environment in the debug build, made by one process of its own."""
-    build_debug()
+    compiled("debug", {"PUFFER_DEBUG": "1"}, [*CORE, *(f"envs.{name}" for name in environments.names())])
     run = subprocess.run([sys.executable, "tests/trajectories.py", "--print"], cwd=ROOT, env=DEBUG, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout)
@@ -50,6 +35,7 @@ def test_the_release_build_goes_the_way_that_is_kept(name):
         assert expected["episodes"] > 0, "the trajectory has seen an episode end"
 
 
+@pytest.mark.together("the debug build's records")
 @pytest.mark.parametrize("name", environments.names())
 def test_the_debug_build_goes_the_same_way_as_the_release_build(name, debug_records):
     for expected, found in zip(trajectories.golden(name), debug_records[name], strict=True):

@@ -5,7 +5,6 @@ The sanitize build also holds what the debug build checks: an overflow of a whol
 or raises. `adversary.py` is what is played; here it is started, and shown to notice mistakes that are put in.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,11 +15,11 @@ import adversary
 import environments
 import mutants
 import pytest
+from builds import compiled
 from mutants import ROOT, SANITIZE
 
-from envs.core import compile_settings
-
 REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
+PLAYERS = [f"tests/{name}.py" for name in ("adversary", "builds", "environments", "mutants")]
 KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.onehot")]
 pytestmark = pytest.mark.long
 
@@ -32,14 +31,8 @@ def watched():
     runtime = Path(subprocess.run([compiler, "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip())
     if not runtime.is_absolute():
         pytest.skip(f"{compiler} brings no libasan.so; the sanitizers are run on Linux with GCC (apt-get install gcc)")
-    manifest = ROOT / "envs/.manifest-sanitize.json"
-    built = json.loads(manifest.read_text()) if manifest.exists() else {}
     modules = ["envs.core.actions", "envs.core.native", *(f"envs.{name}" for name in environments.names()), *KERNELS]
-    stale = [module.replace(".", "/") + ".pyx" for module in modules if built.get(module) != compile_settings.source_hash(module)
-             or not list((ROOT / "build/sanitize").glob(module.replace(".", "/") + ".*.so"))]
-    if stale:
-        build = mutants.run_in(ROOT, [sys.executable, "setup.py", "-q", "build_ext", "--parallel", "2"], SANITIZE | {"PUFFER_ONLY": ",".join(stale)})
-        assert build.returncode == 0, build.stderr[-3000:]
+    compiled("sanitize", SANITIZE, modules)
     return SANITIZE | {"LD_PRELOAD": str(runtime), "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -48,6 +41,13 @@ def play(watched, folder, name, *options):
     return mutants.run_in(folder, [sys.executable, "tests/adversary.py", name, *options], watched)
 
 
+def inputs(parameters):
+    """What a run under the sanitizers reads of an environment's files and of what plays it."""
+    name = parameters.get("name") or BITES[parameters["what"]][0]
+    return [f"envs/{name}*.p*", "envs/*.py", "envs/core/*", "setup.py", *PLAYERS]
+
+
+@pytest.mark.costly(inputs=inputs)
 @pytest.mark.parametrize("name", environments.names())
 def test_a_million_random_and_adversarial_steps_stay_inside_memory(name, watched):
     run = play(watched, ROOT, name)
@@ -56,6 +56,7 @@ def test_a_million_random_and_adversarial_steps_stay_inside_memory(name, watched
     assert int(random) >= adversary.RANDOM_STEPS and int(odd) >= 10_000, run.stdout
 
 
+@pytest.mark.costly("puffer_min/learner/*.p*", "puffer_min/learner/kernels/*", "envs/core/*", "setup.py", "tests/kernels.py")
 def test_the_learners_kernels_stay_inside_memory_at_every_size_and_with_several_threads(watched):
     run = mutants.run_in(ROOT, [sys.executable, "tests/kernels.py"], watched)
     assert run.returncode == 0 and not any(report in run.stderr for report in REPORTS), run.stderr[-6000:]
@@ -85,6 +86,7 @@ BITES = {
 }
 
 
+@pytest.mark.costly(inputs=inputs)
 @pytest.mark.parametrize("what", BITES)
 def test_a_mistake_of_that_kind_is_reported(what, watched, tmp_path):
     name, old, new, report = BITES[what]
