@@ -8,7 +8,7 @@ Every array is an allocation of its own, so that a step outside it is a step int
 import numpy as np
 
 from puffer_min.learner import advantage
-from puffer_min.learner.kernels import onehot
+from puffer_min.learner.kernels import lstm_cell, sparse
 
 random = np.random.default_rng(0)
 
@@ -32,14 +32,26 @@ def advantages(rows, horizon):
     assert np.isfinite(results).all()
 
 
-def onehot_layer(rows, cells, size, threads):
-    """Sums of the weights' rows, and their gradient."""
+def lstm(rows, size, threads):
+    """A cell forward and back."""
+    gates, grad, goes_on = floats(rows, 4 * size), np.zeros((rows, 4 * size), np.float32), 1 - flags(rows).astype(np.float32)
+    cells, squashed, seen, hidden, after, grad_seen, grad_hidden, grad_cell = (floats(rows, size) for _ in range(8))
+    lstm_cell.cell(gates, cells, goes_on, squashed, seen, hidden, after, threads)
+    lstm_cell.cell_gradient(gates, cells, goes_on, squashed, grad_seen, grad_hidden, grad_cell, grad, threads)
+    assert np.isfinite(grad).all()
+
+
+def sums(rows, cells, size, threads):
+    """Sums of the weights' rows, and their gradient: for one-hot inputs, and for numbers."""
     most = random.integers(0, 4, cells).astype(np.uint8)
-    codes, inputs = random.integers(0, most + 1, (rows, cells)).astype(np.uint8), int(most.sum())
-    weight, out, grad_weight = floats(inputs, size), np.zeros((rows, size), np.float32), np.zeros((inputs, size), np.float32)
-    onehot.rows_sum(codes, most, weight, floats(size), out, threads)
-    onehot.rows_gradient(codes, most, floats(rows, size), grad_weight, threads)
-    assert np.isfinite(out).all() and np.isfinite(grad_weight).all()
+    codes = random.integers(0, most + 1, (rows, cells)).astype(np.uint8)
+    numbers = random.integers(-3, 4, (rows, cells)).astype(np.int8)
+    for observations, bounds, inputs in ((codes, most, int(most.sum())), (numbers, None, cells)):
+        weight, out, grad_weight = floats(inputs, size), np.zeros((rows, size), np.float32), np.zeros((inputs, size), np.float32)
+        sparse.rows_sum(observations, bounds, weight, floats(size), out, threads)
+        sparse.rows_gradient(observations, bounds, floats(rows, size), grad_weight, threads)
+        sparse.density(observations)
+        assert np.isfinite(out).all() and np.isfinite(grad_weight).all()
 
 
 def main():
@@ -49,8 +61,9 @@ def main():
             if rows:
                 advantages(rows, width)
             for threads in (1, 2, 3):
+                lstm(rows, width, threads)
                 for cells in (1, 8, 11, 70):
-                    onehot_layer(rows, cells, width, threads)
+                    sums(rows, cells, width, threads)
             sizes += 1
     print(f"{sizes} sizes")
 

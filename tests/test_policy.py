@@ -14,9 +14,10 @@ import envs
 import puffer_min
 from puffer_min import load_policy
 from puffer_min.env.spec import EnvSpec
-from puffer_min.learner.kernels import onehot
+from puffer_min.learner import kernels
+from puffer_min.learner.kernels import lstm_cell, sparse
 from puffer_min.learner.encoders import make_encoder, scale_of
-from puffer_min.learner.kernels.lstm import LSTM, Unroll
+from puffer_min.learner.kernels.lstm import LSTM, Unroll, cell
 from puffer_min.env.actions import RandomPolicy
 from puffer_min.learner import policy as policy_module
 from puffer_min.learner.actor import Actor, build_policy, find_factory, name_of_factory
@@ -145,7 +146,37 @@ def test_the_sum_of_rows_refuses_sizes_that_do_not_fit(given, message):
     observations = np.zeros((sizes["lines"], sizes["cells"]), sizes["dtype"])
     weight, bias, out = (np.zeros(shape, np.float32) for shape in ((sizes["rows"], sizes["size"]), sizes["bias"], (5, 8)))
     with pytest.raises(ValueError, match=message):
-        onehot.rows_sum(observations, sizes["most"], weight, bias, out)
+        sparse.rows_sum(observations, sizes["most"], weight, bias, out)
+
+
+SIGNED = spaces.Box(-100, 100, (11, 11), np.int8)
+
+
+def nearly_empty(space, count=50, filled=0.05):
+    """Observations of which `filled` of the cells are not 0, their numbers drawn from the whole space."""
+    random = np.random.default_rng(0)
+    drawn = random.integers(space.low.astype(int), space.high.astype(int) + 1, (count, *space.shape))
+    return torch.from_numpy((drawn * (random.random(drawn.shape) < filled)).astype(space.dtype))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [1, 8, 36, 64, 100, 128])
+@pytest.mark.parametrize("space", [SIGNED, spaces.Box(0, 255, (70,), np.uint8), spaces.Box(0, 2, (3,), np.uint8)], ids=["int8", "uint8", "three cells"])
+@pytest.mark.parametrize("name", ["scaled", "standard"])
+def test_few_numbers_that_are_not_0_give_what_the_product_gives_and_so_does_their_gradient(monkeypatch, name, space, size, threads):
+    encoder, cells = make_encoder(name, space, size), nearly_empty(space)
+    if name == "standard":
+        encoder.observe(cells[:40])
+    of_output, results = torch.randn(50, size, generator=torch.Generator().manual_seed(0)), []
+    for most_filled in (1.1, 0.0):                  # always sparse, never
+        monkeypatch.setattr(kernels, "FEW", most_filled)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        output = encoder(cells)
+        assert ("SumOfRows" in repr(output.grad_fn)) == (most_filled > 1)
+        results.append((output, *torch.autograd.grad(output, [encoder.layer.weight, encoder.layer.bias], of_output)))
+    for summed, product in zip(*results, strict=True):
+        torch.testing.assert_close(summed, product, rtol=1e-4, atol=1e-4)
+    assert results[0][1].abs().sum() > 0
 
 
 def test_the_sum_of_rows_is_the_same_to_the_last_digit_for_any_number_of_threads():
@@ -155,12 +186,20 @@ def test_the_sum_of_rows_is_the_same_to_the_last_digit_for_any_number_of_threads
     results = []
     for threads in (1, 2, 3, 8):
         out, of_weight = np.zeros((300, 100), np.float32), np.zeros((44, 100), np.float32)
-        onehot.rows_sum(cells, most, weight, bias, out, threads)
-        onehot.rows_gradient(cells, most, grad, of_weight, threads)
+        sparse.rows_sum(cells, most, weight, bias, out, threads)
+        sparse.rows_gradient(cells, most, grad, of_weight, threads)
         results.append((out, of_weight))
     for out, of_weight in results[1:]:
         np.testing.assert_array_equal(out, results[0][0])
         np.testing.assert_array_equal(of_weight, results[0][1])
+
+
+def test_the_product_is_taken_where_many_numbers_are_not_0():
+    encoder = make_encoder("scaled", SIGNED, 8)
+    few, many = nearly_empty(SIGNED, filled=0.1), nearly_empty(SIGNED, filled=0.3)
+    assert "SumOfRows" in repr(encoder(few).grad_fn) and "SumOfRows" not in repr(encoder(many).grad_fn)
+    assert sparse.density(many.flatten(1).numpy()) == pytest.approx(0.3, abs=0.05)
+    assert sparse.density(np.zeros((0, 5), np.uint8)) == 0
 
 
 @pytest.mark.parametrize("space", [
@@ -356,6 +395,47 @@ def unroll_arguments(dtype, horizon=5, rows=3, size=2):
     numbers = [torch.randn(*shape, generator=random, dtype=torch.float64) for shape in shapes]
     goes_on = (torch.rand(horizon, rows, 1, generator=random) > 0.4).double()
     return [tensor.to(dtype) for tensor in (*numbers, goes_on)]
+
+
+@pytest.mark.parametrize("size", [1, 5, 16, 33])
+def test_the_compiled_cell_and_its_gradient_equal_torchs_operations(size):
+    """float32 on the CPU is compiled, float64 is not."""
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        inputs, state, *weights, goes_on = unroll_arguments(dtype, 7, 4, size)
+        given = [tensor.requires_grad_() for tensor in (inputs, *weights)]
+        seen = Unroll.apply(inputs, state, *weights, goes_on)
+        results.append([seen, *torch.autograd.grad((seen * torch.arange(seen.numel()).view_as(seen).sin()).sum(), given)])
+    for compiled, plain in zip(*results, strict=True):
+        torch.testing.assert_close(compiled.double(), plain, rtol=2e-4, atol=2e-5)
+
+
+def test_the_compiled_cell_is_the_same_on_any_number_of_threads():
+    random, results = np.random.default_rng(0), []
+    gates, before, grads = (random.normal(size=shape).astype(np.float32) for shape in ((37, 20), (37, 5), (3, 37, 5)))
+    for threads in (1, 2, 5):
+        active, grad, grad_cell = gates.copy(), np.zeros_like(gates), grads[2].copy()
+        squashed, seen, hidden, after = (np.zeros((37, 5), np.float32) for _ in range(4))
+        lstm_cell.cell(active, before, np.ones(37, np.float32), squashed, seen, hidden, after, threads)
+        lstm_cell.cell_gradient(active, before, np.ones(37, np.float32), squashed, *grads[:2], grad_cell, grad, threads)
+        results.append(np.concatenate([active, squashed, seen, hidden, after, grad, grad_cell], 1))
+    assert all(np.array_equal(result, results[0]) for result in results)
+
+
+def test_the_compiled_cell_saturates_and_passes_a_nan_on():
+    gates = torch.tensor([[200.0, -200.0, 200.0, -200.0], [float("nan"), 0, 0, 0]])
+    before, on, *rest = torch.ones(2, 1), torch.ones(2, 1), *(torch.empty(2, 1) for _ in range(4))
+    cell(gates, before, on, *rest)
+    assert gates[0].tolist() == [1.0, pytest.approx(0, abs=1e-30), 1.0, -1.0] and rest[3][0] == -1 and torch.isnan(rest[1][1]).all()
+
+
+def test_the_compiled_cell_refuses_arrays_that_do_not_fit():
+    good = [torch.zeros(3, 8), torch.zeros(3, 2), torch.zeros(3), *(torch.zeros(3, 2) for _ in range(4))]
+    for place in (1, 3, 6):
+        bad = [tensor.numpy() for tensor in good]
+        bad[place] = np.zeros((3, 3), np.float32)
+        with pytest.raises(ValueError, match="given, expected 3 contiguous rows of"):
+            lstm_cell.cell(*bad)
 
 
 # ---------------------------------------------------------------------- those who play

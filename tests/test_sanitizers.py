@@ -20,7 +20,7 @@ from mutants import ROOT, SANITIZE
 
 REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
 PLAYERS = [f"tests/{name}.py" for name in ("adversary", "builds", "environments", "mutants")]
-KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.onehot")]
+KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.lstm_cell", "kernels.sparse")]
 pytestmark = pytest.mark.long
 
 

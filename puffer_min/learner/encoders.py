@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from puffer_min.emulation.observations import bounds, torch_plan, torch_views
-from puffer_min.learner.kernels import onehot_layer, serves_onehot
+from puffer_min.learner.kernels import linear_layer, onehot_layer, serves_onehot
 
 MAX_CODES = 16          # a cell with more values than these is a quantity, not a code
 MOST_CHANNELS = 4       # of a picture whose channels come first: colours, or four frames
@@ -82,7 +82,7 @@ class Scaled(nn.Module):
         self.layer = linear(self.scale.numel(), hidden_size)
 
     def forward(self, observations):
-        return functional.linear(numbers_of(observations), self.layer.weight * self.scale, self.layer.bias)
+        return linear_layer(observations.flatten(1), self.layer.weight * self.scale, self.layer.bias)
 
 
 class Standardised(Scaled):
@@ -104,7 +104,7 @@ class Standardised(Scaled):
 
     def forward(self, observations):
         weight = self.layer.weight * self.scale
-        return functional.linear(numbers_of(observations), weight, self.layer.bias - weight @ self.centre)
+        return linear_layer(observations.flatten(1), weight, self.layer.bias - weight @ self.centre)
 
     @torch.no_grad()
     def observe(self, observations, average_=lambda tensor: tensor):

@@ -13,11 +13,13 @@ every end, as acting did. Its gradient, back-propagation through time, is writte
 gradient of the weights is one product over all steps where autograd makes one a step. Left to autograd, an
 update took three times as long. The gates of one step of a minibatch fit in the processor's cache, so
 everything that can be done with them is done before the next step's. `cell` and `cell_gradient` are the
-operations between the products.
+operations between the products; on the CPU lstm_cell.pyx does them in one pass.
 """
 
 import torch
 from torch import nn
+
+from puffer_min.learner.kernels import lstm_cell
 
 
 class LSTM(nn.Module):
@@ -43,10 +45,14 @@ class LSTM(nn.Module):
 
     def replay(self, inputs, state, ends):
         """Rows: inputs (rows, horizon, size), the state before them, ends (rows, horizon) bool -> hidden
-        (rows,
-        horizon, size)."""
+        (rows, horizon, size)."""
         goes_on = (~ends).to(inputs.dtype).t().contiguous().unsqueeze(2)
         return Unroll.apply(inputs, state, self.gates.weight, self.gates.bias, goes_on)
+
+
+def is_compiled(tensor) -> bool:
+    """Whether lstm_cell.pyx takes this tensor: float32 on the CPU."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):
@@ -54,6 +60,9 @@ def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):
 
     The state is zero where goes_on is zero.
     """
+    if is_compiled(gates):
+        given = gates, before, goes_on[:, 0], squashed, seen, next_hidden, next_cell
+        return lstm_cell.cell(*(tensor.numpy() for tensor in given), torch.get_num_threads())
     size = before.shape[1]
     gates[:, :3 * size].sigmoid_()
     gates[:, 3 * size:].tanh_()
@@ -69,6 +78,9 @@ def cell_gradient(gates, before, goes_on, squashed, grad_seen, grad_hidden, grad
 
     grad_cell becomes the gradient of the cell before the step.
     """
+    if is_compiled(gates):
+        given = gates, before, goes_on[:, 0], squashed, grad_seen, grad_hidden, grad_cell, grad
+        return lstm_cell.cell_gradient(*(tensor.numpy() for tensor in given), torch.get_num_threads())
     size = before.shape[1]
     i, f, o, g = gates.split(size, 1)
     of_hidden = torch.addcmul(grad_seen, grad_hidden, goes_on)
@@ -80,8 +92,7 @@ def cell_gradient(gates, before, goes_on, squashed, grad_seen, grad_hidden, grad
 
 class Unroll(torch.autograd.Function):
     """inputs (rows, horizon, size), state (rows, 2 * size), weight (4 * size, 2 * size) and bias of the
-    gates, goes_on (horizon, rows, 1)
-    in; hidden (rows, horizon, size) out. Of the state there is no gradient."""
+    gates, goes_on (horizon, rows, 1) in; hidden (rows, horizon, size) out. The state has no gradient."""
 
     @staticmethod
     def forward(ctx, inputs, state, weight, bias, goes_on):

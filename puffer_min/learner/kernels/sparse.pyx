@@ -1,12 +1,15 @@
-"""A linear layer over one-hot inputs, compiled: the sum of a few rows of the weights.
+"""A linear layer over inputs that are nearly all 0, compiled: the sum of a few rows of the weights.
 
-    outputs = bias + one row of the weights for each cell of an observation that is not 0
+    outputs = bias + factor * row of the weights, for each cell of an observation that is not 0
 
-Cell 0 has the rows 0 to most[0] - 1, one for each value above 0; cell 1 has the next most[1] rows; and so on.
-A view of `grid` has 784 such inputs, of which at most 147 are 1: the sum reads those rows and nothing else.
-`rows_sum` is the layer, `rows_gradient` the gradient of its weights. Both work on the CPU in float32 and give
-the same to the last digit for any number of threads. A test compares them with the product over written-out
-inputs.
+    numbers     each cell has one row, and its number is the factor (`most` is None)
+    one-hot     cell 0 has the rows 0 to most[0] - 1, one for each value above 0; cell 1 has the next most[1]
+                rows; and so on. The factor is 1.
+
+A view of `squared` has 121 cells, of which 2 are not 0; a view of `grid` has 784 one-hot inputs, of which at
+most 147 are 1: the sum reads those rows and nothing else. `rows_sum` is the layer, `rows_gradient` the
+gradient of its weights. Both work on the CPU in float32 and give the same to the last digit for any number of
+threads. A test compares them with the product over written-out inputs.
 """
 
 import numpy as np
@@ -17,11 +20,12 @@ from envs.core.freshness import require_fresh
 
 from libc.stdint cimport int32_t, uint8_t
 
-require_fresh("puffer_min.learner.kernels.onehot")
+require_fresh("puffer_min.learner.kernels.sparse")
 
 cdef enum:
     MOST_CELLS = 4096
     LANES = 32                      # columns that are added at once, and that threads share a gradient by
+    SAMPLED = 16                    # `density` looks at one observation of so many
 
 MAX_CELLS = MOST_CELLS              # for Python
 
@@ -30,7 +34,12 @@ cdef extern from * nogil:
     #include <stdint.h>
     #include <string.h>
 
-    typedef float Sixteen __attribute__((vector_size(64), aligned(4)));     /* floats, added at once */
+#ifdef __AVX512F__
+    enum { PACK = 16 };                     /* floats in a register */
+#else
+    enum { PACK = 8 };                      /* wider packs would be kept on the stack */
+#endif
+    typedef float Pack __attribute__((vector_size(4 * PACK), aligned(4)));      /* floats, added at once */
 
     static uint64_t nonzero_of_eight(const uint8_t* cells) {            /* one bit a cell, the first lowest */
         const uint64_t low = 0x7f7f7f7f7f7f7f7full;
@@ -52,61 +61,75 @@ cdef extern from * nogil:
         return count;
     }
 
-    static void add_rows(long size, long count, const int* rows, const float* weight, const float* bias,
-                         float* out) {
+    static long count_nonzero(long cells, const uint8_t* line) {
+        long count = 0;
+        for (long cell = 0; cell < cells; cell++) count += line[cell] != 0;
+        return count;
+    }
+
+    static void add_rows(long size, long count, const int* rows, const float* factors, const float* weight,
+                         const float* bias, float* out) {
+        enum { HELD = 64 / PACK };                                          /* 64 outputs stay in registers */
         long k = 0, n;
-        for (; k + 64 <= size; k += 64) {                                   /* 64 outputs stay in registers */
-            const Sixteen* start = (const Sixteen*) (bias + k);
-            Sixteen a = start[0], b = start[1], c = start[2], d = start[3];
+        for (; k + 64 <= size; k += 64) {
+            Pack sums[HELD];
+            for (int p = 0; p < HELD; p++) sums[p] = ((const Pack*) (bias + k))[p];
             for (n = 0; n < count; n++) {
-                const Sixteen* row = (const Sixteen*) (weight + rows[n] * size + k);
-                a += row[0]; b += row[1]; c += row[2]; d += row[3];
+                const Pack* row = (const Pack*) (weight + rows[n] * size + k);
+                for (int p = 0; p < HELD; p++) sums[p] += factors[n] * row[p];
             }
-            Sixteen* end = (Sixteen*) (out + k);
-            end[0] = a; end[1] = b; end[2] = c; end[3] = d;
+            for (int p = 0; p < HELD; p++) ((Pack*) (out + k))[p] = sums[p];
         }
         for (; k < size; k++) {
             float sum = bias[k];
-            for (n = 0; n < count; n++) sum += weight[rows[n] * size + k];
+            for (n = 0; n < count; n++) sum += factors[n] * weight[rows[n] * size + k];
             out[k] = sum;
         }
     }
 
-    static void add_to_rows(long size, long stride, long count, const int* rows, const float* grad,
-                            float* sums) {
+    static void add_to_rows(long size, long stride, long count, const int* rows, const float* factors,
+                            const float* grad, float* sums) {
+        enum { HELD = 32 / PACK };                                          /* 32 stay in registers */
         long k = 0, n;
-        for (; k + 32 <= size; k += 32) {                               /* 32 stay in registers */
-            const Sixteen a = *(const Sixteen*) (grad + k), b = *(const Sixteen*) (grad + k + 16);
+        for (; k + 32 <= size; k += 32) {
+            Pack of_output[HELD];
+            for (int p = 0; p < HELD; p++) of_output[p] = ((const Pack*) (grad + k))[p];
             for (n = 0; n < count; n++) {
-                Sixteen* row = (Sixteen*) (sums + rows[n] * stride + k);
-                row[0] += a; row[1] += b;
+                Pack* row = (Pack*) (sums + rows[n] * stride + k);
+                for (int p = 0; p < HELD; p++) row[p] += factors[n] * of_output[p];
             }
         }
         for (; k < size; k++)
-            for (n = 0; n < count; n++) sums[rows[n] * stride + k] += grad[k];
+            for (n = 0; n < count; n++) sums[rows[n] * stride + k] += factors[n] * grad[k];
     }
     """
     int find_nonzero(long cells, const uint8_t* line, int* found)
-    void add_rows(long size, long count, const int* rows, const float* weight, const float* bias, float* out)
-    void add_to_rows(long size, long stride, long count, const int* rows, const float* grad, float* sums)
+    long count_nonzero(long cells, const uint8_t* line)
+    void add_rows(long size, long count, const int* rows, const float* factors, const float* weight,
+                  const float* bias, float* out)
+    void add_to_rows(long size, long stride, long count, const int* rows, const float* factors,
+                     const float* grad, float* sums)
 
 
 cdef class Cells:
-    """Observations (N, cells) uint8, and the row of the weights that belongs to each cell that is not 0."""
+    """Observations (N, cells) uint8 or int8; the row and the factor of each cell that is not 0."""
 
     cdef const uint8_t[:, ::1] lines
     cdef const uint8_t[::1] most
-    cdef const int32_t[::1] first   # the row of each cell's value 1
+    cdef const int32_t[::1] first   # one-hot: the row of each cell's value 1
+    cdef bint onehot, signed
     cdef Py_ssize_t rows            # of the weights
 
     def __init__(self, observations, most):
+        self.onehot, self.signed = most is not None, observations.dtype == np.int8
         cells = observations.shape[1]
-        if observations.dtype != np.uint8 or cells > MOST_CELLS or cells != len(most):
-            raise ValueError(f"{cells} cells of {observations.dtype} given, expected {len(most)} of uint8, "
+        if cells > MOST_CELLS or self.onehot and (observations.dtype != np.uint8 or cells != len(most)):
+            expected = f"{len(most)} of uint8, " if self.onehot else ""
+            raise ValueError(f"{cells} cells of {observations.dtype} given, expected {expected}"
                              f"{MOST_CELLS} at most")
-        self.lines, self.most = observations, most
-        self.first = np.cumsum(most, dtype=np.int32) - most
-        self.rows = int(most.sum())
+        self.lines, self.most, self.rows = observations.view(np.uint8), most, cells
+        if self.onehot:
+            self.first, self.rows = np.cumsum(most, dtype=np.int32) - most, int(most.sum())
 
     cdef require(self, const float[:, ::1] weight, const float[:, ::1] outputs):
         """ValueError unless there is a line of outputs for each observation, a row for each input."""
@@ -115,24 +138,30 @@ cdef class Cells:
             raise ValueError(f"{outputs.shape[0]} x {size} outputs and weights {weight.shape[0]} x "
                              f"{weight.shape[1]} given, expected {lines} x {size} and {self.rows} x {size}")
 
-    cdef int list(self, Py_ssize_t n, int* rows) noexcept nogil:
-        """Fill `rows` for observation n; returns how many, or -1 if a cell holds more than its most."""
+    cdef int list(self, Py_ssize_t n, int* rows, float* factors) noexcept nogil:
+        """Rows and factors of observation n; returns how many, or -1 if a cell holds more than its most."""
         cdef const uint8_t* line = &self.lines[n, 0]
         cdef int count = find_nonzero(self.lines.shape[1], line, rows), i, cell
         for i in range(count):
             cell = rows[i]
-            if line[cell] > self.most[cell]:
+            if self.signed:
+                factors[i] = <signed char> line[cell]
+            elif not self.onehot:
+                factors[i] = line[cell]
+            elif line[cell] > self.most[cell]:
                 return -1
-            rows[i] = self.first[cell] + line[cell] - 1
+            else:
+                rows[i], factors[i] = self.first[cell] + line[cell] - 1, 1
         return count
 
     cdef bint sum_line(self, Py_ssize_t n, const float* weight, const float* bias, Py_ssize_t size,
                        float* out) noexcept nogil:
         """The outputs of observation n; False if it holds more than it may."""
         cdef int[MOST_CELLS] rows
-        cdef int count = self.list(n, rows)
+        cdef float[MOST_CELLS] factors
+        cdef int count = self.list(n, rows, factors)
         if count >= 0:
-            add_rows(size, count, rows, weight, bias, out)
+            add_rows(size, count, rows, factors, weight, bias, out)
         return count >= 0
 
     cdef bint add_lines(self, const float* grad, Py_ssize_t row, Py_ssize_t size, float* sums,
@@ -142,13 +171,14 @@ cdef class Cells:
         False if a cell holds more than it may.
         """
         cdef int[MOST_CELLS] rows
+        cdef float[MOST_CELLS] factors
         cdef Py_ssize_t n
         cdef int count
         for n in range(self.lines.shape[0]):
-            count = self.list(n, rows)
+            count = self.list(n, rows, factors)
             if count < 0:
                 return False
-            add_to_rows(size, stride, count, rows, grad + n * row, sums)
+            add_to_rows(size, stride, count, rows, factors, grad + n * row, sums)
         return True
 
     cdef refuse(self):
@@ -161,9 +191,11 @@ cdef class Cells:
 
 def rows_sum(observations, most, const float[:, ::1] weight, const float[::1] bias, float[:, ::1] out,
              int threads=1):
-    """Fill `out` (N, size) float32 from observations (N, cells) uint8, weight (rows, size) and bias (size,).
+    """Fill `out` (N, size) float32 from observations (N, cells), weight (rows, size) and bias (size,).
 
-    most    the largest number of each cell, (cells,) uint8; rows is their sum
+    observations    uint8 or int8
+    most            one-hot: the largest number of each cell, (cells,) uint8, and rows is their sum. None:
+                    numbers, and rows is cells.
 
     Raises ValueError for sizes that do not fit, and for a number above its cell's `most`.
     """
@@ -202,3 +234,14 @@ def rows_gradient(observations, most, const float[:, ::1] grad, float[:, ::1] gr
         start = min(size, part * share)
         total = np.asarray(grad_weight)[:, start:start + share]
         total += np.asarray(sums)[part, :, :total.shape[1]]
+
+
+def density(observations) -> float:
+    """The share of cells that are not 0, in one of SAMPLED observations (N, cells) uint8 or int8."""
+    cdef const uint8_t[:, ::1] lines = observations.view(np.uint8)
+    cdef Py_ssize_t n, found = 0, cells = lines.shape[1]
+    cdef Py_ssize_t looked_at = (lines.shape[0] + SAMPLED - 1) // SAMPLED
+    with nogil:
+        for n in range(looked_at):
+            found += count_nonzero(cells, &lines[SAMPLED * n, 0])
+    return <double> found / max(1, looked_at * cells)
