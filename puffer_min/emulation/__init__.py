@@ -1,4 +1,4 @@
-"""Any Gymnasium or PettingZoo environment as flat rows, and our environments as Gymnasium's and Stable-Baselines3's vector environments."""
+"""Gymnasium and PettingZoo environments as flat rows, and vectorizers for the trainers of other libraries."""
 
 import puffer_min
 

@@ -1,4 +1,4 @@
-"""Action trees as flat rows: the numbers that a policy emits, and the nested action that the environment is given.
+"""Action trees as flat rows: the numbers of a policy, and the nested action that the environment gets.
 
     layout = ActionLayout(Dict(move=Discrete(5), tools=MultiBinary(3)))
     layout.row_space                    MultiDiscrete([5 2 2 2]): one int32 for each number, counted from 0
@@ -6,22 +6,22 @@
     layout.encode(action)               the row that decodes to `action`
 
 The row of a space
-    Discrete alone                      Discrete
-    whole numbers only                  MultiDiscrete, the leaves one after the other; MultiBinary(n) is n numbers below 2
-    Box leaves only                     Box of float32 with their bounds; decoding clips, and rounds where the Box holds whole numbers
-    both                                Box of float32: a Box leaf as above; a Discrete of n is n scores in [-1, 1], of which the largest
-                                        is the action; a MultiBinary element is one score, 1 where positive
+    Discrete alone              Discrete
+    whole numbers only          MultiDiscrete, the leaves in order; MultiBinary(n) is n numbers below 2
+    Box leaves only             Box of float32 with their bounds; decoding clips, and rounds whole numbers
+    both                        Box of float32: a Box leaf as above; a Discrete of n is n scores in [-1, 1],
+                                of which the largest is the action; a MultiBinary element is one score,
+                                1 where positive
 
-Scores and not one number rounded to an index: categories have no order, and a Gaussian policy that starts at zero then starts with
-every category equally likely. The price is n outputs, so in a mixed tree a Discrete has at most 4,096 values.
-
-A float32 holds whole numbers exactly up to 2**24, so Boxes of whole numbers have bounds within that.
+Categories are scores, not one number rounded to an index, because they have no order: a Gaussian policy that
+starts at zero starts with all equally likely. The price is n outputs, so a Discrete beside a Box has at most
+4,096 values. A float32 holds whole numbers exactly up to 2**24, which bounds Boxes of whole numbers.
 """
 
 import numpy as np
 from gymnasium import spaces
 
-from puffer_min.emulation.observations import leaves_of, nested, tree_of
+from puffer_min.emulation.observations import nested, tree_of
 
 MAX_SCORES = 4096
 MAX_COUNT = 2**31 - 1
@@ -29,55 +29,57 @@ EXACT = 2**24
 
 
 class ActionLayout:
-    """The place of each leaf of the action space `space` in a row. Raises TypeError or ValueError naming a leaf that no row can hold."""
+    """The place of each leaf of an action space in a row. Raises TypeError or ValueError, naming the leaf."""
 
     def __init__(self, space: spaces.Space):
-        self.space, self.tree = space, tree_of(space)
-        leaves = list(leaves_of(space, "action"))
+        leaves = []
+        self.space, self.tree = space, tree_of(space, "action", leaves)
         if not leaves:
             raise TypeError(f"action: {space} given, expected a space with something to choose")
         real = [isinstance(leaf, spaces.Box) for _, leaf in leaves]
         self.mixed = any(real) and not all(real)
-        self.leaves, start = [], 0
+        self.leaves, self.width = [], 0
         for path, leaf in leaves:
-            self.leaves.append(ActionLeaf(path, leaf, self.mixed, start))
-            start = self.leaves[-1].end
-        self.width, self.dtype = start, np.dtype(np.float32 if any(real) else np.int32)
-        self.row_space = self._row_space(any(real))
-
-    def _row_space(self, real):
-        if isinstance(self.space, spaces.Discrete):
-            return spaces.Discrete(int(self.space.n))
-        if not real:
-            return spaces.MultiDiscrete(np.concatenate([leaf.counts for leaf in self.leaves]))
-        if isinstance(self.space, spaces.Box):
-            return spaces.Box(self.space.low.astype(np.float32), self.space.high.astype(np.float32))
-        low, high = (np.concatenate([leaf.bounds[side] for leaf in self.leaves]).astype(np.float32) for side in (0, 1))
-        return spaces.Box(low, high)
+            self.leaves.append(ActionLeaf(path, leaf, self.mixed, self.width))
+            self.width = self.leaves[-1].end
+        self.dtype = np.dtype(np.float32 if any(real) else np.int32)
+        if isinstance(space, spaces.Discrete):
+            self.row_space = spaces.Discrete(int(space.n))
+        elif not any(real):
+            self.row_space = spaces.MultiDiscrete(np.concatenate([leaf.counts for leaf in self.leaves]))
+        elif isinstance(space, spaces.Box):
+            self.row_space = spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32))
+        else:
+            low, high = np.concatenate([leaf.bounds for leaf in self.leaves], 1).astype(np.float32)
+            self.row_space = spaces.Box(low, high)
 
     def decode_rows(self, rows: np.ndarray) -> list:
-        """The actions in `rows` (number of agents, ...), int32 or float32 as the row space; nested as the space is, in memory of their own."""
+        """The nested actions in `rows` (num_agents, ...), of the row space's dtype, in their own memory."""
         if isinstance(self.space, spaces.Discrete):             # the most frequent space, in the fewest calls
             return list((rows + self.leaves[0].low).astype(self.space.dtype, copy=False))
         rows = rows.reshape(len(rows), self.width)
         columns = [leaf.decode(rows[:, leaf.start:leaf.end]) for leaf in self.leaves]
-        return columns[0] if self.tree == 0 else [nested(self.tree, parts) for parts in zip(*columns, strict=True)]
+        if self.tree == 0:
+            return columns[0]
+        return [nested(self.tree, parts) for parts in zip(*columns, strict=True)]
 
     def decode(self, row: np.ndarray):
-        """The action in `row`, (width,) of any integer dtype for whole numbers, of any real dtype for others. Raises TypeError or ValueError."""
+        """The action in `row`, (width,) of any integer dtype, for a Box of any real one, or an error."""
         given = np.asarray(row)
         if self.dtype == np.int32 and given.dtype.kind not in "iu":
             raise TypeError(f"action row of {given.dtype} given, expected whole numbers (int32)")
         taken = given.astype(self.dtype)
         if self.dtype == np.int32 and not np.array_equal(taken, given):
-            raise ValueError(f"action row {given} given, expected numbers that an int32 holds: a row of {self.row_space}")
+            raise ValueError(f"action row {given} given, expected numbers that an int32 holds: "
+                             f"a row of {self.row_space}")
         return self.decode_rows(taken.reshape(1, *self.row_space.shape))[0]
 
     def encode(self, action) -> np.ndarray:
         """The row of `action`, a member of the space."""
         if not self.space.contains(action):
             raise ValueError(f"action {action} given, expected a member of {self.space}")
-        parts = [leaf.encode(value) for leaf, value in zip(self.leaves, values_of(self.tree, action), strict=True)]
+        values = values_of(self.tree, action)
+        parts = [leaf.encode(value) for leaf, value in zip(self.leaves, values, strict=True)]
         return np.concatenate(parts).astype(self.dtype).reshape(self.row_space.shape)
 
     def __reduce__(self):
@@ -85,7 +87,7 @@ class ActionLayout:
 
 
 class ActionLeaf:
-    """One leaf: numbers [start, end) of a row; `mixed` if whole numbers are scores there.
+    """One leaf: numbers [start, end) of a row; whole numbers are scores there if `mixed`.
 
     counts, low     how many values each whole number can take, and the smallest of them, flat
     """
@@ -97,12 +99,14 @@ class ActionLeaf:
             self.end, self.bounds = start + size, (space.low.ravel(), space.high.ravel())
             largest = np.abs(np.stack(self.bounds).astype(float)).max(initial=0)
             if space.dtype.kind != "f" and largest > EXACT:
-                raise ValueError(f"{path}: {space} given, expected bounds within 2**24 for whole numbers: a row holds float32; "
-                                 "declare floats or a Discrete")
+                raise ValueError(f"{path}: {space} given, expected bounds within 2**24 for whole numbers: "
+                                 "a row holds float32; declare floats or a Discrete")
             return
         self.signs = isinstance(space, spaces.MultiBinary)
-        self.counts = np.full(size, 2) if self.signs else np.ravel(getattr(space, "nvec", getattr(space, "n", None))).astype(np.int64)
-        self.low = np.zeros(size, np.int64) if self.signs else np.ravel(space.start).astype(np.int64)
+        self.counts, self.low = np.full(size, 2), np.zeros(size, np.int64)
+        if not self.signs:
+            self.counts = np.ravel(getattr(space, "nvec", getattr(space, "n", None))).astype(np.int64)
+            self.low = np.ravel(space.start).astype(np.int64)
         limit = MAX_SCORES if self.scores and not self.signs else MAX_COUNT
         if (self.counts > limit).any():
             where = " beside a Box, where each value is a score" if mixed else ""
@@ -119,11 +123,12 @@ class ActionLeaf:
             if space.dtype.kind != "f":
                 part = np.rint(part.astype(float))
             values = np.minimum(np.maximum(part, space.low), space.high).astype(space.dtype, copy=False)
-            return list(values) if space.shape else [values[i, ...] for i in range(len(part))]        # () is an array too
+            return list(values) if space.shape else [values[i, ...] for i in range(len(part))]      # arrays
         if self.scores and self.signs:
             part = part > 0
         elif self.scores:
-            part = np.stack([part[:, end - n:end].argmax(1) for n, end in zip(self.counts, self.ends, strict=True)], 1) + self.low
+            chosen = [part[:, end - n:end].argmax(1) for n, end in zip(self.counts, self.ends, strict=True)]
+            part = np.stack(chosen, 1) + self.low
         else:
             part = part + self.low
         return list(part.astype(space.dtype, copy=False).reshape(shape))

@@ -1,7 +1,7 @@
 """Packing a sample into a row, compiled: a walk over a small tree of C numbers.
 
-A leaf in the declared dtype and shape is one `memcpy`. Anything else (a list, a Python number, another dtype, a torch or JAX array) takes
-a slow path: it converts where nothing is lost and refuses the rest, naming the leaf by its path.
+A leaf in the declared dtype and shape is one `memcpy`. Anything else (a list, a Python number, another dtype,
+a torch or JAX array) takes a slow path: it is converted if nothing is lost, and else refused with its path.
 """
 
 import numpy as np
@@ -14,8 +14,8 @@ from cpython.dict cimport PyDict_CheckExact, PyDict_GetItem, PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from cpython.tuple cimport PyTuple_GET_ITEM
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 cnp.import_array()
@@ -33,11 +33,11 @@ cdef class Node:
     cdef str path
     cdef tuple keys
     cdef list children
-    cdef Py_ssize_t offset, size, count             # bytes into the row, bytes, elements
-    cdef int type, ndim
+    cdef Py_ssize_t offset, size, count, itemsize   # bytes into the row, bytes, elements, bytes of each
+    cdef int type, ndim, spare                      # spare: bits of an int64 that an element leaves
     cdef cnp.npy_intp dims[64]                      # as many as NumPy allows
     cdef object dtype, shape, scalar, low, high
-    cdef bint coded                                 # whole numbers, to be held to low and high
+    cdef bint signed, coded                         # coded: whole numbers, to be held to low and high
     cdef const int64_t* lows
     cdef const int64_t* highs
 
@@ -50,12 +50,15 @@ cdef class Node:
             self.children = [Node(tree[key], leaves, f"{path}[{key!r}]") for key in self.keys]
             return
         leaf = leaves[tree]
-        self.kind, self.offset, self.dtype, self.shape, self.ndim = LEAF, leaf.offset, leaf.dtype, leaf.shape, len(leaf.shape)
-        self.scalar, self.type = leaf.dtype.type, leaf.dtype.num
+        self.kind, self.offset = LEAF, leaf.offset
+        self.dtype, self.scalar, self.type = leaf.dtype, leaf.dtype.type, leaf.dtype.num
+        self.signed, self.itemsize = leaf.dtype.kind == "i", leaf.dtype.itemsize
+        self.spare = 64 - 8 * self.itemsize
+        self.shape, self.ndim = leaf.shape, len(leaf.shape)
         for i, extent in enumerate(leaf.shape):
             self.dims[i] = extent
         self.count = int(np.prod(leaf.shape, dtype=int))
-        self.size = self.count * leaf.dtype.itemsize
+        self.size = self.count * self.itemsize
         self.coded = leaf.limits is not None
         if self.coded:
             self.low, self.high = (np.array(side, np.int64) for side in leaf.limits)
@@ -64,7 +67,7 @@ cdef class Node:
 
 
 cdef class Packer:
-    """Packs samples of one space into rows of `size` bytes; with `one_hot`, a single whole number into a row of one byte a value."""
+    """Packs samples of one space into rows of `size` bytes; if `one_hot`, a number into a byte a value."""
 
     cdef Node root
     cdef Py_ssize_t size
@@ -76,7 +79,7 @@ cdef class Packer:
     def pack(self, sample, cnp.ndarray row not None):
         """Write `sample` into `row`, a contiguous writable array of `size` bytes."""
         if cnp.PyArray_NBYTES(row) != self.size or not cnp.PyArray_ISCARRAY(row):
-            raise ValueError(f"row of {row.nbytes} bytes given, expected {self.size} contiguous writable bytes")
+            raise ValueError(f"row of {row.nbytes} bytes given, expected {self.size} contiguous writable ones")
         cdef char* where = <char*> cnp.PyArray_DATA(row)
         cdef char number[8]
         if self.root.kind == LEAF and not self.one_hot:
@@ -85,7 +88,7 @@ cdef class Packer:
         memset(where, 0, self.size)                 # the padding, and what is not hot
         if self.one_hot:
             pack_leaf(self.root, sample, number)
-            where[whole(number, 0, self.root.type) - self.root.lows[0]] = 1
+            where[whole(self.root, number, 0) - self.root.lows[0]] = 1
         else:
             pack(self.root, sample, where)
 
@@ -98,7 +101,10 @@ cdef int pack(Node node, object value, char* row) except -1:
     n = PyList_GET_SIZE(node.children)
     if node.kind == DICT:
         if not PyDict_CheckExact(value):
-            value = as_dict(node, value)
+            if not hasattr(value, "keys"):
+                raise TypeError(f"{node.path}: {type(value).__name__} given, expected a dict with the keys "
+                                f"{', '.join(map(repr, node.keys))}")
+            value = {key: value[key] for key in value.keys()}
         if PyDict_Size(value) != n:
             wrong_keys(node, value)
         for i in range(n):
@@ -107,12 +113,12 @@ cdef int pack(Node node, object value, char* row) except -1:
                 wrong_keys(node, value)
             pack(<Node> PyList_GET_ITEM(node.children, i), <object> part, row)
         return 0
-    if not PyTuple_CheckExact(value):
-        value = as_tuple(node, value)
-    if PyTuple_GET_SIZE(value) != n:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{node.path}: {type(value).__name__} given, expected a tuple of {n}")
+    if len(value) != n:
         raise ValueError(f"{node.path}: {len(value)} parts given, expected {n}")
     for i in range(n):
-        pack(<Node> PyList_GET_ITEM(node.children, i), <object> PyTuple_GET_ITEM(value, i), row)
+        pack(<Node> PyList_GET_ITEM(node.children, i), value[i], row)
     return 0
 
 
@@ -121,11 +127,13 @@ cdef inline bint fits(Node node, object value):
     return (cnp.PyArray_Check(value) and cnp.PyArray_TYPE(<cnp.ndarray> value) == node.type
             and cnp.PyArray_NDIM(<cnp.ndarray> value) == node.ndim
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> value)
-            and memcmp(cnp.PyArray_DIMS(<cnp.ndarray> value), node.dims, node.ndim * sizeof(cnp.npy_intp)) == 0)
+            and memcmp(cnp.PyArray_DIMS(<cnp.ndarray> value), node.dims,
+                       node.ndim * sizeof(cnp.npy_intp)) == 0)
 
 
 cdef int pack_leaf(Node node, object value, char* where) except -1:
     cdef int64_t number
+    cdef Py_ssize_t i
     cdef int overflow = 0
     if fits(node, value):
         memcpy(where, cnp.PyArray_DATA(<cnp.ndarray> value), node.size)
@@ -139,73 +147,41 @@ cdef int pack_leaf(Node node, object value, char* where) except -1:
     else:
         value = convert(node, value)
         memcpy(where, cnp.PyArray_DATA(<cnp.ndarray> value), node.size)
-    if node.coded:
-        check_codes(node, value, where)
+    for i in range(node.count if node.coded else 0):
+        number = whole(node, where, i)
+        if number < node.lows[i] or number > node.highs[i]:
+            out_of_range(node, value, i)
     return 0
 
 
-cdef int check_codes(Node node, object value, const char* where) except -1:
-    """Every number within its bounds."""
-    cdef Py_ssize_t i
-    cdef int64_t number
-    if node.type == cnp.NPY_INT64:
-        for i in range(node.count):
-            number = (<const int64_t*> where)[i]
-            if number < node.lows[i] or number > node.highs[i]:
-                out_of_range(node, value, i)
-    else:
-        for i in range(node.count):
-            number = whole(where, i, node.type)
-            if number < node.lows[i] or number > node.highs[i]:
-                out_of_range(node, value, i)
-    return 0
-
-
-cdef int64_t whole(const char* where, Py_ssize_t i, int type) noexcept:
-    """Element i of an array of whole numbers of any type."""
-    if type == cnp.NPY_INT8:
-        return (<const int8_t*> where)[i]
-    if type == cnp.NPY_UINT8 or type == cnp.NPY_BOOL:
-        return (<const uint8_t*> where)[i]
-    if type == cnp.NPY_INT16:
-        return (<const int16_t*> where)[i]
-    if type == cnp.NPY_UINT16:
-        return (<const uint16_t*> where)[i]
-    if type == cnp.NPY_INT32:
-        return (<const int32_t*> where)[i]
-    if type == cnp.NPY_UINT32:
-        return (<const uint32_t*> where)[i]
-    return (<const int64_t*> where)[i]
+cdef inline int64_t whole(Node node, const char* where, Py_ssize_t i) noexcept:
+    """Element i of the whole numbers of a leaf, of any type, little-endian."""
+    cdef uint64_t bits = 0
+    if node.spare == 0:
+        return (<const int64_t*> where)[i]
+    memcpy(&bits, where + i * node.itemsize, node.itemsize)
+    return <int64_t> (bits << node.spare) >> node.spare if node.signed else <int64_t> bits
 
 
 def out_of_range(Node node, value, i):
-    given = np.ravel(value)[i]
-    element = f" in element {i}" if node.ndim else ""
-    raise ValueError(f"{node.path}: {given} given{element}, expected a whole number from {node.low[i]} to {node.high[i]}")
-
-
-def as_dict(Node node, value):
-    """A mapping of another kind as a dict."""
-    if not hasattr(value, "keys"):
-        raise TypeError(f"{node.path}: {type(value).__name__} given, expected a dict with the keys {', '.join(map(repr, node.keys))}")
-    return {key: value[key] for key in value.keys()}
-
-
-def as_tuple(Node node, value):
-    """A list as a tuple."""
-    if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{node.path}: {type(value).__name__} given, expected a tuple of {len(node.keys)}")
-    return tuple(value)
+    given, element = np.ravel(value)[i], f" in element {i}" if node.ndim else ""
+    raise ValueError(f"{node.path}: {given} given{element}, expected a whole number from {node.low[i]} to "
+                     f"{node.high[i]}")
 
 
 def wrong_keys(Node node, value):
     missing, extra = [k for k in node.keys if k not in value], [k for k in value if k not in node.keys]
-    what = [f"{text} {', '.join(map(repr, keys))}" for text, keys in (("no", missing), ("unexpected", extra)) if keys]
-    raise ValueError(f"{node.path}: a dict with {' and '.join(what)} given, expected the keys {', '.join(map(repr, node.keys))}")
+    what = [f"{text} {', '.join(map(repr, keys))}"
+            for text, keys in (("no", missing), ("unexpected", extra)) if keys]
+    raise ValueError(f"{node.path}: a dict with {' and '.join(what)} given, expected the keys "
+                     f"{', '.join(map(repr, node.keys))}")
 
 
 def convert(Node node, value):
-    """`value` as a contiguous array of the leaf's dtype and shape; TypeError or ValueError where a number would be cut off or wrapped."""
+    """`value` as a contiguous array of the leaf's dtype and shape.
+
+    Raises TypeError or ValueError where a number would be cut off or wrapped.
+    """
     expected = f"expected {node.dtype} {tuple(node.shape)}"
     try:
         array = as_numpy(value)
@@ -218,9 +194,8 @@ def convert(Node node, value):
     if array.dtype != node.dtype:
         with np.errstate(all="ignore"):
             converted = array.astype(node.dtype)
-        exact = node.dtype.kind == "f" or np.array_equal(converted, array)
-        if not exact:
-            raise ValueError(f"{node.path}: {array.dtype} given with numbers that {node.dtype} cannot hold, {expected}; "
-                             "convert it in the environment")
+        if node.dtype.kind != "f" and not np.array_equal(converted, array):
+            raise ValueError(f"{node.path}: {array.dtype} given with numbers that {node.dtype} cannot hold, "
+                             f"{expected}; convert it in the environment")
         array = converted
     return np.ascontiguousarray(array).reshape(node.shape)

@@ -24,7 +24,7 @@ from gymnasium import spaces
 from torch import nn
 from torch.nn import functional
 
-from puffer_min.emulation.observations import bounds, torch_plan, torch_views
+from puffer_min.emulation.observations import bounds
 from puffer_min.learner.kernels import linear_layer, onehot_layer, serves_onehot
 
 MAX_CODES = 16          # a cell with more values than these is a quantity, not a code
@@ -262,8 +262,7 @@ class Structured(nn.Module):
 
     def __init__(self, layout, hidden_size):
         super().__init__()
-        self.plan = torch_plan(layout)
-        leaves = layout.leaves
+        self.layout, leaves = layout, layout.leaves
         self.numbers = [i for i, leaf in enumerate(leaves) if leaf.codes is None and math.prod(leaf.shape)]
         self.codes = [i for i, leaf in enumerate(leaves) if leaf.codes is not None]
         if self.numbers:
@@ -278,7 +277,7 @@ class Structured(nn.Module):
             nn.init.normal_(self.table.weight, std=1 / math.sqrt(len(counts)))
 
     def forward(self, observations):
-        leaves, count = torch_views(observations, self.plan), len(observations)
+        leaves, count = self.layout.views(observations), len(observations)
         hidden = 0
         if self.numbers:
             numbers = [leaves[i].reshape(count, -1).to(torch.float32) for i in self.numbers]
