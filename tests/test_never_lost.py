@@ -96,7 +96,30 @@ def with_attribute(value):
     return env
 
 
+class Unreadable:
+    """Can be pickled and not unpickled, as exceptions with arguments of their own."""
+
+    def __init__(self, word):
+        self.args = (word,)
+
+    def __reduce__(self):
+        return Unreadable, ()
+
+
+class Leaving:
+    """Ends the program when it is pickled, if `leaves`."""
+
+    leaves = True
+
+    def __reduce__(self):
+        if self.leaves:
+            sys.exit(3)
+        return Leaving, ()
+
+
 UNSAVABLE = {
+    "a state that cannot be read back": functools.partial(with_attribute, lambda: Unreadable("word")),
+    "a state that ends the program": functools.partial(with_attribute, Leaving),
     "a class inside a function": local_class,
     "a lambda": functools.partial(with_attribute, lambda: lambda reward: reward),
     "a wrapper with a closure": lambda: gymnasium.wrappers.TransformReward(Steps(), lambda reward: reward / 10),
@@ -188,6 +211,32 @@ def test_resumed_episodes_that_start_anew_are_others_than_those_the_run_began_wi
     assert again[:4] == begun[:4] and len({*again[4:8]}) == 4 and not {*again[4:8]} & {*begun}
 
 
+def test_a_state_that_can_be_saved_no_longer_costs_no_policy(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Leaving, "leaves", False)
+    result = train(functools.partial(with_attribute, Leaving), run_dir=tmp_path / "run",
+                   dashboard=lambda update: setattr(Leaving, "leaves", update["step"] > 256), **SMALL)
+    assert read_checkpoint(result.checkpoint)["steps"] == 512
+    assert capsys.readouterr().err.count("cannot be saved (SystemExit: 3)") == 1
+
+
+def test_an_environment_that_cannot_be_closed_costs_no_result(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Steps, "close", lambda self: fails(RuntimeError("no window"))())
+    assert train(Steps, run_dir=tmp_path / "run", **SMALL).checkpoint.exists()
+    assert "Closing Steps failed (RuntimeError: no window); the run is not affected." in capsys.readouterr().err
+    Steps.at = {72: fails(LookupError("the simulator crashed"))}
+    with pytest.raises(LookupError, match="the simulator crashed"):
+        train(Steps, run_dir=tmp_path / "other", **SMALL)
+
+
+def test_an_environment_may_change_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    Steps.at = {40: lambda: os.chdir("elsewhere") or 1.0}
+    result = train(Steps, run_dir="run", **SMALL)
+    assert result.run_dir == tmp_path / "run" and not os.listdir(tmp_path / "elsewhere")
+    assert read_checkpoint(tmp_path / "run" / "checkpoint.pt")["steps"] == 512
+
+
 # ---------------------------------------------------------------------- errors in the middle
 
 @pytest.mark.parametrize("error", [RuntimeError("the simulator crashed"), MemoryError(), SystemExit(0), KeyboardInterrupt()],
@@ -271,6 +320,11 @@ def test_an_error_of_ones_own_function_ends_the_run_where_it_can_go_on_exactly(t
         train("squared", run_dir=tmp_path / "run", seed=1, dashboard=stop, **SMALL)
     rest = train("squared", resume=tmp_path / "run" / "checkpoint.pt")
     assert [update["policy_loss"] for update in rest.history] == [update["policy_loss"] for update in whole.history[4:]]
+
+
+def test_a_reader_may_change_what_it_gets(tmp_path):
+    result = train(Steps, run_dir=tmp_path / "run", dashboard=lambda update: [update.pop("stages").clear(), update.clear()], **SMALL)
+    assert [update["step"] for update in result.history] == list(range(64, 513, 64)) and all(result.history[-1]["stages"].values())
 
 
 def test_an_error_while_agents_act_as_they_are_ready_leaves_the_policy(tmp_path):

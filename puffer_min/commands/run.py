@@ -19,6 +19,7 @@ A trained policy is never lost:
 """
 
 import contextlib
+import copy
 import dataclasses
 import signal
 import sys
@@ -75,9 +76,11 @@ class Result:
 
     def __str__(self):
         why = {"done": "", "target": ", target reached", "interrupted": ", interrupted"}[self.ended]
-        places = f"log and checkpoint are in {self.run_dir}"
+        here = Path.cwd()
+        folder = self.run_dir.relative_to(here) if self.run_dir.is_relative_to(here) else self.run_dir
+        places = f"log and checkpoint are in {folder}"
         if self.checkpoint.parent != self.run_dir:
-            places = f"the log is in {self.run_dir}, the checkpoint is {self.checkpoint}"
+            places = f"the log is in {folder}, the checkpoint is {self.checkpoint}"
         if not self.history:
             return f"No step of {self.env_name}, because total_steps was reached before; {places}"
         last = self.history[-1]
@@ -114,7 +117,7 @@ class Run:
         default = f"runs/{self.env_name}-{self.seed}"
         with contextlib.ExitStack() as stack, Stop(alone=self.world.size == 1) as stop, self.world.watch():
             folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
-            self.run_dir = Path(self.world.share(folder))
+            self.run_dir = Path(self.world.share(folder and folder.absolute()))     # an environment may chdir
             self.checkpoint = of_rank(self.run_dir / "checkpoint.pt", self.world.rank)
             if run_dir is not None and self.run_dir.resolve() != Path(run_dir).resolve():
                 self.say(f"{run_dir} holds another run, which stays as it is: this one is in {self.run_dir}.")
@@ -149,7 +152,7 @@ class Run:
             self.inside_update = False
             self.history.append(self.describe(report))
             for read in readers:
-                read(self.history[-1])
+                read(copy.deepcopy(self.history[-1]))           # a reader may keep or change what it gets
             if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
                 self.save()
             score = learner.episodes.recent_score
@@ -196,15 +199,21 @@ class Run:
         return self.description() | {"steps": learner.steps, "updates": learner.updates, "seconds": seconds,
                                      "processes": self.world.size, "learner": learner_state, "env": env_state}
 
-    def env_state(self):
-        """The environment's state for a checkpoint; None, and once a sentence, where it cannot be saved."""
+    def env_state(self, trial=False):
+        """The environment's state for a checkpoint; None, and once a sentence, where it cannot be saved.
+
+        trial   True: try to read it back, too
+        """
         try:
             if not self.saves_env:
                 return None
             if not hasattr(self.env, "get_state"):
                 raise TypeError(f"{type(self.env).__name__} has no get_state")
-            return pack_state(self.env)
-        except Exception as error:              # an environment may hold anything
+            state = pack_state(self.env)
+            if trial:
+                unpack_state(state)
+            return state
+        except (Exception, SystemExit) as error:                # an environment may hold anything
             self.saves_env = False
             self.say(f"The state of {self.env_name} cannot be saved ({in_short(error)}): checkpoints hold "
                      "the policy and the learner without it, and a resumed run starts its episodes anew.")
@@ -216,7 +225,7 @@ class Run:
             self.say(f"A checkpoint cannot hold env_settings {', '.join(self.settings_left_out)}: they are "
                      "no numbers, texts or arrays, so give them again to resume or to evaluate.")
         trial = self.checkpoint.with_name(f".{self.checkpoint.name}.trial")
-        contents = self.contents(self.learner.get_state(), self.env_state())
+        contents = self.contents(self.learner.get_state(), self.env_state(trial=True))
         try:
             save_checkpoint(trial, contents)
             read_checkpoint(trial)
@@ -294,7 +303,7 @@ class Run:
             learner.buffer.reset()
             del attempts[0]
         for contents in attempts:
-            with contextlib.suppress(Exception):        # the environment may fail again in giving its state
+            with contextlib.suppress(BaseException):    # the environment may fail again in giving its state
                 if self.write(self.checkpoint, contents()):
                     return
         self.save_elsewhere(attempts[-1]())

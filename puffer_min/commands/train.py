@@ -34,8 +34,15 @@ import torch
 
 import envs
 from puffer_min.commands.dashboard import make_dashboard
-from puffer_min.commands.locate import add_environment, add_policy, load_environment, load_object, name_of, parse_settings
-from puffer_min.commands.run import Result, Run, of_rank, say
+from puffer_min.commands.locate import (
+    add_environment,
+    add_policy,
+    load_environment,
+    load_object,
+    name_of,
+    parse_settings,
+)
+from puffer_min.commands.run import Result, Run, in_short, of_rank, say
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     config_of,
@@ -110,7 +117,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
                            **share, **training_settings(env) | env_settings)
-            stack.callback(env.close)
+            stack.callback(close, env)
         if small:
             config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
         stack.enter_context(torch_settings(config, world))
@@ -154,6 +161,14 @@ def require_trainable(env) -> None:
                         "because several are stepped at a time: write train(lambda: ...), or give its class")
     raise TypeError(f"train: given {kind}, expected the name of an environment, or a function or class that "
                     "makes one")
+
+
+def close(env) -> None:
+    """Close `env`. Where that fails, says so: it is no reason to lose a result, or to hide another error."""
+    try:
+        env.close()
+    except (Exception, SystemExit) as error:
+        say(f"Closing {name_of(env)} failed ({in_short(error)}); the run is not affected.")
 
 
 def training_settings(env) -> dict:
