@@ -6,6 +6,7 @@ from functools import partial
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Discrete
 
 import envs
@@ -230,14 +231,14 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
     (dict(make_env=lambda: envs.make("squared")), TypeError, r"made a native Squared.*give its name or its class: make_vec\(\"squared\""),
     (dict(make_env=Drift, backend="proces"), ValueError, "backend='proces' given, expected one of 'serial'"),
     (dict(make_env=Drift, num_envs=2, num_workers=3, backend="process"), ValueError, "num_workers=3 with num_envs=2: expected"),
-    (dict(make_env=Drift, num_workers=0), ValueError, "num_workers=0 given, expected at least 1"),
-    (dict(make_env=Drift, num_envs=2.0), ValueError, "num_envs=2.0 given, expected at least 1 and a whole number"),
-    (dict(make_env=Drift, timeout=0), ValueError, "timeout=0 given, expected seconds > 0"),
+    (dict(make_env=Drift, num_workers=0), ValueError, "num_workers=0 given, expected a whole number >= 1"),
+    (dict(make_env=Drift, num_envs=2.0), ValueError, "num_envs=2.0 given, expected a whole number >= 1"),
+    (dict(make_env=Drift, timeout=0), ValueError, "timeout=0 given, expected a finite number above 0 and at most 2,000,000"),
     (dict(make_env=Drift, start_method="forkserver"), ValueError, "start_method='forkserver' given, expected \"fork\" or \"spawn\""),
     (dict(make_env=Drift, num_envs=6, num_workers=3, backend="thread", batch_envs=3), ValueError, "batch_envs=3 with num_envs=6"),
     (dict(make_env=Drift, num_workers=2), ValueError, "num_workers=2 given, expected 1"),
     (dict(make_env=Drift, num_envs=4, batch_envs=2), ValueError, "batch_envs=2 with num_envs=4"),
-    (dict(make_env=Drift, num_envs=0), ValueError, "num_envs=0 given, expected at least 1"),
+    (dict(make_env=Drift, num_envs=0), ValueError, "num_envs=0 given, expected a whole number >= 1"),
     (dict(make_env=Drift, seed=-1), ValueError, "seed=-1 given, expected a whole number >= 0"),
     (dict(make_env=iter([Drift(), Drift(num_agents=2), Drift(edge=1)]).__next__, num_envs=3), None, None),
 ])
@@ -247,6 +248,19 @@ def test_impossible_arguments_are_refused_with_a_sentence(arguments, error, sent
         return
     with pytest.raises(error, match=sentence):
         make_vec(**arguments)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 2**70, "2", None, True, np.array([2, 3])], ids=repr)
+def test_a_time_limit_that_is_none_is_refused_by_its_name(timeout):
+    with pytest.raises(ValueError, match="timeout=.* given, expected a finite number above 0 and at most 2,000,000"):
+        make_vec(Drift, timeout=timeout)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.array, torch.tensor])
+def test_sizes_may_be_scalars_of_any_library(number):
+    with make_vec(Drift, num_envs=number(4), num_workers=number(2), batch_envs=number(2), backend="thread", seed=number(3),
+                  report_interval=number(5), timeout=number(60)) as vec:
+        assert (vec.num_envs, vec.batch_envs) == (4, 2) and type(vec.num_envs) is int
 
 
 def wrapped(env):

@@ -26,8 +26,7 @@ same to the bit for every backend and number of workers, because environment i i
 (Not so for environments that draw from the global random state of Python or NumPy: each process has its own.)
 """
 
-import numpy as np
-
+from envs.core.settings import number, whole
 from puffer_min.vector.autotune import Plan, plan_for
 from puffer_min.vector.parts import Received
 from puffer_min.vector.process import ProcessVectorizer, WorkerDied
@@ -39,6 +38,7 @@ __all__ = ["Plan", "ProcessVectorizer", "PythonBatch", "Received", "Serial", "Th
            "WorkerDied", "adapt", "make_batch", "make_vec", "seed_of"]
 
 BACKENDS = ("serial", "process", "thread", "auto")
+LONGEST_WAIT = 2_000_000        # seconds: the system waits for at most 2**31 milliseconds
 
 
 def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, timeout=120.0,
@@ -64,10 +64,11 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
     something else.
     """
-    num_envs, report_interval = whole(num_envs, "num_envs"), whole(report_interval, "report_interval", least=0)
-    num_workers = num_workers if num_workers is None else whole(num_workers, "num_workers")
-    batch_envs = batch_envs if batch_envs is None else whole(batch_envs, "batch_envs")
-    check_arguments(num_envs, num_workers or 1, backend, batch_envs, timeout, start_method)
+    num_envs, report_interval = whole("num_envs", num_envs, 1), whole("report_interval", report_interval)
+    num_workers = num_workers if num_workers is None else whole("num_workers", num_workers, 1)
+    batch_envs = batch_envs if batch_envs is None else whole("batch_envs", batch_envs, 1)
+    timeout = number("timeout", timeout, above=0, high=LONGEST_WAIT)
+    check_arguments(num_envs, num_workers or 1, backend, batch_envs, start_method)
     native, vec = is_native(make_env), None
     common = {"seed": seed, "report_interval": report_interval}
     given = common | {"env_settings": (env_settings or {}) | settings}
@@ -87,19 +88,10 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     return vec
 
 
-def whole(number, name, least=1):
-    """`number` as an int; ValueError unless it is a whole number, Python's or NumPy's, of at least `least`."""
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < least:
-        raise ValueError(f"{name}={number!r} given, expected at least {least} and a whole number")
-    return int(number)
-
-
-def check_arguments(num_envs, num_workers, backend, batch_envs, timeout, start_method):
+def check_arguments(num_envs, num_workers, backend, batch_envs, start_method):
     """Raise ValueError unless the arguments are known and the numbers fit each other."""
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} given, expected one of {', '.join(map(repr, BACKENDS))}")
-    if not timeout > 0:
-        raise ValueError(f"timeout={timeout!r} given, expected seconds > 0")
     if start_method not in (None, "fork", "spawn"):
         raise ValueError(f"start_method={start_method!r} given, expected \"fork\" or \"spawn\"")
     if backend == "serial" and num_workers != 1:
