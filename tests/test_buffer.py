@@ -229,3 +229,9 @@ def test_sizes_that_do_not_divide_say_what_would(settings_, message):
 def test_sizes_that_divide_give_rows():
     assert Config(horizon=32, batch_size=6400, minibatch_size=1600).rows(100) == (200, 50)
     assert Config(horizon=16).rows(8) == (8, 8), "a minibatch is never more than the batch"
+
+
+def test_a_rollout_that_takes_more_memory_than_is_free_is_refused_by_its_size():
+    with pytest.raises(ValueError, match=r"^1,048,576 rows of horizon=1,048,576 steps take [\d,.]+ GiB, expected at most the .* that are free; "
+                                         "take fewer environments or a smaller horizon$"):
+        RolloutBuffer(2**20, 2**20, 2**20, *SPACES)

@@ -434,7 +434,7 @@ def test_settings_are_checked_by_name_and_value():
 
 @pytest.mark.parametrize("name, given, plain", [
     ("num_envs", np.int64(64), 64), ("num_envs", torch.tensor(64), 64), ("learning_rate", np.float32(0.25), 0.25),
-    ("gamma", torch.tensor(0.5), 0.5), ("gamma", 1, 1.0), ("batch_size", np.int32(128), 128), ("norm_adv", np.bool_(False), False),
+    ("gamma", torch.tensor(0.5), 0.5), ("gamma", 1, 1.0), ("batch_size", np.array(128), 128), ("norm_adv", np.bool_(False), False),
     ("target_score", np.float64(3.5), 3.5), ("encoder", np.str_("conv"), "conv"), ("device", torch.device("cpu"), "cpu"),
 ])
 def test_numbers_of_numpy_and_torch_are_stored_as_plain_ones(name, given, plain):
@@ -447,6 +447,7 @@ def test_numbers_of_numpy_and_torch_are_stored_as_plain_ones(name, given, plain)
     ("learning_rate", 10**400, "a finite number of at least 0"), ("gamma", np.array([0.5]), "a number from 0 to 1"),
     ("target_score", -math.inf, "a finite number or None"), ("num_envs", 2**31 + 1, "at most 2,147,483,648"),
     ("num_envs", 2.5, "a whole number of at least 1"), ("batch_size", 0, "a whole number of at least 1 or None"),
+    ("torch_threads", 10**6, "at most 1,024 or None"), ("hidden_size", 10**9, "at most 65,536"), ("num_layers", 10**6, "at most 1,024"),
     ("recurrent", 1, "True or False"), ("num_workers", True, "a whole number of at least 1 or None"), ("backend", None, "text"),
 ])
 def test_a_setting_outside_its_range_is_refused_by_name(name, given, expected):

@@ -23,14 +23,19 @@ As long as no agent is dead, all are *aligned*, at the same column of neighbouri
 as one slice. The first dead agent makes them *scattered*, each at its own row and column, until `reset`.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from envs.core.buffers import action_layout
+from envs.core.free_memory import free_memory
 from puffer_min.learner.advantage import gae, vtrace
 from puffer_min.learner.checkpoint import ResumableRows
+
+
+LARGE = 2**28           # bytes from which on it is worth asking how much memory is free
 
 
 class Minibatch(NamedTuple):
@@ -65,6 +70,12 @@ class RolloutBuffer(ResumableRows):
         self.num_agents, self.segments, self.horizon = num_agents, segments, horizon
         self.num_rows = segments + 2 * num_agents       # each agent may be within a row, and may fill another
         shape, dtype = action_layout(action_space)
+        need = segments * horizon * (observation_space.dtype.itemsize * math.prod(observation_space.shape)
+                                     + 8 * math.prod(shape) + num_choices + 30)
+        if need >= LARGE and need > (free := free_memory()):
+            raise ValueError(f"{segments:,} rows of horizon={horizon:,} steps take {need / 2**30:,.1f} GiB, "
+                             f"expected at most the {free / 2**30:,.1f} GiB that are free; take fewer "
+                             "environments or a smaller horizon")
         self.actions = self._table(horizon, *shape, dtype=np.int64 if dtype.kind == "i" else np.float32)
         self.observations = self._table(horizon, *observation_space.shape, dtype=observation_space.dtype)
         for name in ("log_probs", "values", "rewards", "final_values", "ratios", "advantages", "returns"):

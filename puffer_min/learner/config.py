@@ -98,13 +98,16 @@ class Config:
 
 CHOICES = {"anneal_lr": ("linear", "cosine", "none"), "matmul_precision": ("highest", "high", "medium")}
 UP_TO_1 = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")
+# Beyond these torch crashes (threads), or asks for more memory than there is.
+MOST = {"total_steps": 2**63, "torch_threads": 1024, "hidden_size": 2**16, "num_layers": 1024}
 
 
 def checked(field: dataclasses.Field, value):
     """`value` as the str, bool, int or float that `field` of Config stores, or None. Raises ValueError."""
     name, optional = field.name, isinstance(None, field.type)
     kind = next(k for k in (bool, int, float, str) if k in getattr(field.type, "__args__", (field.type,)))
-    plain = value.item() if isinstance(value, np.generic | torch.Tensor) and value.ndim == 0 else value
+    scalar = isinstance(value, np.generic | np.ndarray | torch.Tensor) and value.ndim == 0
+    plain = value.item() if scalar else value
     if plain is None and optional:
         return None
     if kind is str:
@@ -114,7 +117,7 @@ def checked(field: dataclasses.Field, value):
         expected, good = "True or False", isinstance(plain, bool)
     else:
         least = -1e300 if name == "target_score" else int(kind is int and name != "checkpoint_interval")
-        most = 1 if name in UP_TO_1 else 2**63 if name == "total_steps" else 2**31 if kind is int else 1e300
+        most = 1 if name in UP_TO_1 else MOST.get(name, 2**31) if kind is int else 1e300
         wanted = numbers.Integral if kind is int else numbers.Real
         good = isinstance(plain, wanted) and not isinstance(plain, bool) and least <= plain <= most
         expected = "a whole number" if kind is int else "a finite number"
