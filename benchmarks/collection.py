@@ -1,13 +1,17 @@
-"""Three ways to collect from environments in Python that are slow, and slow by turns: what they bring in steps/s, and what in learning.
+"""Three ways to collect from slow, uneven environments in Python: what they bring in steps/s and learning.
 
-    python benchmarks/collection.py                     three kinds of environment, steps/s with a light and a heavy learner: four minutes
-    python benchmarks/collection.py --solve 3           CartPole made slow: seconds and steps to a mean return of 195, three seeds each
+    python benchmarks/collection.py                     three kinds of environment, steps/s with a light and a
+                                                        heavy learner: four minutes
+    python benchmarks/collection.py --solve 3           CartPole made slow: seconds and steps to a mean return
+                                                        of 195, three seeds each
 
     serial          in this process, one after the other
     together        two processes; every step awaits the slowest of 16 environments
-    as ready        eight processes, recv gives the half of the environments that has finished first (asynchronous.py)
+    as ready        eight processes, recv gives the half of the environments that has finished first
+                    (asynchronous.py)
 
-The work of a step is a core's time, not time on the wall. Ways take turns, `--rounds` times; the best of each counts.
+The work of a step is a core's time, not time on the wall. Ways take turns, `--rounds` times; the best of each
+counts.
 """
 
 import argparse
@@ -24,8 +28,8 @@ from puffer_min.commands.train import train
 
 LIGHT = {"update_epochs": 4}
 HEAVY = {"update_epochs": 8, "hidden_size": 256, "num_layers": 3}
-COMMON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256, "learning_rate": 1e-3, "gae_lambda": 0.95, "vf_coef": 0.05,
-          "checkpoint_interval": 0}
+COMMON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256, "learning_rate": 1e-3, "gae_lambda": 0.95,
+          "vf_coef": 0.05, "checkpoint_interval": 0}
 KINDS = {
     "steps of 100 µs": dict(seconds=1e-4),
     "uneven: 100 µs, 1 in 50 takes 5 ms": dict(seconds=1e-4, rare=50, long_seconds=5e-3),
@@ -67,15 +71,19 @@ def speed(kind, settings, seconds, folder) -> float:
         if marks[-1][0] - marks[0][0] > seconds:
             raise Enough
     try:
-        train(functools.partial(SlowCartPole, **KINDS[kind]), total_steps=10**9, dashboard=watch, run_dir=tempfile.mkdtemp(dir=folder), **COMMON, **settings)
+        train(functools.partial(SlowCartPole, **KINDS[kind]), total_steps=10**9, dashboard=watch,
+              run_dir=tempfile.mkdtemp(dir=folder), **COMMON, **settings)
     except Enough:
         pass
     return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
 
 
 def solve(kind, settings, seed, folder) -> tuple[float, int, bool]:
-    """Seconds and steps to a mean return of 195 over the last 100 episodes, and whether it was reached within 400,000 steps."""
-    result = train(functools.partial(SlowCartPole, **KINDS[kind]), seed=seed, total_steps=400_000, target_score=195, anneal_lr="none",
+    """Seconds and steps to a mean return of 195 over the last 100 episodes, and whether it was reached within
+    400,000 steps.
+    """
+    result = train(functools.partial(SlowCartPole, **KINDS[kind]), seed=seed, total_steps=400_000,
+                   target_score=195, anneal_lr="none",
                    run_dir=tempfile.mkdtemp(dir=folder), **COMMON, **settings)
     return result.history[-1]["seconds"], result.history[-1]["step"], result.ended == "target"
 
@@ -98,15 +106,18 @@ def main():
             if args.solve:
                 for way, how in WAYS.items():
                     runs = [solve(kind, settings | how, seed, args.folder) for seed in range(args.solve)]
-                    seconds, steps = (statistics.median(column) for column in list(zip(*runs, strict=True))[:2])
-                    print(f"  {way:9} {sum(run[2] for run in runs)} of {len(runs)}, median {seconds:.1f} s, {steps / 1e3:.0f} k steps", flush=True)
+                    seconds, steps = (statistics.median(column)
+                                      for column in list(zip(*runs, strict=True))[:2])
+                    print(f"  {way:9} {sum(run[2] for run in runs)} of {len(runs)}, median {seconds:.1f} s, "
+                          f"{steps / 1e3:.0f} k steps", flush=True)
                 continue
             best = dict.fromkeys(WAYS, 0.0)
             for _ in range(args.rounds):
                 for way, how in WAYS.items():
                     best[way] = max(best[way], speed(kind, settings | how, args.seconds, args.folder))
             for way, rate in best.items():
-                print(f"  {way:9} {rate / 1e3:6.2f} k steps/s, {rate / best['together']:.2f} times together", flush=True)
+                print(f"  {way:9} {rate / 1e3:6.2f} k steps/s, {rate / best['together']:.2f} times together",
+                      flush=True)
     print(f"The logs of the runs are in {args.folder}.")
 
 

@@ -1,11 +1,12 @@
-"""Our simulators beside the peers that install from the package index, in one process, so that the ratios mean something.
+"""Our simulators beside peers from the package index, in one process, so that the ratios mean something.
 
     python benchmarks/environments.py                    all pairs, a table
     python benchmarks/environments.py --json out.json    the same as JSON
-    pip install envpool crafter minigrid                 the peers; those that are missing are named and left out
+    pip install envpool crafter minigrid                 the peers; those that are missing are named and left
+                                                         out
 
-Each pair takes turns on one core (`measure_together`), the best of several repeats counts, actions are drawn beforehand. A peer that must
-be reset by its caller is reset inside the clock, as it is in use.
+Each pair takes turns on one core (`measure_together`), the best of several repeats counts, actions are drawn
+beforehand. A peer that must be reset by its caller is reset inside the clock, as it is in use.
 """
 
 import argparse
@@ -71,14 +72,22 @@ def crafter():
 
 
 PAIRS = [
-    # name of the peer, its package, how it is made, how ours is made at the same number of environments a call
-    ("Gymnasium CartPole-v1, 1", "gymnasium", lambda: gymnasium.make("CartPole-v1", disable_env_checker=True), lambda: envs.make("cartpole")),
+    # name of the peer, its package, how it is made, how ours is made at the same number of environments a
+    # call
+    ("Gymnasium CartPole-v1, 1", "gymnasium",
+     lambda: gymnasium.make("CartPole-v1", disable_env_checker=True), lambda: envs.make("cartpole")),
     ("Gymnasium CartPole-v1, its vector version, 1024", "gymnasium",
-     lambda: gymnasium.make_vec("CartPole-v1", num_envs=1024, vectorization_mode="vector_entry_point"), lambda: envs.make("cartpole", 1024)),
-    ("EnvPool CartPole-v1, 1024, one thread", "envpool", lambda: EnvPool("CartPole-v1", 1024), lambda: envs.make("cartpole", 1024)),
-    ("MiniGrid Empty-8x8, 1", "minigrid", lambda: minigrid("MiniGrid-Empty-8x8-v0"), lambda: envs.make("grid", task="empty", size=8)),
-    ("MiniGrid DoorKey-8x8, 1", "minigrid", lambda: minigrid("MiniGrid-DoorKey-8x8-v0"), lambda: envs.make("grid", task="door_key", size=8)),
-    ("MiniGrid FourRooms, 1", "minigrid", lambda: minigrid("MiniGrid-FourRooms-v0"), lambda: envs.make("grid", task="four_rooms")),
+     lambda: gymnasium.make_vec("CartPole-v1", num_envs=1024,
+                                vectorization_mode="vector_entry_point"),
+     lambda: envs.make("cartpole", 1024)),
+    ("EnvPool CartPole-v1, 1024, one thread", "envpool",
+     lambda: EnvPool("CartPole-v1", 1024), lambda: envs.make("cartpole", 1024)),
+    ("MiniGrid Empty-8x8, 1", "minigrid",
+     lambda: minigrid("MiniGrid-Empty-8x8-v0"), lambda: envs.make("grid", task="empty", size=8)),
+    ("MiniGrid DoorKey-8x8, 1", "minigrid",
+     lambda: minigrid("MiniGrid-DoorKey-8x8-v0"), lambda: envs.make("grid", task="door_key", size=8)),
+    ("MiniGrid FourRooms, 1", "minigrid",
+     lambda: minigrid("MiniGrid-FourRooms-v0"), lambda: envs.make("grid", task="four_rooms")),
     ("MiniGrid DoorKey-8x8, 1 (ours 1024 a call)", "minigrid", lambda: minigrid("MiniGrid-DoorKey-8x8-v0"),
      lambda: envs.make("grid", 1024, task="door_key", size=8)),
 ]
@@ -87,7 +96,8 @@ PAIRS = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--seconds", type=float, default=1.5, help="clocked time for each side of a pair (default 1.5)")
+    parser.add_argument("--seconds", type=float, default=1.5,
+                        help="clocked time for each side of a pair (default 1.5)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", module="gymnasium|gym")
     rows, missing = [], set()
@@ -98,12 +108,15 @@ def main():
             continue
         found = measure_together({"peer": make_peer(), "ours": make_ours()}, seconds=arguments.seconds)
         peer, ours = found["peer"].best, found["ours"].best
-        rows.append({"peer": name, "peer_steps_per_second": peer, "our_steps_per_second": ours, "ratio": ours / peer})
+        rows.append({"peer": name, "peer_steps_per_second": peer, "our_steps_per_second": ours,
+                     "ratio": ours / peer})
         print(f"{name:<50}{quantity(peer):>14}{quantity(ours):>12}{ours / peer:>9.3g}x", flush=True)
     if importlib.util.find_spec("crafter"):
         found = measure(crafter(), seconds=2 * arguments.seconds, repeats=3)
-        rows.append({"peer": "Crafter, 1", "peer_steps_per_second": found.best, "reset_share": found.reset_share})
-        print(f"{'Crafter, 1 (' + format(found.reset_share, '.0%') + ' of the time in resets)':<50}{quantity(found.best):>14}{'-':>12}{'-':>10}")
+        rows.append({"peer": "Crafter, 1", "peer_steps_per_second": found.best,
+                     "reset_share": found.reset_share})
+        name = f"Crafter, 1 ({found.reset_share:.0%} of the time in resets)"
+        print(f"{name:<50}{quantity(found.best):>14}{'-':>12}{'-':>10}")
     else:
         missing.add("crafter")
     if missing:
@@ -111,7 +124,8 @@ def main():
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=1)
-    print(f"Steps are agent-steps, best of five repeats that took turns; {'figures in ' + arguments.json if arguments.json else 'nothing was written'}.")
+    print("Steps are agent-steps, best of five repeats that took turns; "
+          f"{'figures in ' + arguments.json if arguments.json else 'nothing was written'}.")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
     python benchmarks/moba.py                    the tables
     python benchmarks/moba.py --json out.json    the same as JSON
 
-One core. The games are first played for a while by ten scripted heroes, a different while each, so that they are in all stages. Speeds are
-of whole steps with everything on, random actions, best of repeats that take turns. Parts of a tick are run over frozen copies of
-the same games (moba_stages.pyx) and so see the same cache misses; `touch` is the bound that memory traffic sets.
+One core. The games are first played for a while by ten scripted heroes, a different while each, so that they
+are in all stages. Speeds are of whole steps with everything on, random actions, best of repeats that take
+turns. Parts of a tick are run over frozen copies of the same games (moba_stages.pyx) and so see the same
+cache misses; `touch` is the bound that memory traffic sets.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from puffer_min.course import build
 from puffer_min.measure import measure_together, quantity
 
 GAMES = (1, 2, 4, 8, 16, 32, 64, 128)
-MODES = {"5 agents against scripted": {"agents": 5}, "10 agents": {"agents": 10}, "10 scripted heroes": {"agents": 10, "autopilot": True}}
+MODES = {"5 agents against scripted": {"agents": 5}, "10 agents": {"agents": 10},
+         "10 scripted heroes": {"agents": 10, "autopilot": True}}
 
 
 class Played:
@@ -41,8 +43,10 @@ class Played:
             if tick % 200 == 0:
                 states.append(pilot.get_state())
         self.state, size = states[-1], len(states[-1]["blocks"][-1]) // num_games
-        for i in range(num_games):                              # game i as it was after 200 x (1 + i % 15) ticks
-            self.state["blocks"][-1][i * size:][:size] = states[i % len(states)]["blocks"][-1][i * size:][:size]
+        # game i as it was after 200 x (1 + i % 15) ticks
+        for i in range(num_games):
+            game = slice(i * size, (i + 1) * size)
+            self.state["blocks"][-1][game] = states[i % len(states)]["blocks"][-1][game]
         pilot.close()
 
     def __getattr__(self, name):
@@ -69,13 +73,16 @@ def best_time(call, seconds):
 def stages(num_games, agents, autopilot, seconds):
     """Nanoseconds a game and tick: of a whole step and of its parts."""
     kernel = build(Path(__file__).with_name("moba_stages.pyx"))
-    env = Played(lambda n, **settings: envs.make("moba", n, **settings), num_games, agents=agents, autopilot=autopilot)
+    env = Played(lambda n, **settings: envs.make("moba", n,
+                                                 **settings), num_games, agents=agents, autopilot=autopilot)
     made, random = battlefield(), np.random.default_rng(0)
     env.reset()
-    games, rows = env.get_state()["blocks"][-1][:num_games * kernel.size_of_game()].copy(), env.observations.copy()
+    games, rows = (env.get_state()["blocks"][-1][:num_games * kernel.size_of_game()].copy(),
+                   env.observations.copy())
     numbers = np.array(kernel.lines(games, num_games, agents), np.int64)
     actions = (random.random(env.actions.shape) * [7, 7, 3, 2, 2, 2]).astype(np.int32)
-    count = max(1, 128 // num_games)                            # a call on one game is too short for the clock
+    # a call on one game is too short for the clock
+    count = max(1, 128 // num_games)
 
     def repeated(function, *arguments):
         def call():
@@ -91,7 +98,8 @@ def stages(num_games, agents, autopilot, seconds):
     found = {"step": repeated(env.step, actions), "touch": repeated(kernel.touch, games, numbers, rows),
              "scan": repeated(kernel.scan, games, num_games, autopilot), "window": see(window=True) - empty,
              "records": see(records=True) - empty, "scalars": see(scalars=True) - empty}
-    for name in ("move", "think"):                              # they change the games: a fresh copy for every few ticks
+    # they change the games: a fresh copy for every few ticks
+    for name in ("move", "think"):
         copy, times = games.copy(), []
         for _ in range(max(3, int(seconds / 0.002))):
             copy[:] = games
@@ -102,16 +110,19 @@ def stages(num_games, agents, autopilot, seconds):
         found[name] = min(times) / num_games * 1e9
     looks, _ = kernel.scan(games, num_games, autopilot)
     steps = kernel.move(games.copy(), num_games, made.flow, made.distance)
-    return found | {"lines": len(numbers) / num_games, "looks": looks / num_games, "creeps": steps / num_games}
+    return found | {"lines": len(numbers) / num_games, "looks": looks / num_games,
+                    "creeps": steps / num_games}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--seconds", type=float, default=0.5, help="clocked time for each figure (default 0.5)")
+    parser.add_argument("--seconds", type=float, default=0.5,
+                        help="clocked time for each figure (default 0.5)")
     arguments = parser.parse_args()
     report = {"speeds": {}, "stages": {}}
-    things = {(mode, n): Played(lambda n, **s: envs.make("moba", n, **s), n, **settings) for mode, settings in MODES.items() for n in GAMES}
+    things = {(mode, n): Played(lambda n, **s: envs.make("moba", n, **s), n, **settings)
+              for mode, settings in MODES.items() for n in GAMES}
     found = measure_together(things, seconds=arguments.seconds)
     print("agent-steps/s by games a call" + "".join(f"{n:>9}" for n in GAMES))
     for mode in MODES:
@@ -123,10 +134,12 @@ def main():
             name = f"{n} games, 10 {'scripted' if autopilot else 'agents'}"
             report["stages"][name] = parts = stages(n, agents, autopilot, arguments.seconds / 4)
             print(f"{name:<34}" + "".join(f"{parts[part]:>9.0f}" for part in PARTS), flush=True)
-    print("think holds scan and most of move; the rest of a step is the heroes' moves, rewards, the base and Python.")
+    print("think holds scan and most of move; the rest of a step is the heroes' moves, rewards, the base and "
+          "Python.")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(report, indent=1))
-    print(f"Best of repeats on one core; {'figures in ' + arguments.json if arguments.json else 'nothing was written'}.")
+    print("Best of repeats on one core; "
+          f"{'figures in ' + arguments.json if arguments.json else 'nothing was written'}.")
 
 
 PARTS = ("step", "touch", "think", "scan", "move", "window", "records", "scalars", "lines", "looks", "creeps")

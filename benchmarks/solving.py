@@ -1,16 +1,17 @@
-"""Time to solve: every game that has a goal, many seeds each, with the settings of `python -m puffer_min train GAME`.
+"""Time to solve: every game with a goal, many seeds, the settings of `python -m puffer_min train GAME`.
 
     python benchmarks/solving.py                            all games, ten seeds each: half an hour
     python benchmarks/solving.py pong breakout --seeds 3    some of them
     python benchmarks/solving.py --side-by-side             two seeds at a time, each with one thread of torch
     python benchmarks/solving.py --json out.json --pictures folder
 
-Solved means that the mean over the last 100 episodes or more has reached the goal (and that as many episodes have ended as there are
-agents). connect4 is trained on other games than are played (its training_settings), so there the mean is that of EVALUATED games of the
-real kind, played by the policy as it is once a second, and of four times as many where these have reached the goal. Seconds are wall
-clock, from the first step to the update that reached the goal, without imports; a seed that is not there when the limit is over counts
-as unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of frames that the policy of
-the first seed plays, for each game.
+Solved means that the mean over the last 100 episodes or more has reached the goal (and that as many episodes
+have ended as there are agents). connect4 is trained on other games than are played (its training_settings),
+so there the mean is that of EVALUATED games of the real kind, played by the policy as it is once a second,
+and of four times as many where these have reached the goal. Seconds are wall clock, from the first step to
+the update that reached the goal, without imports; a seed that is not there when the limit is over counts as
+unsolved, and stands above all others in the median. With --pictures: a curve of all seeds, and a strip of
+frames that the policy of the first seed plays, for each game.
 """
 
 import argparse
@@ -38,7 +39,9 @@ from puffer_min.learner.ppo import PPO
 
 
 class Goal(NamedTuple):
-    """A mean of `metric` to reach within so many seconds. None: no goal, the score at the end of the limit is what is told."""
+    """A mean of `metric` to reach within so many seconds. None: no goal, the score at the end of the limit is
+    what is told.
+    """
 
     goal: float | None
     seconds: float
@@ -60,12 +63,15 @@ GOALS = {
 }
 WINDOW = 100
 EVALUATED = 500
-STRIDES = {"cartpole": 30, "squared": 1, "memory": 1, "pong": 12, "breakout": 60, "grid": 6, "connect4": 2, "triple_triad": 2, "snake": 25,
+STRIDES = {"cartpole": 30, "squared": 1, "memory": 1, "pong": 12, "breakout": 60, "grid": 6, "connect4": 2,
+           "triple_triad": 2, "snake": 25,
            "drive": 8}                                          # steps from one frame of a strip to the next
 
 
 def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> dict:
-    """Train until the goal or the limit; name, seed, seconds, steps, solved, reached (the last mean), curve: [[seconds, mean], ...]."""
+    """Train until the goal or the limit; name, seed, seconds, steps, solved, reached (the last mean), curve:
+    [[seconds, mean], ...].
+    """
     goal, training = GOALS[name], envs.load(name).training_settings
     config = settings_for(name, torch_threads=threads)
     curve, solved = [], False
@@ -73,7 +79,8 @@ def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> d
     with contextlib.closing(vec), torch_settings(config):
         learner, start = PPO(vec, config, seed=seed), time.perf_counter()
         judge = Played(name, learner) if training else Recent(goal.metric, max(WINDOW, vec.num_agents))
-        while not solved and time.perf_counter() - start < goal.seconds and learner.steps < config.total_steps:
+        while (not solved and time.perf_counter() - start < goal.seconds
+               and learner.steps < config.total_steps):
             mean = judge.mean(learner.iterate(), goal.goal)
             seconds = time.perf_counter() - start
             if mean is not None:
@@ -86,7 +93,9 @@ def solve(name: str, seed: int, threads: int, policy_to: str | None = None) -> d
 
 
 class Recent:
-    """Judges by the last WINDOW training episodes or more, once `enough` have ended: before, those may all have been the lucky ones."""
+    """Judges by the last WINDOW training episodes or more, once `enough` have ended: before, those may all
+    have been the lucky ones.
+    """
 
     def __init__(self, metric, enough):
         self.metric, self.enough, self.recent, self.episodes = metric, enough, deque(), 0
@@ -112,7 +121,8 @@ class Played:
         if time.perf_counter() < self.next:
             return None
         mean = self.play(EVALUATED, 0)
-        if mean >= goal:                                # the best of many looks may be luck: look again, at more
+        # the best of many looks may be luck: look again, at more
+        if mean >= goal:
             mean = self.play(4 * EVALUATED, 1)
         self.next = time.perf_counter() + 1
         return mean
@@ -134,14 +144,19 @@ def row(name, runs) -> str:
     reached = sorted(run["reached"] or 0.0 for run in runs)
     head = f"{name:13} {speed / 1e6:5.2f} M/s "
     if goal.goal is None:
-        return head + f"{goal.says}: median {statistics.median(reached):.3g} after {goal.seconds:g} s, {reached[0]:.3g} to {reached[-1]:.3g}"
+        return (head + f"{goal.says}: median {statistics.median(reached):.3g} after {goal.seconds:g} s, "
+                       f"{reached[0]:.3g} to {reached[-1]:.3g}")
     slowest = max((run["seconds"] for run in runs if run["solved"]), default=math.nan)
-    return (head + f"{sum(run['solved'] for run in runs):3} of {len(runs)} at {goal.goal:g} {goal.says}: median {median_seconds(runs):.1f} s, slowest "
-            f"{slowest:.1f} s, limit {goal.seconds:g} s; median of what was reached {statistics.median(reached):.3g}, least {reached[0]:.3g}")
+    return (head + f"{sum(run['solved'] for run in runs):3} of {len(runs)} at {goal.goal:g} {goal.says}: "
+                   f"median {median_seconds(runs):.1f} s, slowest "
+            f"{slowest:.1f} s, limit {goal.seconds:g} s; median of what was reached "
+            f"{statistics.median(reached):.3g}, least {reached[0]:.3g}")
 
 
 def draw(name, runs, folder, policy) -> Path:
-    """folder/NAME.png: the curve of every seed, and under it frames that the policy of the first seed plays, left to right."""
+    """folder/NAME.png: the curve of every seed, and under it frames that the policy of the first seed plays,
+    left to right.
+    """
     goal = GOALS[name]
     frames = strip(name, puffer_min.load_policy(policy))
     figure = Figure(figsize=(9, 5.4), dpi=100, layout="constrained")
@@ -152,7 +167,9 @@ def draw(name, runs, folder, policy) -> Path:
     if goal.goal is not None:
         axes.axhline(goal.goal, color="0.5", linestyle="--", linewidth=1)
     axes.set(title=f"{name}, {len(runs)} seeds: {goal.says}", xlabel="seconds of training",
-             ylabel=f"{goal.metric}, " + (f"{EVALUATED} games played apart" if envs.load(name).training_settings else f"last {WINDOW} episodes"))
+             ylabel=f"{goal.metric}, "
+             + (f"{EVALUATED} games played apart" if envs.load(name).training_settings
+                else f"last {WINDOW} episodes"))
     axes.spines[["top", "right"]].set_visible(False)
     for i, frame in enumerate(frames):
         small = figure.add_subplot(grid[1, i])
@@ -179,10 +196,12 @@ def strip(name, policy, count=6, seed=5):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("games", nargs="*", choices=[*GOALS, []], metavar="GAME", help=f"of {', '.join(GOALS)}; all of them")
+    parser.add_argument("games", nargs="*", choices=[*GOALS, []], metavar="GAME",
+                        help=f"of {', '.join(GOALS)}; all of them")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--side-by-side", action="store_true", help="two seeds at a time, each with one thread")
+    parser.add_argument("--side-by-side", action="store_true",
+                        help="two seeds at a time, each with one thread")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--pictures", metavar="FOLDER", help="curves, strips and the first seed's policy")
     args = parser.parse_args()
@@ -197,7 +216,9 @@ def main():
         for name in games:
             seeds = range(args.first_seed, args.first_seed + args.seeds)
             policy = str(Path(args.pictures) / f"{name}.pt") if args.pictures else None
-            figures[name] = pool.starmap(solve, [(name, seed, threads, policy if seed == seeds[0] else None) for seed in seeds], chunksize=1)
+            figures[name] = pool.starmap(solve,
+                                         [(name, seed, threads, policy if seed == seeds[0] else None)
+                                          for seed in seeds], chunksize=1)
             print(row(name, figures[name]), flush=True)
             if policy:
                 print(f"  {draw(name, figures[name], args.pictures, policy)}")

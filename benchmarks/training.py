@@ -1,12 +1,13 @@
-"""How fast the learner is, end to end: agent-steps a second with learning, where the time goes, and Stable-Baselines3 and CleanRL's way beside it.
+"""The speed of the learner, end to end: agent-steps a second, where the time goes, and its peers beside it.
 
     python benchmarks/training.py                        the table; two minutes
     python benchmarks/training.py squared lstm           some rows
     python benchmarks/training.py --json out.json        the same as JSON
 
-Each row trains for --seconds and counts from the second update on: steps of all agents by wall-clock seconds, on the whole and in the best
-stretch of a fifth. The peers play `CartPole-v1` at CleanRL's settings (4 environments; level 4 has more of them), with networks of
-2 x 64 as our `cartpole` has; both there and here a step is an agent's step with its share of learning. Time to solve is in solving.py.
+Each row trains for --seconds and counts from the second update on: steps of all agents by wall-clock seconds,
+on the whole and in the best stretch of a fifth. The peers play `CartPole-v1` at CleanRL's settings (4
+environments; level 4 has more of them), with networks of 2 x 64 as our `cartpole` has; both there and here a
+step is an agent's step with its share of learning. Time to solve is in solving.py.
 """
 
 import argparse
@@ -24,7 +25,8 @@ from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
 from puffer_min.measure import quantity
 
-WIDE = {"num_layers": 1, "hidden_size": 128, "horizon": 64, "minibatch_size": 32_768}       # PufferLib's network and batch
+# PufferLib's network and batch
+WIDE = {"num_layers": 1, "hidden_size": 128, "horizon": 64, "minibatch_size": 32_768}
 ROWS = {
     "squared": ("squared", {}),
     "squared of 1,024": ("squared", {"num_envs": 1024}),
@@ -51,14 +53,16 @@ def speed(name, settings, seconds, threads) -> dict:
             steps.append(learner.steps)
         learner.clock.lap("misc")
         stretch = max(1, len(times) // 5)
-        best = max((steps[i + stretch] - steps[i]) / (times[i + stretch] - times[i]) for i in range(len(times) - stretch))
-        return {"sps": (steps[-1] - steps[0]) / (times[-1] - times[0]), "best": best, "parameters": learner.weights.numel(),
-                "stages": learner.clock.shares()}
+        best = max((steps[i + stretch] - steps[i]) / (times[i + stretch] - times[i])
+                   for i in range(len(times) - stretch))
+        return {"sps": (steps[-1] - steps[0]) / (times[-1] - times[0]), "best": best,
+                "parameters": learner.weights.numel(), "stages": learner.clock.shares()}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(map(repr, ROWS))}, peers; all of them")
+    parser.add_argument("rows", nargs="*", metavar="ROW",
+                        help=f"of {', '.join(map(repr, ROWS))}, peers; all of them")
     parser.add_argument("--seconds", type=float, default=10, help="for each row (10)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (all cores)")
     parser.add_argument("--json", metavar="FILE")
@@ -72,7 +76,8 @@ def main():
         if not args.rows or row in args.rows:
             figures[row] = found = speed(name, settings, args.seconds, args.threads)
             shares = ", ".join(f"{stage} {share:.0%}" for stage, share in found["stages"].items())
-            print(f"  {row:20} {quantity(found['sps']):>8}  best stretch {quantity(found['best']):>8}  {found['parameters']:,} parameters; {shares}",
+            print(f"  {row:20} {quantity(found['sps']):>8}  best stretch {quantity(found['best']):>8}  "
+                  f"{found['parameters']:,} parameters; {shares}",
                   flush=True)
     if not args.rows or "peers" in args.rows:
         torch.set_num_threads(args.threads)
@@ -83,7 +88,8 @@ def main():
             if found:
                 figures[f"peer {name}"] = {"sps": found.sps, "mean_return": found.mean_return}
                 if "cartpole" in figures:
-                    print(f"    our cartpole makes {figures['cartpole']['sps'] / found.sps:.0f} times as many steps/s")
+                    print(f"    our cartpole makes {figures['cartpole']['sps'] / found.sps:.0f} times as "
+                          "many steps/s")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(figures, file, indent=1)

@@ -1,16 +1,17 @@
-"""Our vectorizer beside those of Gymnasium, Stable-Baselines3, Tianshou and EnvPool, in one run, so that the ratios mean something.
+"""Our vectorizer beside those of Gymnasium, Stable-Baselines3, Tianshou and EnvPool, in one run, so that the
+ratios mean something.
 
     python benchmarks/vectorization.py                                  everything: some minutes
     python benchmarks/vectorization.py handoff trivial native           some parts
     python benchmarks/vectorization.py --json out.json --plot out.png   figures for machines and for people
-    pip install envpool tianshou crafter                                peers that are missing are named and left out
+    pip install envpool tianshou crafter                                missing peers are named and left out
 
-Parts: handoff (µs of a round trip with an empty environment), trivial (a step that does nothing), matrix (what an environment can be
-like, and the choice of backend="auto" beside fixed settings), native, crafter, scaling (simulated for 8 to 128 cores from the costs
-measured here).
+Parts: handoff (µs of a round trip with an empty environment), trivial (a step that does nothing), matrix
+(what an environment can be like, and the choice of backend="auto" beside fixed settings), native, crafter,
+scaling (simulated for 8 to 128 cores from the costs measured here).
 
-All contenders of a part are made first; then they take turns in slices of a fraction of a second, and the best slice of each counts:
-whatever else the machine does makes a slice slower and never faster.
+All contenders of a part are made first; then they take turns in slices of a fraction of a second, and the
+best slice of each counts: whatever else the machine does makes a slice slower and never faster.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")                   # before NumPy is imported
 
@@ -37,7 +39,9 @@ TURNS, SLICE = 7, 0.12          # slices of a contender, seconds each
 
 
 class Work(gymnasium.Env):
-    """A Gymnasium environment whose step takes `seconds` of a core's time; one step in `rare` takes `long_seconds` instead."""
+    """A Gymnasium environment whose step takes `seconds` of a core's time; one step in `rare` takes
+    `long_seconds` instead.
+    """
 
     action_space = Discrete(2)
 
@@ -53,7 +57,8 @@ class Work(gymnasium.Env):
     def step(self, action):
         seconds = self.long_seconds if self.rare and self.np_random.random() < 1 / self.rare else self.seconds
         if seconds:
-            until = time.thread_time() + seconds                # not the time on the wall, which passes without a core too
+            # not the time on the wall, which passes without a core too
+            until = time.thread_time() + seconds
             while time.thread_time() < until:
                 pass
         return self.observation, 0.0, False, False, {}
@@ -102,7 +107,7 @@ class Crafter(gymnasium.Env):
         return observation, reward, done, False, {}
 
 
-# ---------------------------------------------------------------------- contenders: objects with run(count) and `steps` a call
+# ----------------------------------------------------- contenders: objects with run(count) and `steps` a call
 
 class Ours:
     """Synchronous use of one of our vectorizers; `agents`: count rows, not environments."""
@@ -140,7 +145,8 @@ def auto(*args, **settings):
     plan = contender.vec.plan
     if plan.batch_envs < contender.vec.num_envs:
         contender.close()
-        contender = Asynchronous(*args, num_workers=plan.num_workers, backend=plan.backend, batch_envs=plan.batch_envs, **settings)
+        contender = Asynchronous(*args, num_workers=plan.num_workers, backend=plan.backend,
+                                 batch_envs=plan.batch_envs, **settings)
     contender.plan = plan
     return contender
 
@@ -159,16 +165,20 @@ class Peer:
 
 
 def peers(make, num_envs):
-    """name -> contender, for those that are installed. Each of them starts one process for each environment where it uses any."""
+    """name -> contender, for those that are installed. Each of them starts one process for each environment
+    where it uses any.
+    """
     makers = [make] * num_envs
     found = {"Gymnasium Sync": lambda: gymnasium.vector.SyncVectorEnv(makers),
              "Gymnasium Async": lambda: gymnasium.vector.AsyncVectorEnv(makers, shared_memory=True)}
     if installed("stable_baselines3"):
         from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
-        found |= {"SB3 Dummy": lambda: DummyVecEnv(makers), "SB3 Subproc": lambda: SubprocVecEnv(makers, start_method="fork")}
+        found |= {"SB3 Dummy": lambda: DummyVecEnv(makers),
+                  "SB3 Subproc": lambda: SubprocVecEnv(makers, start_method="fork")}
     if installed("tianshou"):
         from tianshou.env import DummyVectorEnv, ShmemVectorEnv
-        found |= {"Tianshou Dummy": lambda: DummyVectorEnv(makers), "Tianshou Shmem": lambda: ShmemVectorEnv(makers)}
+        found |= {"Tianshou Dummy": lambda: DummyVectorEnv(makers),
+                  "Tianshou Shmem": lambda: ShmemVectorEnv(makers)}
     return {name: lambda vec=vec: Peer(vec(), num_envs) for name, vec in found.items()}
 
 
@@ -181,13 +191,16 @@ def installed(package):
 
 
 def measure(makers, turns=TURNS, seconds=SLICE):
-    """name -> steps per second, the best slice of each contender; they take turns. Also name -> contender's plan, where it has one."""
+    """name -> steps per second, the best slice of each contender; they take turns. Also name -> contender's
+    plan, where it has one.
+    """
     contenders, counts, best = {}, {}, {}
     try:
         for name, make in makers.items():
             contenders[name] = contender = make()
             count, spent = 1, 0.0
-            while spent < seconds / 4:                          # warm up, and find how many calls fill a slice
+            # warm up, and find how many calls fill a slice
+            while spent < seconds / 4:
                 began = time.perf_counter()
                 contender.run(count)
                 spent = time.perf_counter() - began
@@ -198,7 +211,8 @@ def measure(makers, turns=TURNS, seconds=SLICE):
                 contender.run(counts[name])
                 rate = counts[name] * contender.steps / (time.perf_counter() - began)
                 best[name] = max(best.get(name, 0.0), rate)
-        plans = {name: str(contender.plan) for name, contender in contenders.items() if hasattr(contender, "plan")}
+        plans = {name: str(contender.plan) for name, contender in contenders.items()
+                 if hasattr(contender, "plan")}
     finally:
         for contender in contenders.values():
             contender.close()
@@ -223,8 +237,11 @@ def handoff():
     """Round trips with an environment that does nothing, less what the step itself takes in one process."""
     rates = report("Round trips a second, one empty environment a worker", {
         "in this process": lambda: Ours(Empty, 1), "1 process": lambda: Ours(Empty, 1, 1, "process"),
-        "2 processes": lambda: Ours(Empty, 2, 2, "process"), "4 processes": lambda: Ours(Empty, 4, 4, "process"),
-        "2 threads, native": lambda: Ours("squared", 2, 2, "thread"), "in this process, native": lambda: Ours("squared", 2)}, turns=15)
+        "2 processes":
+            lambda: Ours(Empty, 2, 2, "process"), "4 processes": lambda: Ours(Empty, 4, 4, "process"),
+        "2 threads, native":
+            lambda: Ours("squared", 2, 2, "thread"), "in this process, native": lambda: Ours("squared", 2)},
+                   turns=15)
     microseconds = {}
     for name, workers in (("1 process", 1), ("2 processes", 2), ("4 processes", 4)):
         microseconds[name] = 1e6 * (workers / rates["rates"][name] - 1 / rates["rates"]["in this process"])
@@ -234,14 +251,20 @@ def handoff():
 
 def trivial():
     """An empty step: 2, 16 and 32 environments."""
-    tables = []
-    for num_envs in (2, 16, 32):
-        ways = [("serial", "serial", 1), ("1 process", "process", 1), ("2 processes", "process", 2), ("4 processes", "process", 4)]
-        ours = {f"ours, {name}, {kind}": lambda backend=backend, workers=workers, env=env: Ours(env, num_envs, workers, backend)
-                for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work)) for name, backend, workers in ways if workers <= num_envs}
-        title = f"An empty step in Python, {num_envs} environments"
-        tables.append(report(title, peers(Work, num_envs) | ours, reference="Gymnasium Async"))
-    return tables
+    return [empty_steps(num_envs) for num_envs in (2, 16, 32)]
+
+
+def empty_steps(num_envs):
+    """The table of `num_envs` environments whose step is empty."""
+    ours = {}
+    for kind, env in (("PufferEnv", Empty), ("gymnasium.Env", Work)):
+        ours[f"ours, serial, {kind}"] = partial(Ours, env, num_envs, 1, "serial")
+        for workers in (1, 2, 4):
+            if workers <= num_envs:
+                name = f"ours, {workers} process{'es' * (workers > 1)}, {kind}"
+                ours[name] = partial(Ours, env, num_envs, workers, "process")
+    title = f"An empty step in Python, {num_envs} environments"
+    return report(title, peers(Work, num_envs) | ours, reference="Gymnasium Async")
 
 
 MATRIX = {
@@ -257,38 +280,46 @@ MATRIX = {
 
 def matrix():
     """What an environment can be like: fixed settings, and what "auto" makes of it."""
-    tables = []
-    for name, (env, num_envs, settings) in MATRIX.items():
-        makers = {"ours, serial": lambda: Ours(env, num_envs, **settings)}
-        for workers in (2, 4):
-            makers[f"ours, {workers} processes"] = lambda workers=workers: Ours(env, num_envs, workers, "process", **settings)
-        for workers in (4, 8):
-            makers[f"ours, {workers} processes, half a batch"] = lambda workers=workers: Asynchronous(
-                env, num_envs, num_workers=workers, backend="process", batch_envs=num_envs // 2, **settings)
-        makers["ours, auto"] = lambda: auto(env, num_envs, **settings)
-        if issubclass(env, gymnasium.Env):
-            makers |= peers(lambda: env(**settings), num_envs)
-        long = bool(settings.get("rare"))               # rare events need longer slices to be in each of them
-        tables.append(report(f"{name}, {num_envs} environments", makers, reference="ours, serial", turns=5 if long else TURNS,
-                             seconds=0.5 if long else SLICE))
-        rates = tables[-1]["rates"]
-        fixed = max(rate for contender, rate in rates.items() if contender.startswith("ours") and contender != "ours, auto")
-        print(f"  auto is {rates['ours, auto'] / fixed:.2f} of the best fixed setting")
-    return tables
+    return [kind(name, *row) for name, row in MATRIX.items()]
+
+
+def kind(name, env, num_envs, settings):
+    """The table of one kind of environment."""
+    makers = {"ours, serial": partial(Ours, env, num_envs, **settings)}
+    for workers in (2, 4):
+        makers[f"ours, {workers} processes"] = partial(Ours, env, num_envs, workers, "process", **settings)
+    for workers in (4, 8):
+        makers[f"ours, {workers} processes, half a batch"] = partial(
+            Asynchronous, env, num_envs, num_workers=workers, backend="process", batch_envs=num_envs // 2,
+            **settings)
+    makers["ours, auto"] = partial(auto, env, num_envs, **settings)
+    if issubclass(env, gymnasium.Env):
+        makers |= peers(partial(env, **settings), num_envs)
+    long = bool(settings.get("rare"))                   # rare events need longer slices to be in each of them
+    table = report(f"{name}, {num_envs} environments", makers, reference="ours, serial",
+                   turns=5 if long else TURNS, seconds=0.5 if long else SLICE)
+    rates = table["rates"]
+    fixed = max(rate for contender, rate in rates.items() if contender.startswith("ours")
+                and contender != "ours, auto")
+    print(f"  auto is {rates['ours, auto'] / fixed:.2f} of the best fixed setting")
+    return table
 
 
 def native():
     """Native batches: bare, threads, processes; EnvPool's cartpole."""
     tables = []
-    for name, num_envs in (("squared", 1024), ("squared", 8192), ("snake", 16), ("breakout", 1024), ("cartpole", 4096)):
-        makers = {"bare": lambda: Bare(name, num_envs), "serial": lambda: Ours(name, num_envs, agents=True)}
+    for name, num_envs in (("squared", 1024), ("squared", 8192), ("snake", 16), ("breakout", 1024),
+                           ("cartpole", 4096)):
+        makers = {"bare": partial(Bare, name, num_envs), "serial": partial(Ours, name, num_envs, agents=True)}
         for backend in ("thread", "process"):
             for workers in (1, 2, 4):
-                makers[f"{workers} {backend}{'es' if backend == 'process' else 's'}"] = lambda backend=backend, workers=workers: Ours(
-                    name, num_envs, workers, backend, agents=True)
+                makers[f"{workers} {backend}{'es' if backend == 'process' else 's'}"] = partial(
+                    Ours, name, num_envs, workers, backend, agents=True)
         if name == "cartpole" and installed("envpool"):
-            makers |= {f"EnvPool, {threads} threads": lambda threads=threads: EnvPool(num_envs, threads) for threads in (1, 2)}
-        tables.append(report(f"{name}, {num_envs} environments, native", makers, unit="agent-steps/s", turns=15, seconds=0.06))
+            makers |= {f"EnvPool, {threads} threads": partial(EnvPool, num_envs, threads)
+                       for threads in (1, 2)}
+        tables.append(report(f"{name}, {num_envs} environments, native", makers, unit="agent-steps/s",
+                             turns=15, seconds=0.06))
     return tables
 
 
@@ -305,7 +336,8 @@ class EnvPool(Peer):
 
     def __init__(self, num_envs, threads):
         import envpool
-        super().__init__(envpool.make_gymnasium("CartPole-v1", num_envs=num_envs, num_threads=threads), num_envs)
+        super().__init__(envpool.make_gymnasium("CartPole-v1", num_envs=num_envs, num_threads=threads),
+                         num_envs)
         self.actions = np.zeros(num_envs, np.int32)
 
 
@@ -315,13 +347,18 @@ def crafter():
         return []
     return [report("Crafter, 8 environments", {
         "ours, serial": lambda: Ours(Crafter, 8), "ours, 2 processes": lambda: Ours(Crafter, 8, 2, "process"),
-        "ours, 4 processes, half a batch": lambda: Asynchronous(Crafter, 8, num_workers=4, backend="process", batch_envs=4),
-        "ours, 8 processes, half a batch": lambda: Asynchronous(Crafter, 8, num_workers=8, backend="process", batch_envs=4),
-        "Gymnasium Async": lambda: Peer(gymnasium.vector.AsyncVectorEnv([Crafter] * 8), 8)}, turns=4, seconds=1.5)]
+        "ours, 4 processes, half a batch":
+            lambda: Asynchronous(Crafter, 8, num_workers=4, backend="process", batch_envs=4),
+        "ours, 8 processes, half a batch":
+            lambda: Asynchronous(Crafter, 8, num_workers=8, backend="process", batch_envs=4),
+        "Gymnasium Async": lambda: Peer(gymnasium.vector.AsyncVectorEnv([Crafter] * 8), 8)}, turns=4,
+                   seconds=1.5)]
 
 
 def caller_seconds(workers=4, rounds=2000):
-    """Processor time of the caller for each worker in a round: to check actions, wake, be woken, and look. Nobody yields, all sleep."""
+    """Processor time of the caller for each worker in a round: to check actions, wake, be woken, and look.
+    Nobody yields, all sleep.
+    """
     with ProcessVectorizer(Empty, workers, workers, yield_us=0) as vec:
         vec.reset(0)
         actions, best = np.zeros(workers, np.int32), float("inf")
@@ -342,15 +379,19 @@ def simulated():
         if "rare" in settings:
             steps[0] = settings["long_seconds"]
         rows = scaling(Costs(steps=steps, call=1e-6, handoff=handoff), batches=200)
-        print(f"\n{name}, 8 environments a core, simulated with {handoff * 1e6:.1f} µs of the caller for each worker (env-steps/s)")
+        print(f"\n{name}, 8 environments a core, simulated with {handoff * 1e6:.1f} µs of the caller for "
+              "each worker (env-steps/s)")
         for row in rows:
-            shares = ", ".join(f"{use} {row[use] / row['ideal']:.2f} of it" for use in ("synchronous", "asynchronous"))
-            print(f"  {row['cores']:4} cores   ideal {quantity(row['ideal']):>7}   {shares}   caller busy {row['caller_busy']:.0%}")
+            shares = ", ".join(f"{use} {row[use] / row['ideal']:.2f} of it"
+                               for use in ("synchronous", "asynchronous"))
+            print(f"  {row['cores']:4} cores   ideal {quantity(row['ideal']):>7}   {shares}   caller busy "
+                  f"{row['caller_busy']:.0%}")
         tables.append({"title": name, "handoff": handoff, "rows": rows})
     return tables
 
 
-PARTS = {"handoff": handoff, "trivial": trivial, "matrix": matrix, "native": native, "crafter": crafter, "scaling": simulated}
+PARTS = {"handoff": handoff, "trivial": trivial, "matrix": matrix, "native": native, "crafter": crafter,
+         "scaling": simulated}
 
 
 def plot(results, path):
@@ -366,14 +407,18 @@ def plot(results, path):
         names = sorted(rates, key=rates.get)
         colours = ["tab:orange" if name.startswith("ours") else "tab:grey" for name in names]
         left.barh(names, [rates[name] for name in names], color=colours)
-        left.set(xscale="log", xlabel="env-steps/s", title=f"{results['trivial'][-1]['title']}, {cores()} cores")
+        left.set(xscale="log", xlabel="env-steps/s",
+                 title=f"{results['trivial'][-1]['title']}, {cores()} cores")
     if "scaling" in drawn:
         right = panels["scaling"]
-        for table, colour in zip(results["scaling"], ("tab:blue", "tab:green", "tab:orange", "tab:red"), strict=False):
+        for table, colour in zip(results["scaling"], ("tab:blue", "tab:green", "tab:orange", "tab:red"),
+                                 strict=False):
             for use, style in (("synchronous", "--"), ("asynchronous", "-")):
-                right.plot([row["cores"] for row in table["rows"]], [row[use] / row["ideal"] for row in table["rows"]], style, color=colour,
+                right.plot([row["cores"] for row in table["rows"]],
+                           [row[use] / row["ideal"] for row in table["rows"]], style, color=colour,
                            marker="o", markersize=4, label=f"{table['title']}: {use}")
-        right.set(xscale="log", xlabel="cores (simulated)", ylabel="share of ideal", ylim=(0, 1.05), title="Scaling, from measured costs")
+        right.set(xscale="log", xlabel="cores (simulated)", ylabel="share of ideal", ylim=(0, 1.05),
+                  title="Scaling, from measured costs")
         right.set_xticks([8, 16, 32, 64, 128], ["8", "16", "32", "64", "128"], minor=False)
         right.minorticks_off()
         right.legend(fontsize=7)
@@ -381,7 +426,8 @@ def plot(results, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--plot", metavar="FILE", help="write a picture (PNG)")

@@ -77,7 +77,7 @@ def play(env, num_steps: int, seed: int = 0):
 
 def trajectory(env, num_steps: int, seed: int = 0) -> list[np.ndarray]:
     """Observations, rewards, terminals and truncations of `num_steps` random steps, each stacked along a new first axis."""
-    columns = zip(*(rows[:4] for rows in play(env, num_steps, seed)))
+    columns = zip(*(rows[:4] for rows in play(env, num_steps, seed)), strict=False)
     return [np.stack(column) for column in columns]
 
 

@@ -95,7 +95,7 @@ def observation_of(game, agent: int, max_ticks: int, flow) -> np.ndarray:
         seen = [other for other in entities if other["alive"] and other["id"] != me["id"]
                 and abs((other["y"] >> 8) - row) <= 5 and abs((other["x"] >> 8) - column) <= 5]
         seen.sort(key=lambda other: (int(other["y"] - me["y"])**2 + int(other["x"] - me["x"])**2, (int(other["id"]) + half * HALF) % 206))
-        for record, other in zip(records, seen):
+        for record, other in zip(records, seen, strict=False):
             record[:] = (sign * int(other["y"] - me["y"]) // 16 + 96, sign * int(other["x"] - me["x"]) // 16 + 96, other["side"] == half,
                          other["side"] == 1 - half, other["kind"] == HERO, other["kind"] >= TOWER,
                          int(other["health"]) * 255 // int(other["max_health"]), other["exposed"] and other["side"] != half)
@@ -108,7 +108,7 @@ def observation_of(game, agent: int, max_ticks: int, flow) -> np.ndarray:
         scalars[3] = (int(hero["experience"]) - levels[level - 1]) * 255 // (levels[level] - levels[level - 1])
     scalars[4:6] = (row - BORDER, column - BORDER) if half == 0 else (127 - row + BORDER, 127 - column + BORDER)
     scalars[6 + agent % 5] = 1
-    scalars[11:14] = [hero["mana"] >= cost and tick + 1 >= ready for cost, ready in zip(COSTS[agent % 5], hero["ready_at"])]
+    scalars[11:14] = [hero["mana"] >= cost and tick + 1 >= ready for cost, ready in zip(COSTS[agent % 5], hero["ready_at"], strict=False)]
     scalars[14] = tick + 1 >= me["attack_at"]
     scalars[15:18] = tick + 1 < np.array([me["stunned_until"], me["slowed_until"], hero["hasted_until"]])
     scalars[18] = 0 if me["alive"] else min(255, max(1, int(hero["back_at"]) - tick))

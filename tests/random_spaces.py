@@ -48,7 +48,7 @@ def random_space(random, depth=3, largest=None):
     size = random.integers(1, 5)
     parts = [random_space(random, depth - 1, largest) for _ in range(size)]
     if kind < 0.7:
-        return spaces.Dict(dict(zip(random.permutation(KEYS)[:size].tolist(), parts)))
+        return spaces.Dict(dict(zip(random.permutation(KEYS)[:size].tolist(), parts, strict=False)))
     return spaces.Tuple(parts)
 
 

@@ -81,7 +81,7 @@ def test_it_gives_what_gymnasiums_own_vectorizer_gives(make_env, actions):
     for _ in range(80):
         chosen = random.integers(0, actions, 4)
         one, other = ours.step(chosen), theirs.step(chosen)
-        for a, b in zip(one[:4], other[:4]):
+        for a, b in zip(one[:4], other[:4], strict=False):
             assert same(a, b)
         assert ours.observation_space.contains(one[0])
         ended = one[2] | one[3]
@@ -110,7 +110,7 @@ def test_gymnasiums_vector_wrappers_work_on_it():
     envs.reset(seed=0)
     for _ in range(60):
         _, rewards, terminations, _, infos = envs.step(envs.action_space.sample())
-        assert len(infos) == 16 and all(("final_info" in info) == ended for info, ended in zip(infos, terminations))
+        assert len(infos) == 16 and all(("final_info" in info) == ended for info, ended in zip(infos, terminations, strict=False))
     assert 0 < rewards.max() <= 0.5
 
 
@@ -167,7 +167,7 @@ def test_sb3_sees_the_end_of_an_episode_by_its_own_conventions():
     for _ in range(60):
         observations, rewards, dones, infos = env.step(np.full(3, 2))
         assert rewards.tolist() == [2] * 3 and len(infos) == 3
-        for done, info in zip(dones, infos):
+        for done, info in zip(dones, infos, strict=False):
             assert done == ("episode" in info)
             if done:
                 ended += 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from puffer_min.learner.advantage import gae, vtrace
 
 from envs.core.compile_settings import is_debug
-from puffer_min.learner.advantage import gae, vtrace
 
 GAMMA, LAMBDA = 0.97, 0.9
 
@@ -51,7 +51,7 @@ shapes = st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 37), st.integers(1,
 @given(shapes)
 def test_gae_equals_the_reference(shape):
     arrays = random_rows(*shape)
-    for given_, expected in zip(run(gae, arrays), reference(*arrays)):
+    for given_, expected in zip(run(gae, arrays), reference(*arrays), strict=False):
         np.testing.assert_allclose(given_, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -61,7 +61,7 @@ def test_vtrace_equals_the_reference(shape, rho_clip, c_clip):
     arrays = random_rows(*shape)
     ratios = np.random.default_rng(shape[0]).lognormal(size=arrays[0].shape).astype(np.float32)
     given_ = run(vtrace, arrays, ratios, rho_clip=rho_clip, c_clip=c_clip)
-    for one, other in zip(given_, reference(*arrays, ratios=ratios, rho_clip=rho_clip, c_clip=c_clip)):
+    for one, other in zip(given_, reference(*arrays, ratios=ratios, rho_clip=rho_clip, c_clip=c_clip), strict=False):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_vtrace_equals_the_reference(shape, rho_clip, c_clip):
 @given(shapes)
 def test_vtrace_on_policy_is_gae(shape):
     arrays = random_rows(*shape)
-    for one, other in zip(run(vtrace, arrays, np.ones_like(arrays[0])), run(gae, arrays)):
+    for one, other in zip(run(vtrace, arrays, np.ones_like(arrays[0])), run(gae, arrays), strict=False):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_a_row_does_not_depend_on_its_neighbours(shape, data):
     arrays = random_rows(*shape)
     row = data.draw(st.integers(0, len(arrays[0]) - 1))
     alone = [array[row:row + 1].copy() for array in arrays]
-    for one, other in zip(run(gae, arrays), run(gae, alone)):
+    for one, other in zip(run(gae, arrays), run(gae, alone), strict=False):
         np.testing.assert_array_equal(one[row:row + 1], other)
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from puffer_min.commands.train import train
+from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.asynchronous import AsynchronousPPO
 from puffer_min.learner.config import Config, settings_for
-from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.commands.train import train
 from puffer_min.vector import make_vec
 
 SMALL = Config(num_envs=8, horizon=8, minibatch_size=64, learning_rate=0.01, hidden_size=16, torch_threads=1)
@@ -111,7 +111,7 @@ def test_the_value_after_each_row_is_that_of_the_agents_next_observation():
             rows = rows_of(asynchronous)
             last, ended = rows["observations"][:, -1], (rows["terminals"] | rows["truncations"])[:, -1]
             nexts = buffer.next_values[buffer.trained_rows].numpy()
-            for seen, action, end, value in zip(last, rows["actions"][:, -1], ended, nexts):
+            for seen, action, end, value in zip(last, rows["actions"][:, -1], ended, nexts, strict=False):
                 time_then = 0.0 if end else seen[1] + 1
                 if time_then == 3:
                     continue                                        # the second agent may be away, and then sees nothing of its own

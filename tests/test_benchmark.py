@@ -11,10 +11,18 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import envs
-from puffer_min.commands import bench as benchmark
 from puffer_min import measure as measuring
+from puffer_min.commands import bench as benchmark
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.measure import UnlikeConditions, draw_actions, duration, measure, measure_together, quantity, require_alike
+from puffer_min.measure import (
+    UnlikeConditions,
+    draw_actions,
+    duration,
+    measure,
+    measure_together,
+    quantity,
+    require_alike,
+)
 from puffer_min.vector import make_vec
 
 real_yardstick = benchmark.yardstick

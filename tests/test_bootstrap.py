@@ -11,8 +11,9 @@ import sysconfig
 from pathlib import Path
 
 import bootstrap
-import conftest
 import pytest
+
+import conftest
 
 ROOT = Path(__file__).resolve().parents[1]
 

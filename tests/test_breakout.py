@@ -31,7 +31,7 @@ def play(env, policy, steps):
         before = observations.copy()
         _, rewards, terminals, _, _ = env.step(policy(observations))
         rows.append((before, rewards.copy(), terminals.copy()))
-    return [np.stack(column) for column in zip(*rows)]
+    return [np.stack(column) for column in zip(*rows, strict=False)]
 
 
 def standing(observations):

@@ -6,7 +6,6 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from test_advantage import reference
 
 from puffer_min.learner.buffer import RolloutBuffer

@@ -10,8 +10,8 @@ import numpy as np
 import envs
 import puffer_min
 from envs.slow.squared import Squared
-from puffer_min.learner.checkpoint import read_checkpoint
 from puffer_min.course.checks.level01 import Scripted
+from puffer_min.learner.checkpoint import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = ROOT / "chapters" / "01_results.ipynb"

@@ -59,7 +59,7 @@ def test_the_port_scales_what_is_seen_and_erases_ends_that_the_environment_still
 
 def test_going_back_and_forth_is_an_income_under_the_first_reward_and_none_under_the_second(chapter):
     distances, never = np.array([2, 1] * 10 + [2]), np.zeros(1, bool)
-    steps = list(zip(distances[:-1, None], distances[1:, None]))
+    steps = list(zip(distances[:-1, None], distances[1:, None], strict=False))
     by_progress, by_potential = (sum(0.99 ** t * rule(before, now, never)[0] for t, (before, now) in enumerate(steps))
                                  for rule in (chapter["closer"], chapter["potential"]))
     weight = chapter["closer"](np.array([2]), np.array([1]), never)[0]
@@ -78,7 +78,7 @@ def test_the_helped_board_adds_its_rule_to_the_rewards_and_never_over_the_end_of
         actions = chance.integers(0, 5, 64, dtype=np.int32)
         env.step(actions), plain.step(actions)
         assert np.array_equal(env.rewards, plain.rewards) and np.array_equal(seen[-1][2], plain.terminals)
-    before, now, ended = (np.stack(part) for part in zip(*seen))
+    before, now, ended = (np.stack(part) for part in zip(*seen, strict=False))
     assert (abs(now - before)[~ended] <= 1).all() and (before[1:] == now[:-1]).all() and ended.any()
     assert not chapter["closer"](before, now, ended)[ended].any()
     assert np.allclose(chapter["potential"](before, now, ended)[ended], chapter["potential"](before, 0 * now, ended)[ended])

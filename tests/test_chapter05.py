@@ -13,8 +13,8 @@ import puffer_min
 from puffer_min.course.check import CheckFailed, check
 from puffer_min.course.checks import level05
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.vector.shared_memory import Layout
 from puffer_min.vector import seed_of
+from puffer_min.vector.shared_memory import Layout
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "05_vectorization.ipynb").read_text())["cells"]
@@ -94,7 +94,7 @@ def test_the_answer_of_first_ready_collects_the_serial_trajectories_from_any_bac
     first_ready = answer("first_ready")
     expected = collected_by(first_ready, 30)
     found = collected_by(first_ready, 30, backend=backend, num_workers=3, batch_envs=2)
-    for ours, theirs in zip(found, expected):
+    for ours, theirs in zip(found, expected, strict=False):
         assert np.array_equal(ours, theirs)
     observations, actions, rewards = found
     assert np.allclose(rewards, observations + actions)

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import envs
+from chapters.skirmish_stages.ablation import ABLATIONS, whole, without
 from envs.slow.skirmish import Skirmish
 from puffer_min.course.annotate import annotate
 from puffer_min.course.build import build
 from puffer_min.course.checks import level09
-
-from chapters.skirmish_stages.ablation import ABLATIONS, whole, without
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ROOT / "chapters" / "skirmish_stages"

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from puffer_min.__main__ import COMMANDS, main
 from puffer_min.commands.dashboard import Panels, TerminalDashboard, make_dashboard, sparkline
-from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.commands.locate import load_file, load_object, name_of, parse_setting
 from puffer_min.commands.log import TrainingLog, read_log
 from puffer_min.commands.train import add_arguments, given_settings
+from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner import policy as policy_module
 from puffer_min.learner.checkpoint import read_checkpoint
 from puffer_min.learner.config import Config
@@ -442,7 +442,7 @@ def test_the_recent_score_waits_until_as_many_episodes_have_ended_as_there_are_a
     """Of 1,000 agents the first 200 to end may be the few that found the goal."""
     ends = iter([(200, 1.0), (700, 0.0), (100, 0.0), (50, 0.3), (50, 0.3)])
     names = ("n", "score", "episode_return", "episode_length")
-    statistics = EpisodeStatistics(SimpleNamespace(num_agents=1000, log=lambda: dict(zip(names, (*next(ends), 0.0, 1.0)))))
+    statistics = EpisodeStatistics(SimpleNamespace(num_agents=1000, log=lambda: dict(zip(names, (*next(ends), 0.0, 1.0), strict=False))))
     seen = []
     for _ in range(5):
         statistics.report()
@@ -472,7 +472,7 @@ def test_tensorboard_holds_what_the_log_holds(tmp_path):
     for name in ("sps", "policy_loss", "score", "learning_rate"):
         logged = [(update["step"], update[name]) for update in history if update[name] is not None]
         found = [(event.step, event.value) for event in events.Scalars(f"training/{name}")]
-        assert len(found) == len(logged) and all(f == (step, pytest.approx(value, rel=1e-5)) for f, (step, value) in zip(found, logged))
+        assert len(found) == len(logged) and all(f == (step, pytest.approx(value, rel=1e-5)) for f, (step, value) in zip(found, logged, strict=False))
     assert len(events.Scalars("stages/learn")) == len(history) == 5
 
 

@@ -28,7 +28,7 @@ def won(board, stone):
                for column in range(COLUMNS) for row in range(ROWS) for across, up in ((1, 0), (0, 1), (1, 1), (1, -1)))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def forced_win(board, mover, other, plies):
     """Fewest plies in which `mover`, to move, can force four, if at most `plies`; else None."""
     best = None
@@ -47,7 +47,7 @@ def forced_win(board, mover, other, plies):
     return best
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def outcome(board, mover, other):
     """Of a position without four, for `mover`, to move, if both play best to the end: 1 won, 0 drawn, -1 lost."""
     results = []
@@ -108,7 +108,7 @@ def test_a_game_agrees_with_a_plain_python_board():
             assert rewards[0] == 0
             seen = as_rows(after)
             now = ["".join(".xo"[v] for v in observations[0][row * COLUMNS:(row + 1) * COLUMNS]) for row in range(ROWS)]
-            assert sum(a != b for x, y in zip(seen, now) for a, b in zip(x, y)) == 1, "exactly one stone was answered"
+            assert sum(a != b for x, y in zip(seen, now, strict=False) for a, b in zip(x, y, strict=False)) == 1, "exactly one stone was answered"
         games += int(terminals[0])
         before = observations[0].copy()
     assert games > 100
@@ -350,7 +350,7 @@ def test_threats_change_nothing_but_what_is_seen(players):
         threats += (boards > 2).sum()
         actions = rng.integers(0, 7, plain.num_agents, dtype=np.int32)
         results = [env.step(actions)[1:4] for env in (plain, warned)]
-        assert all(np.array_equal(a, b) for a, b in zip(*results))
+        assert all(np.array_equal(a, b) for a, b in zip(*results, strict=False))
     assert threats > 1000 and warned.single_observation_space.high.max() == 8 and plain.single_observation_space.high.max() == 2
 
 

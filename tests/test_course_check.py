@@ -8,7 +8,16 @@ import pytest
 import envs
 from puffer_min.course import build, check
 from puffer_min.course.check import CheckFailed, register, registered
-from puffer_min.course.claims import (expect, faster, holds, keeps_contract, learns, no_exception_checks, no_python, same_values)
+from puffer_min.course.claims import (
+    expect,
+    faster,
+    holds,
+    keeps_contract,
+    learns,
+    no_exception_checks,
+    no_python,
+    same_values,
+)
 
 registry = sys.modules["puffer_min.course.check"]
 

@@ -171,7 +171,7 @@ def test_a_function_that_each_call_makes_anew_is_refused_with_what_to_do():
             return 1
         return inner()
 
-    with pytest.raises(ValueError, match="'inner' is made anew by each call.*define it outside"):
+    with pytest.raises(ValueError, match="each call makes a new 'inner'.*define it outside"):
         profile_lines(outer, "inner")
 
 

@@ -1,13 +1,11 @@
 """Several processes learn as one: their policies stay equal, a run goes on as it was, and ends cleanly when one of them dies."""
 
 import datetime
-import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from types import SimpleNamespace
 

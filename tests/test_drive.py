@@ -143,7 +143,7 @@ def test_ends_are_what_the_geometry_says():
 def test_a_world_ends_by_time_with_the_last_observation_kept():
     env = envs.make("drive", 2, seed=5, parked=0, absent=0)
     env.reset()
-    for step in range(90):
+    for _ in range(90):
         assert not env.truncations.any()
         driving = env.masks.copy()
         env.step(np.tile(np.array([4, 0], np.int32), (env.num_agents, 1)))          # brake and wait

@@ -7,12 +7,23 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, OneOf, Sequence, Text, Tuple
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    Graph,
+    MultiBinary,
+    MultiDiscrete,
+    OneOf,
+    Sequence,
+    Text,
+    Tuple,
+)
 from gymnasium.spaces.utils import flatten
 from random_spaces import random_space, same, sample_of
 
-from puffer_min.emulation.observations import Layout
 from puffer_min.emulation.actions import ActionLayout
+from puffer_min.emulation.observations import Layout
 
 SCENE = Dict({
     "ego": Box(-1, 1, (6,)), "partners": Box(-1, 1, (8, 4)), "cell": Discrete(5, start=1),

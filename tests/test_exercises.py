@@ -1,8 +1,6 @@
 """Exercises are generated from solutions, and the checks tell right answers from wrong ones: on a toy course, then on every real level."""
 
 import json
-from dataclasses import replace
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -247,7 +245,7 @@ def test_answer_that_leans_on_another_exercise_is_reported(tmp_path, monkeypatch
 def test_answer_that_changes_the_set_up_of_later_exercises_is_reported(tmp_path, monkeypatch):
     rebinding = NEGATE | dict(solution=NEGATE["solution"] + "\nmath = 3")
     problem, = problems_of(make_course(tmp_path, monkeypatch, toy_notebook(rebinding)))
-    assert "exercise negate: its solution binds math anew" in problem
+    assert "exercise negate: its solution redefines math" in problem
 
 
 def test_failing_set_up_is_one_sentence(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import pytest
 from environments import make, random_actions
 from gymnasium import spaces
 
-from puffer_min.course import Player
 from puffer_min.commands.game import Game, key_actions
+from puffer_min.course import Player
 
 every_environment = pytest.mark.parametrize("name", environments.names())
 

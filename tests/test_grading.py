@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from toy_course import DOUBLE, MEAN, NEGATE, fill_in, make_course, toy_notebook
+from toy_course import MEAN, fill_in, make_course
 
 from puffer_min.course import exercises, grade
 from puffer_min.course.solutions import ROOT, SolutionsError, read

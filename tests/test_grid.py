@@ -246,7 +246,7 @@ def test_a_wrong_layout_is_one_sentence_and_nothing_changes(layout, sentence):
     before = env.get_state()
     with pytest.raises(ValueError, match=sentence):
         env.set_layout(0, *layout)
-    assert all(np.array_equal(a, b) for a, b in zip(before["blocks"], env.get_state()["blocks"]))
+    assert all(np.array_equal(a, b) for a, b in zip(before["blocks"], env.get_state()["blocks"], strict=False))
 
 
 @pytest.mark.parametrize("settings, sentence", [

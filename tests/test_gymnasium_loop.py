@@ -10,10 +10,10 @@ from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import SyncVectorEnv
 
 from puffer_min.emulation.arrays import as_numpy
-from puffer_min.vector.serial import PythonBatch
-from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.vector import make_vec
+from puffer_min.vector.serial import PythonBatch
 
 
 class Trivial(gymnasium.Env):
@@ -52,7 +52,7 @@ def test_the_loop_gives_what_single_environments_give():
     vec, single = make_vec(Walk, 5, seed=2), [GymnasiumEnv(Walk()) for _ in range(5)]
     assert vec.batch.loop is not None
     vec.reset(2)
-    for env, inner in zip(single, vec.environments):
+    for env, inner in zip(single, vec.environments, strict=False):
         env.reset(inner.seed)
     random, ends = np.random.default_rng(0), 0
     for _ in range(200):
@@ -93,7 +93,7 @@ def test_numbers_of_the_last_info_are_logged(backend, workers):
 
 def test_a_key_that_is_missing_or_no_number_is_named():
     for key, given in (("score", "an info with 'is_success', 'steps', 'note'"), ("note", "'words'")):
-        vec = make_vec(lambda: GymnasiumEnv(Success(), info_keys=[key]), 2, seed=3)
+        vec = make_vec(lambda key=key: GymnasiumEnv(Success(), info_keys=[key]), 2, seed=3)
         vec.reset(3)
         with pytest.raises(ValueError, match=f"environment 0: info_keys has '{key}', but the episode ended with {given}, expected a number"):
             for _ in range(20):
@@ -132,7 +132,7 @@ def test_the_loop_is_faster_than_gymnasiums_own():
 def steps_to(**attributes):
     """An environment whose step gives something else."""
     def step(self, action):
-        parts = dict(zip(("observation", "reward", "terminated", "truncated", "info"), Trivial.result)) | attributes
+        parts = dict(zip(("observation", "reward", "terminated", "truncated", "info"), Trivial.result, strict=False)) | attributes
         return tuple(parts[name] for name in parts)
     return type("Wrong", (Trivial,), {"step": step})
 

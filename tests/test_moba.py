@@ -184,7 +184,10 @@ def test_neutrals_let_go_of_who_runs_and_walk_home():
 
 def test_towers_fall_from_the_outermost_inwards_and_the_ancient_last():
     stage = Stage()
-    tower = lambda lane, tier: HALF + 91 + 3 * (tier - 1) + lane
+
+    def tower(lane, tier):
+        return HALF + 91 + 3 * (tier - 1) + lane
+
     assert stage.entities["exposed"][HALF + 91:HALF + 103].tolist() == [1, 1, 1] + [0] * 9
     order = [(0, 1), (0, 2), (0, 3)]
     for n, (lane, tier) in enumerate(order):
@@ -294,7 +297,10 @@ def test_each_reward_has_its_weight_and_no_other(name, weight):
     counts = {"reward_death": lambda e, h, s: h["deaths"], "reward_xp": lambda e, h, s: h["experience"],
               "reward_tower": lambda e, h, s: np.repeat([s["fallen"][1] - s["fallen"][0], s["fallen"][0] - s["fallen"][1]], 5),
               "reward_distance": lambda e, h, s: -np.array([steps_to_go(e[n // 5 * HALF + n % 5], distance) for n in range(10)])}
-    count = lambda: np.array(counts[name](env.entities(), env.heroes(), env.situation()), float)
+
+    def count():
+        return np.array(counts[name](env.entities(), env.heroes(), env.situation()), float)
+
     first = count()
     for step in range(8000):
         total += env.step(env.actions)[1]

@@ -58,7 +58,7 @@ def test_every_tick_has_its_share_of_those_who_look_around():
         env.step(env.actions)
         game = games(env)
         creeps = (game["entities"]["kind"] == CREEP) & (before < 0) & (game["entities"]["target"] >= 0)
-        for i, id in zip(*np.nonzero(creeps)):
+        for i, id in zip(*np.nonzero(creeps), strict=False):
             assert (id % HALF - 5 - game["tick"][i]) % CADENCE == 0
             ticks[game["tick"][i] % CADENCE] += 1
         before = game["entities"]["target"].copy()

@@ -33,7 +33,7 @@ def test_the_mirrored_game_takes_the_mirrored_course(settings):
             lane = one.observations[:, 484 + 24:484 + 26].astype(np.int32)
             actions[forth, :2] = (3 * lane)[forth]
         results, mirrored = one.step(actions)[:4], other.step(exchanged(actions))[:4]
-        for name, a, b in zip(("observations", "rewards", "terminals", "truncations"), results, mirrored):
+        for name, a, b in zip(("observations", "rewards", "terminals", "truncations"), results, mirrored, strict=False):
             assert np.array_equal(a, exchanged(b)), f"{name} differ at step {step}"
         fights += float(np.abs(results[1]).sum())
     assert fights > 10, "there was something to see"
@@ -43,7 +43,7 @@ def test_after_a_thousand_steps_every_entity_has_its_mirror_image():
     one, other = pair(autopilot=True)
     for _ in range(1000):
         one.step(one.actions), other.step(other.actions)
-    for game, image in zip(games(one), games(other)):
+    for game, image in zip(games(one), games(other), strict=False):
         entities, mirrored = game["entities"], np.roll(image["entities"], 103)
         alive = entities["alive"] == 1
         assert np.array_equal(entities["health"][alive], mirrored["health"][alive]) and np.array_equal(entities["alive"], mirrored["alive"])

@@ -30,9 +30,9 @@ def test_observations_stay_inside_the_declared_space(name):
     low, high = env.single_observation_space.low, env.single_observation_space.high
     observations, _ = env.reset(seed=1)
     assert observations.dtype == env.single_observation_space.dtype
-    for observations, *_ in [(observations.copy(),), *play(env, environments.steps(name))]:
-        assert np.isfinite(observations).all()
-        assert (observations >= low).all() and (observations <= high).all()
+    for seen, *_ in [(observations.copy(),), *play(env, environments.steps(name))]:
+        assert np.isfinite(seen).all()
+        assert (seen >= low).all() and (seen <= high).all()
 
 
 @every_environment
@@ -60,7 +60,7 @@ def test_the_same_arrays_at_the_same_addresses_are_returned_at_every_step(name):
     arrays = (first, env.rewards, env.terminals, env.truncations)
     addresses = [array.ctypes.data for array in env.buffers if array is not None]
     for observations, rewards, terminals, truncations, _ in (env.step(random_actions(env, np.random.RandomState(i))) for i in range(100)):
-        assert all(new is old for new, old in zip((observations, rewards, terminals, truncations), arrays))
+        assert all(new is old for new, old in zip((observations, rewards, terminals, truncations), arrays, strict=False))
     assert env.reset()[0] is first
     assert [array.ctypes.data for array in env.buffers if array is not None] == addresses
 
@@ -94,11 +94,11 @@ def test_bind_writes_into_the_callers_memory(name):
     assert np.array_equal(mine.observations, released.observations), "what was there is taken over"
     kept = [array.copy() for array in released if array is not None]
     after = list(play(alone, 40, seed=9)), list(play(bound, 40, seed=9))
-    for one, other in zip(before[0] + after[0], before[1] + after[1]):
+    for one, other in zip(before[0] + after[0], before[1] + after[1], strict=False):
         assert same(one[:4], other[:4])
     assert bound.observations is mine.observations and np.array_equal(mine.observations, alone.observations)
-    assert all(np.array_equal(a, b) for a, b in zip(kept, (array for array in released if array is not None))), "the old memory is left alone"
-    for old, array in zip(outside, (array for array in memory if array is not None)):
+    assert all(np.array_equal(a, b) for a, b in zip(kept, (array for array in released if array is not None), strict=False)), "the old memory is left alone"
+    for old, array in zip(outside, (array for array in memory if array is not None), strict=False):
         assert np.array_equal(old, np.delete(array, np.s_[bound.num_agents:2 * bound.num_agents], axis=0)), "not a byte outside the rows"
 
 
@@ -155,7 +155,7 @@ def test_wrong_actions_are_one_sentence_and_nothing_is_stepped(name):
         with pytest.raises(error) as caught:
             env.step(actions)
         assert words in str(caught.value) and "\n" not in str(caught.value), what
-        assert all(np.array_equal(a, b) for a, b in zip(state["blocks"], env.get_state()["blocks"])), what
+        assert all(np.array_equal(a, b) for a, b in zip(state["blocks"], env.get_state()["blocks"], strict=False)), what
         assert np.array_equal(state["buffers"][0], env.observations), what
     env.step(np.zeros(env.actions.shape, env.actions.dtype))
 
@@ -237,8 +237,8 @@ def test_a_batch_may_be_split_without_changing_a_trajectory(name):
         actions = random_actions(whole, random)
         cut = parts[0].num_agents
         together = whole.step(actions)[:4]
-        apart = [part.step(rows)[:4] for part, rows in zip(parts, (actions[:cut], actions[cut:]))]
-        assert same(together, [np.concatenate(pair) for pair in zip(*apart)])
+        apart = [part.step(rows)[:4] for part, rows in zip(parts, (actions[:cut], actions[cut:]), strict=False)]
+        assert same(together, [np.concatenate(pair) for pair in zip(*apart, strict=False)])
 
 
 @every_environment
@@ -247,10 +247,10 @@ def test_environments_in_one_process_do_not_influence_each_other(name):
     alone.reset(seed=4), beside.reset(seed=4), other.reset()
     expected = trajectory(alone, 60)
     rows = []
-    for step, _ in zip(play(beside, 60), play(other, 60, seed=3)):
+    for step, _ in zip(play(beside, 60), play(other, 60, seed=3), strict=False):
         rows.append(step[:4])
         make(name, 1, seed=99).reset()
-    assert same(expected, [np.stack(column) for column in zip(*rows)])
+    assert same(expected, [np.stack(column) for column in zip(*rows, strict=False)])
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True])
@@ -307,7 +307,7 @@ def episodes(rows):
     for rewards, ended, mask in rows:
         returns += rewards
         lengths += mask
-        done += list(zip(returns[ended], lengths[ended]))
+        done += list(zip(returns[ended], lengths[ended], strict=False))
         returns[ended] = lengths[ended] = 0
     return len(done), *np.mean(done, axis=0)
 
@@ -444,7 +444,7 @@ def test_a_person_can_play_and_see(name):
 def test_rendering_changes_nothing(name):
     watched, unwatched = make(name), make(name)
     watched.reset(seed=0), unwatched.reset(seed=0)
-    for one, other in zip(play(watched, 40), play(unwatched, 40)):
+    for one, other in zip(play(watched, 40), play(unwatched, 40), strict=False):
         watched.render(0)
         assert same(one[:4], other[:4])
 

@@ -21,7 +21,6 @@ from gymnasium.spaces import Box, Discrete
 from test_ppo import Drift
 
 import puffer_min
-from puffer_min.__main__ import main
 from puffer_min.commands import run as running
 from puffer_min.commands.log import run_folder
 from puffer_min.commands.train import train

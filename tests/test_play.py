@@ -284,7 +284,7 @@ def test_keys_are_read_out_of_bytes_whole():
     settings = termios.tcgetattr(slave)
     settings[3] &= ~(termios.ICANON | termios.ECHO)
     termios.tcsetattr(slave, termios.TCSANOW, settings)
-    os.write(master, "a\x1b[A\x1bOB\x1b[1;5C \x1b".encode())
+    os.write(master, b"a\x1b[A\x1bOB\x1b[1;5C \x1b")
     assert terminal.keys(5) == ["a", "ArrowUp", "ArrowDown", "ArrowRight", " ", "Escape"]
     assert terminal.keys(0) == []
     os.close(master)

@@ -13,9 +13,9 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import envs
+from puffer_min.commands.game import Game, key_actions
 from puffer_min.course.player import Player, observation_grid, png
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.commands.game import Game, key_actions
 
 RIGHT = 4
 

@@ -120,7 +120,7 @@ def test_the_stages_of_a_run_weigh_each_update_by_its_seconds():
 def test_the_stages_of_a_run_are_those_of_the_whole_run_and_not_of_its_last_update():
     history = [{"seconds": 9.0, "stages": {"learn": 1.0, "copy": 0.0}}, {"seconds": 10.0, "stages": {"learn": 0.0, "copy": 1.0}}]
     axes = plots.plot_stages(Result(history)).axes[0]
-    assert dict(zip([label.get_text() for label in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches])) == {
+    assert dict(zip([label.get_text() for label in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches], strict=False)) == {
         "copy": pytest.approx(0.1), "learn": pytest.approx(0.9)}
     assert [text.get_text() for text in axes.texts] == ["10%  (1 s)", "90%  (9 s)"]
     last, = [bar.get_width() for bar in plots.plot_stages(history[-1]["stages"]).axes[0].patches if bar.get_width()]

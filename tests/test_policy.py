@@ -13,22 +13,24 @@ from gymnasium import spaces
 import envs
 import puffer_min
 from puffer_min import load_policy
+from puffer_min.env.actions import RandomPolicy
 from puffer_min.env.spec import EnvSpec
 from puffer_min.learner import kernels
-from puffer_min.learner.kernels import lstm_cell, sparse
-from puffer_min.learner.encoders import make_encoder, scale_of
-from puffer_min.learner.kernels.lstm import LSTM, Unroll, cell
-from puffer_min.env.actions import RandomPolicy
 from puffer_min.learner import policy as policy_module
 from puffer_min.learner.actor import Actor, build_policy, find_factory, name_of_factory
 from puffer_min.learner.checkpoint import CheckpointError, describe_policy, read_checkpoint, save_checkpoint
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributions import distribution_of
+from puffer_min.learner.encoders import make_encoder, scale_of
+from puffer_min.learner.kernels import lstm_cell, sparse
+from puffer_min.learner.kernels.lstm import LSTM, Unroll, cell
 from puffer_min.learner.policy import Policy, make_policy
 from puffer_min.learner.ppo import PPO
 
+NINE_CELLS, FIVE_ACTIONS = spaces.Box(0, 2, (9,), np.uint8), spaces.Discrete(5)
 
-def policy_for(observation_space=spaces.Box(0, 2, (9,), np.uint8), action_space=spaces.Discrete(5), seed=0, **settings):
+
+def policy_for(observation_space=NINE_CELLS, action_space=FIVE_ACTIONS, seed=0, **settings):
     torch.manual_seed(seed)
     return Policy(observation_space, action_space, **settings)
 
@@ -92,7 +94,7 @@ BOUNDS = spaces.Box(0, np.uint8([[3, 1, 15, 2], [0, 2, 2, 1], [4, 4, 1, 9]]), (3
 def test_the_onehot_encoder_is_a_linear_layer_over_one_input_for_each_value_and_so_is_its_gradient(space, size):
     encoder, most = make_encoder("onehot", space, size), space.high.ravel()
     cells = torch.from_numpy(np.random.default_rng(0).integers(0, space.high + 1, (50, *space.shape)).astype(np.uint8))
-    dense = torch.cat([torch.nn.functional.one_hot(column.long(), 16)[:, 1:n + 1] for column, n in zip(cells.flatten(1).t(), most)], 1)
+    dense = torch.cat([torch.nn.functional.one_hot(column.long(), 16)[:, 1:n + 1] for column, n in zip(cells.flatten(1).t(), most, strict=False)], 1)
     assert encoder.weight.shape == (most.sum(), size)
     expected = dense.float() @ encoder.weight + encoder.bias
     of_output = torch.randn(50, size, generator=torch.Generator().manual_seed(0))
@@ -346,7 +348,7 @@ def test_a_replay_equals_acting_step_by_step(recurrent):
     ends = torch.from_numpy(random.random((6, 11)) < 0.2)
     state = torch.randn(6, policy.state_size)
     replayed = policy.replay(observations.flatten(0, 1), state, ends)
-    for one, other in zip(replayed, step_by_step(policy, observations, state, ends)):
+    for one, other in zip(replayed, step_by_step(policy, observations, state, ends), strict=False):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
@@ -516,7 +518,7 @@ def test_every_name_of_the_package_is_where_it_says():
     for name in puffer_min.__all__:
         assert getattr(puffer_min, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        puffer_min.trian
+        _ = puffer_min.trian
 
 
 def test_an_actor_takes_only_legal_actions():
@@ -564,7 +566,7 @@ def test_the_network_shown_in_the_documentation_learns_and_is_saved(tmp_path):
     with pytest.raises(CheckpointError, match="holds a network made by OneLayer, which cannot be imported here: pass policy="):
         load_policy(path)
     actor = load_policy(path, policy=network)
-    assert all(a.equal(b) for a, b in zip(actor.policy.parameters(), learner.policy.parameters()))
+    assert all(a.equal(b) for a, b in zip(actor.policy.parameters(), learner.policy.parameters(), strict=False))
 
 
 class Remembering(torch.nn.Module):
@@ -608,7 +610,10 @@ def test_a_network_with_a_memory_of_its_own_is_replayed_as_it_acted_and_found_ag
 
 def test_factories_that_cannot_be_imported_again_have_a_name_without_a_module():
     local = type("Local", (Remembering,), {"__module__": "__main__"})
-    given = lambda spec, config: Remembering(spec, config)
+
+    def given(spec, config):
+        return Remembering(spec, config)
+
     assert name_of_factory(make_policy) == "puffer_min.learner.policy:make_policy"
     assert name_of_factory(local) == "Local" and name_of_factory(functools.partial(Remembering)) == "partial"
     assert ":" not in name_of_factory(given)

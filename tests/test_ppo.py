@@ -3,6 +3,7 @@
 import functools
 import math
 import time
+from itertools import pairwise
 
 import gymnasium
 import numpy as np
@@ -12,15 +13,15 @@ from gymnasium import spaces
 
 import envs
 import puffer_min
+from puffer_min.clock import STAGES
 from puffer_min.commands import evaluate as evaluation
 from puffer_min.commands import train as training
+from puffer_min.commands.train import name_of, train
+from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.buffer import Minibatch
 from puffer_min.learner.config import PRESETS, Config, settings_for
-from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.learner.distributions import distribution_of, masked
-from puffer_min.clock import STAGES
-from puffer_min.commands.train import name_of, train
+from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
 from puffer_min.vector import make_vec
 
 
@@ -33,10 +34,13 @@ def exact_and_alone():
     torch.set_num_threads(before)
 
 
+THREE = spaces.Discrete(3)
+
+
 class Drift(PufferEnv):
     """Numbers to learn on, with all a learner must cope with: ends of both kinds, slots that are empty at times, any action space."""
 
-    def __init__(self, buffers=None, seed=0, num_agents=4, actions=spaces.Discrete(3), death=0.0, poison=None, report_interval=0):
+    def __init__(self, buffers=None, seed=0, num_agents=4, actions=THREE, death=0.0, poison=None, report_interval=0):
         self.single_observation_space, self.single_action_space = spaces.Box(-1, 1, (5,), np.float32), actions
         self.num_agents, self.death, self.poison, self.truncates, self.clock = num_agents, death, poison, True, 0
         super().__init__(buffers, seed, report_interval)
@@ -98,7 +102,10 @@ def cleanrl(config, agent_outputs, newvalue, space, b):
 
 def random_minibatch(space, size=64, seed=0):
     random = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=random)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=random)
+
     distribution = distribution_of(space)
     outputs = draw(distribution.num_outputs, size)
     actions, log_probs = distribution.sample(outputs, random)
@@ -119,7 +126,7 @@ def test_loss_and_gradients_equal_cleanrls(space, settings, seed):
         loss, parts = loss_of(o, v)
         loss.backward()
         gradients.append((loss.detach(), torch.stack([p.detach() for p in parts]), o.grad, v.grad))
-    for ours, theirs in zip(*gradients):
+    for ours, theirs in zip(*gradients, strict=False):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
@@ -139,9 +146,8 @@ def test_one_update_equals_plain_pytorch():
     order.set_state(learner.shuffle.get_state())
     for _ in range(config.update_epochs):
         for rows in torch.randperm(6, generator=order).split(2):
-            flat = lambda name: getattr(buffer, name)[rows].flatten(0, 1)
-            b = Minibatch(*(flat(n) for n in ("observations", "actions", "log_probs", "values", "advantages", "returns")), None, None, None)
-            w = dict(zip(names, parameters))
+            b = Minibatch(*(getattr(buffer, n)[rows].flatten(0, 1) for n in ("observations", "actions", "log_probs", "values", "advantages", "returns")), None, None, None)
+            w = dict(zip(names, parameters, strict=False))
             hidden = torch.relu(b.observations @ w["encoder.layer.weight"].t() + w["encoder.layer.bias"])
             hidden = torch.relu(hidden @ w["layers.0.weight"].t() + w["layers.0.bias"])
             both = hidden @ w["head.weight"].t() + w["head.bias"]
@@ -151,7 +157,7 @@ def test_one_update_equals_plain_pytorch():
             torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
     learner.update()
-    for name, ours, theirs in zip(names, learner.policy.parameters(), parameters):
+    for name, ours, theirs in zip(names, learner.policy.parameters(), parameters, strict=False):
         torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-6, msg=name)
 
 
@@ -312,12 +318,12 @@ def test_all_parameters_live_in_one_vector_with_their_gradients():
     policy = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2))
     expected, inputs = [p.detach().clone() for p in policy.parameters()], torch.randn(5, 3)
     flat = flatten_parameters(policy)
-    assert all(p.equal(e) for p, e in zip(policy.parameters(), expected))
+    assert all(p.equal(e) for p, e in zip(policy.parameters(), expected, strict=False))
     policy(inputs).square().sum().backward()
     assert flat.grad.equal(torch.cat([p.grad.flatten() for p in policy.parameters()])) and flat.grad.abs().sum() > 0
     with torch.no_grad():
         flat.add_(1)
-    assert all(p.equal(e + 1) for p, e in zip(policy.parameters(), expected))
+    assert all(p.equal(e + 1) for p, e in zip(policy.parameters(), expected, strict=False))
 
 
 # ---------------------------------------------------------------------- whole runs
@@ -338,7 +344,7 @@ def curve(history):
 def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path):
     first, second, other = (run(tmp_path / str(i), seed=seed) for i, seed in enumerate((7, 7, 8)))
     assert curve(first.history) == curve(second.history) != curve(other.history)
-    assert all(a.equal(b) for a, b in zip(first.policy.policy.parameters(), second.policy.policy.parameters()))
+    assert all(a.equal(b) for a, b in zip(first.policy.policy.parameters(), second.policy.policy.parameters(), strict=False))
 
 
 @pytest.mark.parametrize("env, backend, settings", [("squared", "thread", {}), (Drift, "process", {"num_envs": 2, "minibatch_size": 32})],
@@ -347,7 +353,7 @@ def test_a_run_is_the_same_to_the_bit_whoever_steps_the_environments(tmp_path, e
     serial = run(tmp_path / "serial", env, seed=3, **(settings))
     workers = run(tmp_path / "workers", env, seed=3, backend=backend, num_workers=2, **settings)
     assert curve(serial.history) == curve(workers.history)
-    assert all(a.equal(b) for a, b in zip(serial.policy.policy.parameters(), workers.policy.policy.parameters()))
+    assert all(a.equal(b) for a, b in zip(serial.policy.policy.parameters(), workers.policy.policy.parameters(), strict=False))
 
 
 def test_training_leaves_torchs_settings_and_random_streams_alone(tmp_path):
@@ -363,7 +369,7 @@ def test_stages_add_up_to_the_wall_time_and_sps_is_steps_by_wall_time(tmp_path):
     marks = []
     start = time.perf_counter()
     result = run(tmp_path, total_steps=20 * 128, dashboard=lambda update: marks.append(time.perf_counter()))
-    for earlier, later, before, after in zip(result.history, result.history[1:], marks, marks[1:]):
+    for earlier, later in pairwise(result.history):
         assert set(later["stages"]) == set(STAGES) and sum(later["stages"].values()) == pytest.approx(1)
         assert later["sps"] == pytest.approx(later["step"] / later["seconds"])
         passed = later["seconds"] - earlier["seconds"]

@@ -125,7 +125,7 @@ def test_masked_outputs_equal_torch_distributions_over_the_legal_actions_and_so_
     actions, _ = chosen.sample(masked(ours, legal).detach(), generator(1))
     log_probs, entropy = chosen.evaluate(masked(ours, legal), actions)
     (weights * log_probs + entropy).sum().backward()
-    blocks = zip(theirs.split(chosen.counts), legal.split(chosen.counts, 1), actions.view(400, -1).t())
+    blocks = zip(theirs.split(chosen.counts), legal.split(chosen.counts, 1), actions.view(400, -1).t(), strict=False)
     for block, allowed, action in blocks:
         assert allowed[torch.arange(400), action].all(), "an illegal action was drawn"
         p = torch.where(allowed.t(), block, -1e30).softmax(0)
@@ -215,7 +215,7 @@ def test_single_precision_gives_what_double_precision_gives(actions, spread, col
         log_probs, entropy = LogProbAndEntropy.apply(given, drawn)
         gradient, = torch.autograd.grad((weights[0] * log_probs + weights[1] * entropy).sum(), given)
         results.append((log_probs, entropy, gradient))
-    for ours, exact in zip(*results):
+    for ours, exact in zip(*results, strict=False):
         torch.testing.assert_close(ours.double(), exact, rtol=2e-6, atol=2e-6 * max(1, spread))
     torch.testing.assert_close(at_drawing, results[0][0].detach(), rtol=2e-6, atol=2e-6 * max(1, spread))
 

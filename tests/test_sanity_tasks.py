@@ -90,7 +90,7 @@ def test_password_pays_the_whole_password_only(password):
     for place in range(len(digits)):                            # one digit wrong, wherever it is
         wrong = digits.copy()
         wrong[place] = (wrong[place] + 1) % env.digits
-        assert play(env, lambda observations, t, random: [wrong[t % len(wrong)]] * 2, len(digits))["episode_return"] == 0
+        assert play(env, lambda observations, t, random, wrong=wrong: [wrong[t % len(wrong)]] * 2, len(digits))["episode_return"] == 0
 
 
 def test_password_is_one_of_all_sequences():
@@ -115,7 +115,7 @@ def test_stochastic_is_solved_by_the_right_mixture_and_by_no_single_action():
     env = envs.make("stochastic", 512)
     scores = {}
     for probability in (0, 0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1):
-        log = play(env, lambda observations, t, random: random.random(512) >= probability, 640)
+        log = play(env, lambda observations, t, random, least=probability: random.random(512) >= least, 640)
         scores[probability] = log["score"], log["episode_return"]
         assert log["share"] == pytest.approx(probability, abs=0.01)
     assert scores[0.75] == (pytest.approx(0.98, abs=0.01), pytest.approx(0.83, abs=0.01))

@@ -86,7 +86,7 @@ def stage(bodies, food=(), corpses=(), headings=None, width=7, height=7, **setti
     links = {tuple(move): action for action, move in enumerate(MOVES.tolist())}
     for i, body in enumerate(bodies):
         board[body[0]] = HEAD
-        for ahead, cell in zip(body, body[1:]):
+        for ahead, cell in zip(body, body[1:], strict=False):
             board[cell] = BODY - links[ahead[0] - cell[0], ahead[1] - cell[1]]
         heading = BODY - board[body[1]] if len(body) > 1 else UP
         flat = [(row + 5) * (width + 10) + column + 5 for row, column in body]

@@ -1,6 +1,7 @@
 """A network reads structured observations: unpacked inside the encoder, learned from, saved and loaded."""
 
 import contextlib
+
 import gymnasium
 import numpy as np
 import pytest

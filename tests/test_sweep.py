@@ -15,8 +15,16 @@ optuna = pytest.importorskip("optuna")
 
 import puffer_min  # noqa: E402
 from puffer_min.__main__ import main  # noqa: E402
+from puffer_min.commands.sweep import (  # noqa: E402
+    SweepError,
+    finished,
+    last_score,
+    parse,
+    run_sweep,
+    settings_of,
+    write_report,
+)
 from puffer_min.learner.config import settings_for  # noqa: E402
-from puffer_min.commands.sweep import SweepError, finished, last_score, parse, run_sweep, settings_of, write_report  # noqa: E402
 
 TINY = {"num_envs": 32, "horizon": 8, "total_steps": 512, "torch_threads": 1, "minibatch_size": 128}
 SEARCH = {"learning_rate": "1e-3:1e-2:log", "gamma": "0.9:0.99:log", "update_epochs": "1,2"}
@@ -73,7 +81,7 @@ def test_the_pareto_front_is_what_no_trial_beats_in_both_and_everything_is_writt
     assert printed.strip().splitlines()[-1].startswith("6 trials, ")
     study = optuna.load_study(study_name="squared", storage=f"sqlite:///{tmp_path / 'study.db'}")
     values = np.array([trial.values for trial in study.trials])
-    expected = [trial.number for trial, (score, seconds) in zip(study.trials, values)
+    expected = [trial.number for trial, (score, seconds) in zip(study.trials, values, strict=False)
                 if not ((values[:, 0] >= score) & (values[:, 1] <= seconds) & ((values[:, 0] > score) | (values[:, 1] < seconds))).any()]
     front = json.loads((tmp_path / "front.json").read_text())
     assert sorted(point["trial"] for point in front) == expected

@@ -17,8 +17,8 @@ class Table:
         for cell in range(9):
             owner = "me" if observation[36 + cell] else "them" if observation[45 + cell] else None
             if owner:
-                self.cards[divmod(cell, 3)] = (owner, dict(zip(SIDES, map(int, observation[4 * cell:4 * cell + 4]))))
-        self.hands = {who: [dict(zip(SIDES, map(int, observation[at + 4 * n:at + 4 * n + 4]))) for n in range(5)] for who, at in (("me", 54), ("them", 74))}
+                self.cards[divmod(cell, 3)] = (owner, dict(zip(SIDES, map(int, observation[4 * cell:4 * cell + 4]), strict=False)))
+        self.hands = {who: [dict(zip(SIDES, map(int, observation[at + 4 * n:at + 4 * n + 4]), strict=False)) for n in range(5)] for who, at in (("me", 54), ("them", 74))}
 
     def place(self, who, hand, cell):
         numbers = self.hands[who][hand]
@@ -165,7 +165,7 @@ def test_foresight_changes_nothing_but_what_is_seen(players):
         assert np.array_equal(np.delete(more, np.s_[151:165], axis=1), seen) and more[:, 151:165].any()
         actions = legal_actions(plain, rng)
         results = [env.step(actions)[1:4] for env in (plain, foreseeing)]
-        assert all(np.array_equal(a, b) for a, b in zip(*results))
+        assert all(np.array_equal(a, b) for a, b in zip(*results, strict=False))
         assert (more <= foreseeing.single_observation_space.high).all()
 
 

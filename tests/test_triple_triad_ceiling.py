@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from test_triple_triad import Table
 
-import envs
-
 # By its path: with benchmarks/ on the search path, its environments.py would stand in for the one of the tests.
 spec = importlib.util.spec_from_file_location("triple_triad_ceiling", Path(__file__).parents[1] / "benchmarks/triple_triad_ceiling.py")
 ceiling = importlib.util.module_from_spec(spec)
@@ -129,7 +127,7 @@ def test_a_position_is_worth_the_best_mean_over_what_follows(kernel, free):
     observations = positions(free, 12)
     values, cards, cells = kernel.best_moves(observations)
     share, _, _ = kernel.best_moves(observations, least=0, horizon=1)
-    for row, value, owned, card, cell in zip(observations, values, share, cards.tolist(), cells.tolist()):
+    for row, value, owned, card, cell in zip(observations, values, share, cards.tolist(), cells.tolist(), strict=False):
         followed = {move: kernel.outcomes(row, *move) for move in moves(row)}
         means = {move: kernel.best_moves(rows)[0].mean() for move, (rows, _) in followed.items()}
         assert value == pytest.approx(max(means.values()), abs=1e-12) and means[card, cell] == pytest.approx(value, abs=1e-12)
@@ -159,9 +157,9 @@ def test_a_win_that_is_certain_at_the_first_move_is_won(kernel):
 def test_the_greedy_rule_turns_over_the_most(kernel):
     observations = positions(4, 50)
     cards, cells = kernel.greedy_moves(observations, np.arange(50, dtype=np.uint64))
-    for row, card, cell in zip(observations, cards.tolist(), cells.tolist()):
+    for row, card, cell in zip(observations, cards.tolist(), cells.tolist(), strict=False):
         assert turned(row, card, cell) == max(turned(row, *move) for move in moves(row))
-    assert len(set(zip(cards.tolist(), cells.tolist()))) > 10
+    assert len(set(zip(cards.tolist(), cells.tolist(), strict=False))) > 10
 
 
 def test_wilson_holds_the_share_and_stays_between_0_and_1():

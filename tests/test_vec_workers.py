@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from puffer_min.vector.handoff import DONE, STEP, Handoff
 from vectorizer_environments import Counter, Talking, Waiting, Walk
 
 import envs
 from envs.core.buffers import Buffers
 from puffer_min.env.checks import ATTRIBUTES
-from puffer_min.vector.handoff import DONE, STEP, Handoff
 from puffer_min.vector import ProcessVectorizer, Serial, ThreadVectorizer, make_vec, seed_of
 from puffer_min.vector.parts import part_bounds
 
@@ -108,7 +108,7 @@ def test_vectorizer_has_the_attributes_of_an_environment(maker, backend):
             assert getattr(vec, name) == getattr(serial, name), name
         vec.reset(0)
         results = vec.step(actions_of(vec, 0))
-        assert all(result is getattr(vec, name) for result, name in zip(results, ("observations", "rewards", "terminals", "truncations")))
+        assert all(result is getattr(vec, name) for result, name in zip(results, ("observations", "rewards", "terminals", "truncations"), strict=False))
 
 
 @pytest.mark.parametrize("backend", POOLS)

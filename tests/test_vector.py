@@ -62,7 +62,7 @@ def play(env, steps, seed=0):
     for _ in range(steps):
         actions = random.integers(0, counts, 64, dtype=np.int32)[:env.num_agents]
         trace.append([part.copy() for part in env.step(actions)[:4]])
-    return [np.stack(parts) for parts in zip(*trace)]
+    return [np.stack(parts) for parts in zip(*trace, strict=False)]
 
 
 def same(trace, other):
@@ -85,7 +85,7 @@ def test_trajectories_are_identical_for_any_split(maker):
         for t in range(120):
             actions = random.integers(0, int(part.single_action_space.n), 64, dtype=np.int32)[rows]
             part.step(actions)
-            for name, parts in zip(("observations", "rewards", "terminals", "truncations"), expected):
+            for name, parts in zip(("observations", "rewards", "terminals", "truncations"), expected, strict=False):
                 assert np.array_equal(getattr(buffers, name)[rows], parts[t, rows]), (name, t)
 
 
@@ -268,8 +268,13 @@ def wrapped(env):
     return lambda: gymnasium.wrappers.TimeLimit(env, 5)
 
 
+def always(env):
+    """A function that returns the same environment in each call."""
+    return lambda: env
+
+
 @pytest.mark.parametrize("backend, workers", [("serial", 1), ("thread", 3), ("process", 1), ("auto", None)])
-@pytest.mark.parametrize("make", [lambda env=Drift(): env, lambda env=gymnasium.make("CartPole-v1"): env,
+@pytest.mark.parametrize("make", [always(Drift()), always(gymnasium.make("CartPole-v1")),
                                   wrapped(gymnasium.make("CartPole-v1").unwrapped)])
 def test_one_environment_made_several_times_is_refused(make, backend, workers):
     with pytest.raises(ValueError, match="make_env made the same (Drift|CartPoleEnv) twice, expected another one in each call"):

@@ -38,7 +38,7 @@ def record(name: str, settings: dict) -> dict:
     random = np.random.RandomState(SEED % 2**31)
     for step in range(1, num_steps + 1):
         *arrays, _ = env.step(environments.random_actions(env, random))
-        for array, digest in zip(arrays, digests.values()):
+        for array, digest in zip(arrays, digests.values(), strict=False):
             digest.update(array.tobytes())
             running.update(array.tobytes())
         if step % EVERY == 0:
@@ -61,7 +61,7 @@ def difference(expected: dict, found: dict) -> str:
     if not what:
         return ""
     marks = [record[f"after every {EVERY} steps"].split() for record in (expected, found)]
-    equal = next((i for i, (a, b) in enumerate(zip(*marks)) if a != b), len(marks[0]))
+    equal = next((i for i, (a, b) in enumerate(zip(*marks, strict=False)) if a != b), len(marks[0]))
     return f"{', '.join(what[:-1] or what)} differ, first between steps {equal * EVERY} and {(equal + 1) * EVERY}"
 
 

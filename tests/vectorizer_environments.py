@@ -14,6 +14,7 @@ from gymnasium.spaces import Box, Discrete
 
 from puffer_min.env.puffer_env import PufferEnv
 
+
 class Walk(PufferEnv):
     """A number walks at random, pushed by the action, from 0; the episode ends beyond `edge`, or by time after 20 steps."""
 

@@ -1,13 +1,15 @@
 """Runs several tests at a time, and those that measure time one by one when nothing else runs.
 
-    pytest -n auto              a worker for each processor; on a machine with one the tests run in order, in this process
+    pytest -n auto              a worker for each processor; on a machine with one the tests run in order, in
+                                this process
 
-A test with the marker `alone` asserts on time. Such tests, and the chapters, whose cells do the same, form the last
-group: one worker runs it after all other workers have ended. The cells of any other notebook form a group too, because
-they share a kernel, and so do tests with the same marker `together(name)`, which share an expensive fixture.
+A test with the marker `alone` asserts on time. Such tests, and the chapters, whose cells do the same, form
+the last group: one worker runs it after all other workers have ended. The cells of any other notebook form a
+group too, because they share a kernel, and so do tests with the same marker `together(name)`, which share an
+expensive fixture.
 
-Only the workers collect tests, so each writes the groups to a file that the scheduler reads. (pytest-xdist's own
-`xdist_group` writes them into the names of the tests, where pytest 9 does not let it.)
+Only the workers collect tests, so each writes the groups to a file that the scheduler reads. (pytest-xdist's
+own `xdist_group` writes them into the names of the tests, where pytest 9 does not let it.)
 """
 
 import json
@@ -23,7 +25,9 @@ ALONE = "alone"
 
 
 class AloneLast(LoadScopeScheduling):
-    """Hands out groups of tests, and single tests, as workers become free; the group `alone` when all others are done."""
+    """Hands out groups of tests, and single tests, as workers become free; the group `alone` when all others
+    are done.
+    """
 
     def __init__(self, config, log):
         super().__init__(config, log)
@@ -59,7 +63,8 @@ class AloneLast(LoadScopeScheduling):
             self.workqueue.move_to_end(ALONE)
         if list(self.workqueue) != [ALONE]:
             super()._assign_work_unit(node)
-        elif not any(self._pending_of(self.assigned_work[other]) for other in self.nodes if other is not node):
+        elif not any(self._pending_of(self.assigned_work[other]) for other in self.nodes
+                     if other is not node):
             super()._assign_work_unit(node)
             node.shutdown()                                 # when it has run what it was given
 
@@ -87,13 +92,15 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Workers of `-n auto`: one for each processor that this process may use; 0 runs the tests in this process."""
+    """Workers of `-n auto`: one for each processor that this process may use; 0 runs the tests in this
+    process.
+    """
     return cores() if cores() > 1 else 0
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """The scheduler of `-n`; None leaves a `--dist` that somebody asks for to xdist."""
+    """The scheduler of `-n`; None leaves another `--dist` to xdist."""
     return AloneLast(config, log) if config.getvalue("dist") == "load" else None
 
 

@@ -3,10 +3,11 @@
     @pytest.mark.costly("envs/**/*", "tests/adversary.py")
     @pytest.mark.costly(inputs=lambda parameters: [f"envs/{parameters['name']}.pyx"])
 
-Such a check is deterministic: a second run on the same inputs says nothing new. Its inputs are the files that the
-patterns (glob patterns from the repository's root) or the function of the test's parameters name, the test's own file,
-requirements.lock, Python, the C compiler, the machine's architecture and the variables PUFFER_*. Their hash is kept in
-.pytest_cache when the check passes. The end of each run says what was left out; `--all` leaves out nothing.
+Such a check is deterministic: a second run on the same inputs says nothing new. Its inputs are the files that
+the patterns (glob patterns from the repository's root) or the function of the test's parameters name, the
+test's own file, requirements.lock, Python, the C compiler, the machine's architecture and the variables
+PUFFER_*. Their hash is kept in .pytest_cache when the check passes. The end of each run says what was left
+out; `--all` leaves out nothing.
 """
 
 import collections
@@ -23,8 +24,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = sorted(path.name for path in (ROOT / "puffer_min").iterdir() if path.is_dir() and path.name[0] not in "._")
-LIBRARY = ["envs/**/*", "puffer_min/*", *(f"puffer_min/{room}/**/*" for room in ROOMS if room != "course")]    # its files
+ROOMS = sorted(path.name for path in (ROOT / "puffer_min").iterdir() if path.is_dir()
+               and path.name[0] not in "._")
+# its files
+LIBRARY = ["envs/**/*", "puffer_min/*", *(f"puffer_min/{room}/**/*" for room in ROOMS if room != "course")]
 BUILT = {".so", ".pyc", ".c", ".html"}          # made from the sources, which are hashed themselves
 LEFT_OUT = pytest.StashKey[collections.Counter]()           # tests left out, by their files
 
@@ -58,7 +61,9 @@ def identity(item) -> str:
 
 
 def key(item) -> str:
-    """Hash of the test's name and of all that its result depends on. Raises ValueError for a pattern without files."""
+    """Hash of the test's name and of all that its result depends on. Raises ValueError for a pattern without
+    files.
+    """
     root, patterns = item.config.rootpath, [place(item)]
     for mark in item.iter_markers("costly"):
         patterns += mark.args
@@ -70,7 +75,8 @@ def key(item) -> str:
         if not found:
             raise ValueError(f"{identity(item)} is marked costly with {pattern!r}, which names no file")
         files.update(found)
-    facts = [identity(item), surroundings(root), [(str(path.relative_to(root)), content(path)) for path in sorted(files)]]
+    facts = [identity(item), surroundings(root),
+             [(str(path.relative_to(root)), content(path)) for path in sorted(files)]]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -92,11 +98,14 @@ def passed(config) -> dict[str, str]:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--all", action="store_true", help="leave out no check, not even one whose inputs are unchanged")
+    parser.addoption("--all", action="store_true",
+                     help="leave out no check, not even one whose inputs are unchanged")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "costly(*patterns, inputs): left out while its inputs are those of its last success")
+    config.addinivalue_line("markers",
+                            "costly(*patterns, inputs): left out while its inputs are those of its last "
+                            "success")
     config.stash[LEFT_OUT] = collections.Counter()
 
 

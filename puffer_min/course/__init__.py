@@ -1,9 +1,12 @@
-"""The course tools: what notebooks use to measure, look into and teach. The library itself never imports them.
+"""The course tools: what notebooks use to measure, look into and teach. The library itself never imports
+them.
 
     %load_ext puffer_min.course         installs the strict %%cython
-    from puffer_min.course import build, annotate, bench, examine, Ladder, profile_calls, profile_lines, check, Player
+    from puffer_min.course import build, annotate, bench, examine, Ladder, profile_calls, profile_lines,
+    check, Player
 
-Only light modules are imported here; a tool that draws or plays brings its own packages along when it is asked for.
+Only light modules are imported here; a tool that draws or plays brings its own packages along when it is
+asked for.
 """
 
 import importlib
@@ -17,10 +20,11 @@ from puffer_min.course.ladder import Ladder
 from puffer_min.course.profile import profile_calls, profile_lines
 from puffer_min.course.translate import CompileError
 
-_LATER = {"Player": "player", "training_dashboard": "dashboard"}      # name -> module that brings a heavy package
+# name -> module that brings a heavy package
+_LATER = {"Player": "player", "training_dashboard": "dashboard"}
 
-__all__ = ["CheckFailed", "CompileError", "Ladder", "Player", "annotate", "bench", "build", "check", "examine",
-           "profile_calls", "profile_lines", "training_dashboard"]
+__all__ = ["CheckFailed", "CompileError", "Ladder", "Player", "annotate", "bench", "build", "check",
+           "examine", "profile_calls", "profile_lines", "training_dashboard"]
 
 
 def __getattr__(name):

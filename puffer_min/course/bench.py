@@ -1,10 +1,10 @@
 """`bench`: the speed of one thing, or of several beside each other.
 
     bench("snake", num_envs=64)                                  # an environment by name
-    bench({"loop": lambda: gae_loop(*rows), "cython": lambda: gae(*rows)}, per_call=rows[0].size, unit="samples")
+    bench({"loop": lambda: gae_loop(*rows), "cython": lambda: gae(*rows)}, unit="samples")
 
-What is clocked and what is not stands in `puffer_min.measure`. Several things take turns, repeat by repeat, so that their ratio holds on
-a busy machine.
+`puffer_min.measure` says what is timed and what is not. Several things take turns, repeat by repeat,
+so that their ratio holds on a busy machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Comparison:
         return self.measurements[name]
 
     def ratio(self, name: str, to: str) -> float:
-        """How many times as fast `name` is as `to`. Raises UnlikeConditions unless both were measured alike."""
+        """How many times as fast `name` is as `to`. Raises UnlikeConditions unless both were measured alike.
+        """
         require_alike(self[name], self[to])
         return self[name].best / self[to].best
 
@@ -50,17 +51,19 @@ class Comparison:
         return html_table(("", "best", "a call", f"times {next(iter(self.measurements))}"), self.rows())
 
 
-def bench(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1, unit: str | None = None,
-          name: str | None = None, **settings) -> Measurement | Comparison:
-    """Measure `thing`: see `puffer_min.measure.measure`. `.best` is the figure, `.unit` what is counted, `.conditions` what to keep equal.
+def bench(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1,
+          unit: str | None = None, name: str | None = None, **settings) -> Measurement | Comparison:
+    """Measure `thing`: see `puffer_min.measure.measure`. `.best` is the figure, `.unit` what is counted,
+    `.conditions` what to keep equal.
 
-    thing       what `measure` takes; or the name of a native environment, made with `settings` (num_envs=..., ...) and closed afterwards;
-                or a dict name -> thing, which gives a Comparison.
+    thing       what `measure` takes; or the name of a native environment, made with `settings` (num_envs=...,
+                ...) and closed afterwards; or a dict name -> thing, which gives a Comparison.
     seconds     clocked time, for each thing.
     """
     options = {"seconds": seconds, "repeats": repeats, "seed": seed, "per_call": per_call, "unit": unit}
     if settings and not isinstance(thing, str):
-        raise TypeError(f"bench: {', '.join(settings)} can only be set where the thing is the name of an environment")
+        raise TypeError(f"bench: {', '.join(settings)} can only be set where the thing is the name of an "
+                        "environment")
     if isinstance(thing, dict):
         if not thing:
             raise ValueError("bench: given an empty dict, expected name -> environment or callable")
@@ -82,15 +85,20 @@ def factor(value: float, digits: int = 3) -> str:
 def text_table(rows) -> str:
     """Rows of strings as an aligned table; the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ([cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths))] for row in rows)
+    lines = ([cell.rjust(width) if i else cell.ljust(width)
+              for i, (cell, width) in enumerate(zip(row, widths, strict=True))] for row in rows)
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def html_table(head, rows, caption: str = "", left=(0,)) -> str:
-    """Rows of strings as an HTML table that needs no stylesheet; columns `left` to the left, the others to the right."""
+    """Rows of strings as an HTML table that needs no stylesheet; columns `left` to the left, the others to
+    the right.
+    """
     def line(cells, tag):
-        return "<tr>" + "".join(f'<{tag} style="text-align:{"left" if i in left else "right"};padding:2px 10px">{html.escape(cell)}</{tag}>'
+        return "<tr>" + "".join(f'<{tag} style="text-align:{"left" if i in left else "right"};padding:2px '
+                                f'10px">{html.escape(cell)}</{tag}>'
                                 for i, cell in enumerate(cells)) + "</tr>"
 
     title = f"<div>{html.escape(caption)}</div>" if caption else ""
-    return f"{title}<table><thead>{line(head, 'th')}</thead><tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
+    body = "".join(line(row, "td") for row in rows)
+    return f"{title}<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -1,15 +1,19 @@
-"""`check("gae", gae)`: one line when an answer is right, one sentence that names the likely mistake when it is not.
+"""`check("gae", gae)`: one line when an answer is right, one sentence that names the likely mistake when it
+is not.
 
-    check("gae", gae)               gae: right (values on random rows; nothing flows back over the end of an episode)
+    check("gae", gae)               gae: right (values on random rows; nothing flows back over the end of an
+                                    episode)
     check("gae", gae, seed=7)       the same claims on other random inputs: what a hidden test asks
 
-The checks live in `checks/levelNN.py`, one file a level. A check is a function of the answers; it makes its claims with `assert` or
-with the helpers of `claims.py`, and is given `rng`, a seeded NumPy generator, where it asks for it:
+The checks live in `checks/levelNN.py`, one file a level. A check is a function of the answers; it makes its
+claims with `assert` or with the helpers of `claims.py`, and is given `rng`, a seeded NumPy generator, where
+it asks for it:
 
     @register("gae")
     def _(gae, rng):
         "values on random rows; nothing flows back over the end of an episode"
-        same_values(gae, reference_gae, [random_rows(rng) for _ in range(20)], mistakes={"it forgets gamma": without_gamma})
+        same_values(gae, reference_gae, [random_rows(rng) for _ in range(20)], mistakes={"it forgets gamma":
+        without_gamma})
         assert ..., "the advantage of the last step of an episode must be reward - value"
 """
 
@@ -69,7 +73,8 @@ def register(id: str):
             raise ValueError(f"check {id!r} has no docstring: say in one line what it claims")
         there = _REGISTRY.get(id)
         if there is not None and there.function.__module__ != function.__module__:
-            raise ValueError(f"check {id!r} is registered by {there.function.__module__} already: ids are unique in the course")
+            raise ValueError(f"check {id!r} is registered by {there.function.__module__} already: ids are "
+                             "unique in the course")
         _REGISTRY[id] = Check(id, function, claims)
         return function
     return keep
@@ -78,7 +83,8 @@ def register(id: str):
 def check(id: str, *objects, seed: int = 0) -> None:
     """Check the answers of exercise `id`; prints a line if they are right.
 
-    Raises CheckFailed (an AssertionError) with a sentence if not, ValueError for an unknown id, TypeError for a wrong number of answers.
+    Raises CheckFailed (an AssertionError) with a sentence if not, ValueError for an unknown id, TypeError for
+    a wrong number of answers.
     """
     known = registered()
     if id not in known:
@@ -87,8 +93,8 @@ def check(id: str, *objects, seed: int = 0) -> None:
         raise ValueError(f"no check {id!r}: {there}")
     found = known[id]
     if len(objects) != len(found.answers):
-        raise TypeError(f"check({id!r}) takes {len(found.answers)} answer{'s' * (len(found.answers) != 1)} ({', '.join(found.answers)}), "
-                        f"given {len(objects)}")
+        raise TypeError(f"check({id!r}) takes {len(found.answers)} answer{'s' * (len(found.answers) != 1)} "
+                        f"({', '.join(found.answers)}), given {len(objects)}")
     try:
         found.run(objects, seed)
     except CheckFailed as error:
@@ -98,7 +104,8 @@ def check(id: str, *objects, seed: int = 0) -> None:
     except NotImplementedError as error:
         raise CheckFailed(f"{id}: this is not written yet") from error
     except Exception as error:
-        raise CheckFailed(f"{id}: your code raises {type(error).__name__}: {error} ({_place(error)})") from error
+        raise CheckFailed(f"{id}: your code raises {type(error).__name__}: {error} "
+                          f"({_place(error)})") from error
     print(f"{id}: right ({found.claims})")
 
 
@@ -116,8 +123,10 @@ def registered() -> dict[str, Check]:
 
 
 def _place(error: BaseException) -> str:
-    """The line nearest to the error that is neither a library's nor the checks', as the reader can find it."""
+    """The line nearest to the error that is neither a library's nor the checks', as the reader can find it.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     here = str(Path(__file__).parent)
-    theirs = [frame for frame in frames if not frame.filename.startswith(here) and "site-packages" not in frame.filename] or frames
+    theirs = [frame for frame in frames if not frame.filename.startswith(here)
+              and "site-packages" not in frame.filename] or frames
     return f"line {theirs[-1].lineno}: {(theirs[-1].line or theirs[-1].name).strip()}"

@@ -1,7 +1,8 @@
-"""What a check can claim of an answer: values, properties, a contract, no Python in the loop, speed, learning.
+"""What a check can claim of an answer: values, properties, a contract, no Python in the loop, speed,
+learning.
 
-Every helper raises CheckFailed with one sentence that says what was found, what was expected and, where it can tell, which mistake
-this looks like. Only `check` reports to the reader, so a helper prints nothing.
+Every helper raises CheckFailed with one sentence that says what was found, what was expected and, where it
+can tell, which mistake this looks like. Only `check` reports to the reader, so a helper prints nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from puffer_min.course.build import made_by
 from puffer_min.course.check import CheckFailed
 from puffer_min.measure import measure_together
 
-TRIES = 3                       # a claim about speed may be disturbed by other programs: the best of so many attempts counts
+# a claim about speed may be disturbed by other programs: the best of so many attempts counts
+TRIES = 3
 
 
 def expect(condition, sentence: str) -> None:
@@ -26,13 +28,16 @@ def expect(condition, sentence: str) -> None:
         raise CheckFailed(sentence)
 
 
-def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *, mistakes: Mapping[str, Callable] | None = None,
+def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *,
+                mistakes: Mapping[str, Callable] | None = None,
                 rtol: float = 1e-5, atol: float = 1e-6, changes_arguments: bool = False) -> None:
     """Claim that `answer(*case)` equals `reference(*case)` for every case.
 
-    mistakes    sentence -> wrong version of the reference: where the answer equals that version on all cases (and the reference does not),
-                the sentence is the failure, e.g. {"it forgets gamma": lambda ...}.
-    changes_arguments   compare the arguments after the call instead of what is returned, for functions that write in place.
+    mistakes    sentence -> wrong version of the reference: where the answer equals that version on all cases
+                (and the reference does not), the sentence is the failure, e.g. {"it forgets gamma": lambda
+                ...}.
+    changes_arguments   compare the arguments after the call instead of what is returned, for functions that
+                        write in place.
     Each call gets its own copy of the arguments; unless it may change them, an answer that does is refused.
     """
     cases = list(cases)
@@ -42,7 +47,7 @@ def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *
 
     expected = results(reference)
     given = []
-    for case, right in zip(cases, expected):
+    for case, right in zip(cases, expected, strict=True):
         found, arguments = _call_keeping(answer, case, changes_arguments)
         given.append(found)
         if not changes_arguments and _difference(arguments, case, 0, 0):
@@ -52,20 +57,25 @@ def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *
         difference = _difference(found, right, rtol, atol)
         if difference:
             for sentence, wrong in (mistakes or {}).items():
-                if all(not _difference(a, b, rtol, atol) for a, b in zip(results(answer), results(wrong))):
+                if all(not _difference(a, b, rtol, atol)
+                       for a, b in zip(results(answer), results(wrong), strict=True)):
                     raise CheckFailed(sentence)
             raise CheckFailed(f"{difference}, for the arguments {_describe(case)}")
 
 
 def holds(claim: Callable[..., bool], cases: Iterable[tuple], sentence: str) -> None:
-    """Claim that `claim(*case)` is true for every case; the failure says `sentence` and the first case it fails for."""
+    """Claim that `claim(*case)` is true for every case; the failure says `sentence` and the first case it
+    fails for.
+    """
     for case in cases:
         if not np.all(claim(*copy.deepcopy(case))):
             raise CheckFailed(f"{sentence} (found with {_describe(case)})")
 
 
 def keeps_contract(environment, **settings) -> None:
-    """Claim that an environment (a class, a function that makes one, or an object) passes the contract test of `puffer_min check`."""
+    """Claim that an environment (a class, a function that makes one, or an object) passes the contract test
+    of `puffer_min check`.
+    """
     report = check_environment(environment, **settings)
     if not report.ok:
         line = next(line for line in report.lines if line.verdict == "problem")
@@ -75,18 +85,22 @@ def keeps_contract(environment, **settings) -> None:
 def no_python(answer, function: str | None = None, *, loops: bool = True) -> None:
     """Claim that no line of a compiled function's loops (loops=False: of its body) touches Python.
 
-    answer      what a %%cython cell or `build` made: a function, a class, a module; or the text or path of a source.
+    answer      what a %%cython cell or `build` made: a function, a class, a module; or the text or path of a
+                source.
     function    its name ("f", "Class.method"); default: the name of `answer`.
     """
     notes, name = _notes(answer, function)
     if loops and not notes.function(name).loops:
-        raise CheckFailed(f"{name} has no loop of its own: the loop that was to become fast must be inside it")
+        raise CheckFailed(f"{name} has no loop of its own: the loop that was to become fast must be "
+                          "inside it")
     lines = notes.python_lines(name, loops=loops)
     if lines:
         number = lines[0]
-        others = f" (and line{'s' * (len(lines) > 2)} {', '.join(map(str, lines[1:6]))})" if len(lines) > 1 else ""
+        others = (f" (and line{'s' * (len(lines) > 2)} {', '.join(map(str, lines[1:6]))})" if len(lines) > 1
+                  else "")
         raise CheckFailed(f"line {number}{others} still talks to Python{' in the loop' if loops else ''}: "
-                          f"{notes.lines[number - 1].text.strip()} -- declare the C types of what it uses; annotate() shows the C")
+                          f"{notes.lines[number - 1].text.strip()} -- declare the C types of what it uses; "
+                          "annotate() shows the C")
 
 
 def no_exception_checks(answer, function: str | None = None) -> None:
@@ -97,15 +111,18 @@ def no_exception_checks(answer, function: str | None = None) -> None:
         raise CheckFailed(str(found[0]))
 
 
-def faster(answer: Callable, baseline: Callable, at_least: float, *, advice: str = "is there still Python in the loop?",
-           seconds: float = 0.2) -> None:
-    """Claim that `answer()` is at least `at_least` times as fast as `baseline()`; both are callables without arguments.
+def faster(answer: Callable, baseline: Callable, at_least: float, *,
+           advice: str = "is there still Python in the loop?", seconds: float = 0.2) -> None:
+    """Claim that `answer()` is at least `at_least` times as fast as `baseline()`; both are callables without
+    arguments.
 
-    The two take turns in one process; the best ratio of three attempts counts. Choose `at_least` at a third of what you measure.
+    The two take turns in one process; the best ratio of three attempts counts. Choose `at_least` at a third
+    of what you measure.
     """
     made = made_by(answer)
     if made and (made.profile or made.debug):
-        raise CheckFailed(f"it was compiled as a {made.label} build, whose speed is no speed: leave out --profile, --linetrace and --debug")
+        raise CheckFailed(f"it was compiled as a {made.label} build, whose speed is no speed: leave out "
+                          "--profile, --linetrace and --debug")
     best = 0.0
     for _ in range(TRIES):
         found = measure_together({"answer": answer, "baseline": baseline}, seconds=seconds)
@@ -114,11 +131,15 @@ def faster(answer: Callable, baseline: Callable, at_least: float, *, advice: str
         best = max(best, found["answer"].best / found["baseline"].best)
         if best >= at_least:
             return
-    raise CheckFailed(f"it is {best:.2g} times as fast as the baseline, expected at least {at_least:g} times: {advice}")
+    raise CheckFailed(f"it is {best:.2g} times as fast as the baseline, expected at least {at_least:g} "
+                      f"times: {advice}")
 
 
-def learns(train: Callable[[int], float], at_least: float, *, seeds: Iterable[int] = (0, 1, 2), enough: int = 2) -> None:
-    """Claim that `train(seed)`, a mean episode return, reaches `at_least` for `enough` of the seeds; stops as soon as that is settled."""
+def learns(train: Callable[[int], float], at_least: float, *, seeds: Iterable[int] = (0, 1, 2),
+           enough: int = 2) -> None:
+    """Claim that `train(seed)`, a mean episode return, reaches `at_least` for `enough` of the seeds; stops as
+    soon as that is settled.
+    """
     seeds, reached, found = list(seeds), 0, []
     for i, seed in enumerate(seeds):
         found.append(float(train(seed)))
@@ -127,8 +148,9 @@ def learns(train: Callable[[int], float], at_least: float, *, seeds: Iterable[in
             return
         if reached + len(seeds) - i - 1 < enough:
             break
-    raise CheckFailed(f"it does not learn: returns of {', '.join(f'{value:.4g}' for value in found)} for seeds {seeds[:len(found)]}, "
-                      f"expected at least {at_least:g} for {enough} of {len(seeds)} seeds")
+    raise CheckFailed(f"it does not learn: returns of {', '.join(f'{value:.4g}' for value in found)} for "
+                      f"seeds {seeds[:len(found)]}, expected at least {at_least:g} for {enough} of "
+                      f"{len(seeds)} seeds")
 
 
 # ---------------------------------------------------------------------- comparing
@@ -148,18 +170,22 @@ def _difference(found, right, rtol, atol) -> str:
     if isinstance(right, tuple | list):
         if not isinstance(found, tuple | list) or len(found) != len(right):
             return f"it returns {_describe_one(found)}, expected {len(right)} values"
-        parts = ((i, _difference(a, b, rtol, atol)) for i, (a, b) in enumerate(zip(found, right)))
+        parts = ((i, _difference(a, b, rtol, atol))
+                 for i, (a, b) in enumerate(zip(found, right, strict=False)))
         return next((f"of value {i}: {text}" for i, text in parts if text), "")
     if isinstance(right, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(right):
-            return f"it returns {_describe_one(found)}, expected a dict with the keys {', '.join(map(str, right))}"
-        return next((f"of {key!r}: {text}" for key in right if (text := _difference(found[key], right[key], rtol, atol))), "")
+            return (f"it returns {_describe_one(found)}, expected a dict with the keys "
+                    f"{', '.join(map(str, right))}")
+        return next((f"of {key!r}: {text}" for key in right
+                     if (text := _difference(found[key], right[key], rtol, atol))), "")
     try:
         a, b = np.asarray(found), np.asarray(right)
         if a.shape != b.shape:
             return f"it gives the shape {a.shape}, expected {b.shape}"
         if b.dtype.kind not in "fciub" or a.dtype.kind not in "fciub":
-            return "" if np.array_equal(a, b) else f"it gives {_describe_one(found)}, expected {_describe_one(right)}"
+            return ("" if np.array_equal(a, b)
+                    else f"it gives {_describe_one(found)}, expected {_describe_one(right)}")
     except (TypeError, ValueError):
         return f"it gives {_describe_one(found)}, expected {_describe_one(right)}"
     close = np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)

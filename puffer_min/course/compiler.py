@@ -1,7 +1,8 @@
 """C in, module out: the second half of a build, and the folder where the results are kept.
 
-The compiler is called as Python's own build calls it (`sysconfig`), with its words kept for the error. A shared object appears in the
-cache complete or not at all, and from the second time on a copy of it is loaded, because the system maps one file only once.
+The compiler is called as Python's own build calls it (`sysconfig`), with its words kept for the error. A
+shared object appears in the cache complete or not at all, and from the second time on a copy of it is loaded,
+because the system maps one file only once.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _LOADED: set[str] = set()                   # modules whose cached file this pro
 
 
 def cache_folder() -> Path:
-    """Where built modules are kept: PUFFER_CACHE, else the user's cache folder, else a private folder for temporary files."""
+    """Where built modules are kept: PUFFER_CACHE, else the user's cache folder, else a private folder for
+    temporary files.
+    """
     if os.environ.get("PUFFER_CACHE"):
         candidates = [Path(os.environ["PUFFER_CACHE"])]
     else:
@@ -44,12 +47,14 @@ def cache_folder() -> Path:
             continue
         if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
             return folder
-    raise PermissionError(f"cannot write in {' nor in '.join(map(str, candidates))}: set PUFFER_CACHE to a folder of yours")
+    raise PermissionError(f"cannot write in {' nor in '.join(map(str, candidates))}: set PUFFER_CACHE to a "
+                          "folder of yours")
 
 
 def prune(days: float = 30) -> int:
     """Delete built modules that nothing has used for `days` days; returns how many."""
-    old = [folder for folder in cache_folder().iterdir() if folder.is_dir() and folder.stat().st_mtime < time.time() - days * 86400]
+    old = [folder for folder in cache_folder().iterdir() if folder.is_dir()
+           and folder.stat().st_mtime < time.time() - days * 86400]
     for folder in old:
         shutil.rmtree(folder, ignore_errors=True)
     return len(old)
@@ -68,18 +73,21 @@ def processor() -> str:
     """What -march=native depends on: a home folder may be shared by unlike machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+        return ("\n".join(sorted({line for line in lines
+                                  if line.startswith(("model name", "flags", "Features", "CPU part"))})))
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
 
 
 def compile_c(c_code: str, module_name: str, library: Path, arguments: list[str], links: list[str]) -> None:
-    """Compile the C with the compiler Python was built with (or CC); `library` appears at the end, complete."""
+    """Compile the C with the compiler Python was built with (or CC); `library` appears at the end, complete.
+    """
     with tempfile.TemporaryDirectory(dir=library.parent, prefix=".work-") as work:
         c_file, made = Path(work) / f"{module_name}.c", Path(work) / library.name
         c_file.write_text(c_code, encoding="utf-8")
         includes = {sysconfig.get_path("include"), sysconfig.get_path("platinclude"), np.get_include()}
-        command = [*_compiler(), *(f"-I{folder}" for folder in sorted(includes)), *arguments, str(c_file), "-o", str(made), *links]
+        command = [*_compiler(), *(f"-I{folder}" for folder in sorted(includes)), *arguments, str(c_file),
+                   "-o", str(made), *links]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise CompileError(_refusal(done.stderr, done.returncode))
@@ -93,21 +101,29 @@ def _compiler() -> list[str]:
     named = shlex.split(os.environ.get("CC", "")) or (there or command)[:1]
     if not shutil.which(named[0]):
         raise CompileError(f"there is no C compiler {named[0]!r} on this machine: install one "
-                           "(Debian, Ubuntu: apt-get install gcc; macOS: xcode-select --install; conda: conda install c-compiler)")
-    flags = [word for name in ("CFLAGS", "CCSHARED") for word in shlex.split(sysconfig.get_config_var(name) or "")]
-    words = [*named, *command[1:], *flags, *shlex.split(os.environ.get("CFLAGS", "")), *shlex.split(os.environ.get("LDFLAGS", ""))]
-    foreign = {i for i, word in enumerate(words) if word == "-arch" and words[i + 1:i + 2] != [platform.machine()]}
-    return [word for i, word in enumerate(words) if i not in foreign and i - 1 not in foreign]      # a universal Python: this half only
+                           "(Debian, Ubuntu: apt-get install gcc; macOS: xcode-select --install; conda: "
+                           "conda install c-compiler)")
+    flags = [word for name in ("CFLAGS", "CCSHARED")
+             for word in shlex.split(sysconfig.get_config_var(name) or "")]
+    own = [word for name in ("CFLAGS", "LDFLAGS") for word in shlex.split(os.environ.get(name, ""))]
+    words = [*named, *command[1:], *flags, *own]
+    foreign = {i for i, word in enumerate(words) if word == "-arch"
+               and words[i + 1:i + 2] != [platform.machine()]}
+    # a universal Python: this half only
+    return [word for i, word in enumerate(words) if i not in foreign and i - 1 not in foreign]
 
 
 def _refusal(words: str, status: int) -> str:
     """What the compiler said, as one sentence and its first lines."""
     if "Python.h" in words:
-        return "the C compiler finds no Python.h: install Python's headers (Debian, Ubuntu: apt-get install python3-dev)"
+        return ("the C compiler finds no Python.h: install Python's headers (Debian, Ubuntu: apt-get install "
+                "python3-dev)")
     lines = words.splitlines()
     first = next((i for i, line in enumerate(lines) if "error" in line), 0)
-    sentence = re.sub(r"^\S*?:(\d+):\d+: (fatal )?error: ", r"line \1 of it: ", lines[first]) if lines else f"it ended with status {status}"
-    return f"the C compiler refused the C that Cython wrote; {sentence}\n" + "\n".join(lines[first:first + 12])
+    sentence = (re.sub(r"^\S*?:(\d+):\d+: (fatal )?error: ", r"line \1 of it: ", lines[first]) if lines
+                else f"it ended with status {status}")
+    return (f"the C compiler refused the C that Cython wrote; {sentence}\n"
+            + "\n".join(lines[first:first + 12]))
 
 
 def load(module_name: str, library: Path, made=None) -> ModuleType:
@@ -127,7 +143,8 @@ def load(module_name: str, library: Path, made=None) -> ModuleType:
         loader = ExtensionFileLoader(module_name, str(library))
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader(module_name, loader))
         module.__build__ = made
-        sys.modules[module_name] = module                       # a class of the module is pickled by this name
+        # a class of the module is pickled by this name
+        sys.modules[module_name] = module
         loader.exec_module(module)
         return module
     except BaseException:
@@ -138,4 +155,5 @@ def load(module_name: str, library: Path, made=None) -> ModuleType:
         raise
     finally:
         if copies:
-            shutil.rmtree(copies, ignore_errors=True)           # mapped already; the name is not needed any more
+            # mapped already; the name is not needed any more
+            shutil.rmtree(copies, ignore_errors=True)

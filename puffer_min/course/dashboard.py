@@ -2,11 +2,13 @@
 
     result = puffer_min.train("cartpole", dashboard=training_dashboard())
 
-While the learner runs, one output shows progress, speed, the shares of the stages and small curves, redrawn at most four
-times a second in under a hundredth of the time. When the run has reached its last step, when `close` is called, or when the
-cell ends in whatever way, that same output becomes a PNG with all curves: what readers of the saved notebook see.
+While the learner runs, one output shows progress, speed, the shares of the stages and small curves, redrawn
+at most four times a second in under a hundredth of the time. When the run has reached its last step, when
+`close` is called, or when the cell ends in whatever way, that same output becomes a PNG with all curves: what
+readers of the saved notebook see.
 
-It is one output with one display id and a constant text, so nbval compares equal however long the training took.
+It is one output with one display id and a constant text, so nbval compares equal however long the training
+took.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from puffer_min.course.plots import COLOURS, blank, draw_shares, in_style, plain
 TEXT = "training dashboard"
 REFRESH = 0.25                  # seconds between two redraws at the least
 SHARE = 0.01                    # of the wall time that redrawing may take
-NAMES = {"episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score", "sps": "steps/s",
-         "policy_loss": "policy loss", "value_loss": "value loss", "entropy": "entropy"}
+NAMES = {"episode_return": "episode return", "episode_length": "episode length (steps)", "score": "score",
+         "sps": "steps/s", "policy_loss": "policy loss", "value_loss": "value loss", "entropy": "entropy"}
 NEEDED = ("step", "total_steps", "seconds", "sps")
 
 
@@ -44,10 +46,11 @@ def short(value: float | None) -> str:
 class TrainingDashboard:
     """Callable with one update dict at a time; see the module's docstring.
 
-    An update is what `puffer_min.train` gives: step, total_steps, seconds (since the start), sps, and where there are any sps_now,
-    episode_return, episode_length, score (None while no episode has ended), policy_loss, value_loss, entropy (these three also
-    in a dict `losses`) and stages (dict of stage -> its share of the update, or its seconds). `history` keeps all updates;
-    `figure()` draws them at any time. Outside a notebook it only keeps them.
+    An update is what `puffer_min.train` gives: step, total_steps, seconds (since the start), sps, and where
+    there are any sps_now, episode_return, episode_length, score (None while no episode has ended),
+    policy_loss, value_loss, entropy (these three also in a dict `losses`) and stages (dict of stage -> its
+    share of the update, or its seconds). `history` keeps all updates; `figure()` draws them at any time.
+    Outside a notebook it only keeps them.
     """
 
     def __init__(self, title: str = "Training"):
@@ -80,7 +83,8 @@ class TrainingDashboard:
         self.shell.events.register("post_run_cell", self.close)
 
     def close(self, *_) -> None:
-        """Turn the live output into the figure. Harmless when there is none; a later update opens a new one."""
+        """Turn the live output into the figure. Harmless when there is none; a later update opens a new one.
+        """
         if self.panel is None:
             return
         self.shell.events.unregister("post_run_cell", self.close)
@@ -93,13 +97,14 @@ class TrainingDashboard:
     def figure(self) -> Figure:
         """The curves of all updates so far: episodes above, learning below, and the shares of the stages."""
         if not self.history:
-            raise ValueError("the dashboard has seen no update yet; call it with one, or pass it to puffer_min.train(dashboard=…)")
+            raise ValueError("the dashboard has seen no update yet; call it with one, or pass it to "
+                             "puffer_min.train(dashboard=…)")
         mpl.rcParams.update({"axes.titlesize": 9, "axes.labelsize": 8, "lines.linewidth": 1.4})
         figure, axes = blank(2, 4, height=4.4, width=10.4)
-        for place, (name, points) in zip(axes.flat, curves_of(self.history)):
+        for place, (name, points) in zip(axes.flat, curves_of(self.history), strict=False):
             place.set_title(name)
             if points:
-                place.plot(*zip(*points), color=COLOURS[0])
+                place.plot(*zip(*points, strict=True), color=COLOURS[0])
             else:
                 place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
             for axis, count in ((place.xaxis, 3), (place.yaxis, 5)):
@@ -117,8 +122,8 @@ class TrainingDashboard:
         else:
             axes.flat[7].set_axis_off()
         last = self.history[-1]
-        figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01, ha="left", fontsize=11,
-                        fontweight="bold")
+        figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01,
+                        ha="left", fontsize=11, fontweight="bold")
         return figure
 
 
@@ -128,10 +133,16 @@ def training_dashboard(title: str = "Training") -> TrainingDashboard:
 
 
 def curves_of(history: list[dict]) -> list[tuple[str, list]]:
-    """(name, [(step, value), …]) of seven curves: four of the episodes, three of the losses. Updates without the number are left out."""
+    """(name, [(step, value), …]) of seven curves: four of the episodes, three of the losses. Updates without
+    the number are left out.
+    """
     rows = [row | (row.get("losses") or {}) | {"sps": row.get("sps_now", row["sps"])} for row in history]
-    known = lambda value: value is not None and math.isfinite(value)                                # noqa: E731
-    return [(title, [(row["step"], row[key]) for row in rows if known(row.get(key))]) for key, title in NAMES.items()]
+
+    def known(value):
+        return value is not None and math.isfinite(value)
+
+    return [(title, [(row["step"], row[key]) for row in rows if known(row.get(key))])
+            for key, title in NAMES.items()]
 
 
 def total_stages(history: list[dict]) -> dict[str, float]:
@@ -146,13 +157,18 @@ def live_html(title: str, history: list[dict]) -> str:
     last = history[-1]
     done = min(1.0, last["step"] / max(1, last["total_steps"]))
     left = last["seconds"] * (1 - done) / done if done else math.inf
-    numbers = [("steps", f"{short(last['step'])} of {short(last['total_steps'])}"), ("seconds", f"{last['seconds']:.1f}"),
+    numbers = [("steps", f"{short(last['step'])} of {short(last['total_steps'])}"),
+               ("seconds", f"{last['seconds']:.1f}"),
                ("left", f"about {left:.0f} s"), ("steps/s", short(last["sps"]))]
-    numbers += [(NAMES[key].split(" (")[0], short(last.get(key))) for key in ("episode_return", "episode_length", "score")]
-    cells = " ".join(f'<span style="margin-right:16px;white-space:nowrap">{name} <b>{value}</b></span>' for name, value in numbers)
-    curves = "".join(sparkline(name, points[-4000:]) for name, points in curves_of(history) if name != NAMES["sps"])
-    return (f'<div style="font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums"><b>{html.escape(title)}</b>'
-            f'<div style="background:#E3E6EA;height:10px;width:100%;max-width:880px;margin:4px 0">'
+    numbers += [(NAMES[key].split(" (")[0], short(last.get(key)))
+                for key in ("episode_return", "episode_length", "score")]
+    cells = " ".join(f'<span style="margin-right:16px;white-space:nowrap">{name} <b>{value}</b></span>'
+                     for name, value in numbers)
+    curves = "".join(sparkline(name, points[-4000:]) for name, points in curves_of(history)
+                     if name != NAMES["sps"])
+    return ('<div style="font-size:13px;line-height:1.5;font-variant-numeric:tabular-nums">'
+            f'<b>{html.escape(title)}</b>'
+            '<div style="background:#E3E6EA;height:10px;width:100%;max-width:880px;margin:4px 0">'
             f'<div style="background:{COLOURS[0]};height:10px;width:{done:.1%}"></div></div>'
             f"<div>{cells}</div>{stage_bar(total_stages(history[-50:]))}<div>{curves}</div></div>")
 
@@ -162,12 +178,12 @@ def sparkline(name: str, points: list, width: int = 200, height: int = 56) -> st
     if len(points) < 2:
         return ""
     points = points[::max(1, len(points) // 150)] + points[-1:]
-    xs, ys = zip(*points)
+    xs, ys = zip(*points, strict=True)
     left, low = xs[0], min(ys)
     across, up = (width - 8) / ((xs[-1] - left) or 1), (height - 8) / ((max(ys) - low) or 1)
     path = " ".join(f"{4 + (x - left) * across:.1f},{height - 4 - (y - low) * up:.1f}" for x, y in points)
-    return (f'<span style="display:inline-block;margin:4px 14px 0 0;font-size:12px">{html.escape(name)} <b>{short(ys[-1])}</b><br>'
-            f'<svg width="{width}" height="{height}" style="background:#F6F7F9">'
+    return (f'<span style="display:inline-block;margin:4px 14px 0 0;font-size:12px">{html.escape(name)} '
+            f'<b>{short(ys[-1])}</b><br><svg width="{width}" height="{height}" style="background:#F6F7F9">'
             f'<polyline points="{path}" fill="none" stroke="{COLOURS[0]}" stroke-width="1.6"/></svg></span>')
 
 
@@ -176,8 +192,11 @@ def stage_bar(stages: Mapping[str, float]) -> str:
     total = sum(stages.values())
     if not total:
         return ""
-    parts = [(name, seconds / total, colour) for (name, seconds), colour in zip(stages.items(), COLOURS * 3)]
+    parts = [(name, seconds / total, colour)
+             for (name, seconds), colour in zip(stages.items(), COLOURS * 3, strict=False)]
     bar = "".join(f'<div style="background:{colour};width:{share:.1%}"></div>' for _, share, colour in parts)
-    legend = "".join(f'<span style="margin-right:12px"><span style="color:{colour}">■</span> {html.escape(name)} {share:.0%}</span>'
+    legend = "".join(f'<span style="margin-right:12px"><span style="color:{colour}">■</span> '
+                     f'{html.escape(name)} {share:.0%}</span>'
                      for name, share, colour in parts)
-    return f'<div style="display:flex;height:8px;max-width:880px;margin-top:4px">{bar}</div><div style="font-size:12px">{legend}</div>'
+    return (f'<div style="display:flex;height:8px;max-width:880px;margin-top:4px">{bar}</div><div '
+            f'style="font-size:12px">{legend}</div>')

@@ -1,11 +1,13 @@
 """Grades a folder of filled-in exercise notebooks without nbgrader.
 
-    python -m puffer_min.course.grade DIR        every .ipynb under DIR; writes DIR/grades.csv and DIR/grades.json
+    python -m puffer_min.course.grade DIR        every .ipynb under DIR; writes DIR/grades.csv and
+                                                 DIR/grades.json
 
-What is run is the course's own notebook with the student's answers put into it: set-up cells and tests, the hidden ones included, come
-from solutions/, so a changed, moved or deleted test cell changes nothing. Cells the student added run where they stand in the
-submission. Each notebook gets a kernel in a process of its own; an answer that hangs or kills it costs its own exercise, and what had
-run well is repeated for the rest. The answers are programs and run as you: grade submissions from people you know, or in a container.
+The grader runs the course's own notebook with the student's answers put into it: set-up cells and tests, the
+hidden ones included, come from solutions/, so a changed, moved or deleted test cell changes nothing. Cells
+that the student added run at their place in the submission. Each notebook gets its own kernel process; an
+answer that hangs or kills it loses its own points, and the cells that passed are repeated for the rest. The
+answers are programs and run as you: grade submissions from people you know, or in a container.
 """
 
 import argparse
@@ -42,7 +44,9 @@ class Grade:
 
 @dataclass(frozen=True)
 class Step:
-    """One cell to run; `kind` is "setup", "answer", "test" or "added"; `exercise` is its exercise's id, "" where it has none."""
+    """One cell to run; `kind` is "setup", "answer", "test" or "added"; `exercise` is its exercise's id, ""
+    where it has none.
+    """
 
     kind: str
     source: str
@@ -51,7 +55,9 @@ class Step:
 
 
 def matching(notebook, courses):
-    """The `Solutions` that share the most exercises with a submitted notebook, or None; file names do not matter."""
+    """The `Solutions` that share the most exercises with a submitted notebook, or None; file names do not
+    matter.
+    """
     present = {grade_id(cell) for cell in notebook.cells}
     shared = [(sum(exercise.id in present for exercise in course.exercises), course) for course in courses]
     count, course = max(shared, key=lambda pair: pair[0], default=(0, None))
@@ -65,7 +71,9 @@ def answers_in(notebook, solutions):
 
 
 def assemble(notebook, solutions):
-    """The steps that grade a submission: the course's cells in the course's order, answers and added cells from the student."""
+    """The steps that grade a submission: the course's cells in the course's order, answers and added cells
+    from the student.
+    """
     known = {grade_id(cell) for cell in solutions.notebook.cells if role(cell)}
     answers, added, after = answers_in(notebook, solutions), defaultdict(list), ""
     for cell in notebook.cells:
@@ -73,7 +81,8 @@ def assemble(notebook, solutions):
             after = grade_id(cell)
         elif cell.cell_type == "code" and cell.source.strip():
             added[after].append(Step("added", cell.source))
-    steps, owner = list(added[""]), {index: exercise.id for exercise in solutions.exercises for index in exercise.cells}
+    steps, owner = list(added[""]), {index: exercise.id for exercise in solutions.exercises
+                                     for index in exercise.cells}
     for index, cell in enumerate(solutions.notebook.cells):
         kind, name = role(cell), grade_id(cell)
         if cell.cell_type == "code" and kind == "locked":
@@ -90,7 +99,8 @@ def assemble(notebook, solutions):
 def run_steps(steps, session, cell_timeout, notebook_timeout):
     """Runs the steps in order; after a dead kernel, the cells that had run well are repeated in a new one.
 
-    Returns ({exercise: points}, {exercise: [sentences]}). Raises SolutionsError when one of the course's own set-up cells fails.
+    Returns ({exercise: points}, {exercise: [sentences]}). Raises SolutionsError when one of the course's own
+    set-up cells fails.
     """
     points, notes = defaultdict(float), defaultdict(list)
     deadline = time.monotonic() + notebook_timeout
@@ -114,21 +124,26 @@ def run_steps(steps, session, cell_timeout, notebook_timeout):
 
 
 def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS):
-    """Grades one submitted notebook: a `Grade` per exercise. Never raises for what a student handed in: the note says what is wrong."""
+    """Grades one submitted notebook: a `Grade` per exercise. Never raises for what a student handed in: the
+    note says what is wrong.
+    """
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:
         return [Grade(name, "", "", 0.0, 0.0, f"not a notebook that can be read ({type(error).__name__})")]
     solutions = matching(notebook, courses)
     if solutions is None:
-        return [Grade(name, "", "", 0.0, 0.0, "holds no exercise of this course: hand in a notebook from exercises/ with its cells kept")]
+        return [Grade(name, "", "", 0.0, 0.0,
+                      "holds no exercise of this course: hand in a notebook from exercises/ with its cells "
+                      "kept")]
     try:
         with Session(Path(path).parent, setup_timeout=cell_timeout) as session:
             points, notes = run_steps(assemble(notebook, solutions), session, cell_timeout, notebook_timeout)
     except SolutionsError as error:
         points, notes = {}, {exercise.id: [str(error)] for exercise in solutions.exercises}
     answers = answers_in(notebook, solutions)
-    return [grade_exercise(name, solutions, exercise, answers, points, notes) for exercise in solutions.exercises]
+    return [grade_exercise(name, solutions, exercise, answers, points, notes)
+            for exercise in solutions.exercises]
 
 
 def grade_exercise(name, solutions, exercise, answers, points, notes):
@@ -146,18 +161,23 @@ def grade_exercise(name, solutions, exercise, answers, points, notes):
     return Grade(name, solutions.name, exercise.id, earned, worth, note)
 
 
-def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS, jobs=1, report=None):
-    """Grades every notebook under `folder`, in the order of their paths; calls report(grades of one notebook) as each is done.
+def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS, jobs=1,
+                 report=None):
+    """Grades every notebook under `folder`, in the order of their paths; calls report(grades of one notebook)
+    as each is done.
 
-    jobs: notebooks graded at once; checks that measure speed are fair only with 1. Raises SolutionsError when there is nothing to grade.
+    jobs: notebooks graded at once; checks that measure speed are fair only with 1. Raises SolutionsError when
+    there is nothing to grade.
     """
     folder = Path(folder)
     paths = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     if not paths:
-        raise SolutionsError(f"there is no notebook under {folder}: give the folder that holds the filled-in exercises.")
+        raise SolutionsError(f"there is no notebook under {folder}: give the folder that holds the filled-in "
+                             "exercises.")
     courses = [read(path) for path in solutions_of(root)]
     if not courses:
-        raise SolutionsError(f"there are no solutions under {root}: run this from a clone of the course's repository.")
+        raise SolutionsError(f"there are no solutions under {root}: run this from a clone of the course's "
+                             "repository.")
 
     def grade_one(path):
         name = path.relative_to(folder).with_suffix("").as_posix()
@@ -182,8 +202,10 @@ def write_grades(grades, folder):
         writer.writeheader()
         writer.writerows(rows)
     submissions = [{"submission": name, "points": points, "max_points": worth,
-                    "exercises": [row for row in rows if row["submission"] == name]} for name, (points, worth) in totals(grades).items()]
-    record.write_text(json.dumps({"submissions": submissions}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                    "exercises": [row for row in rows if row["submission"] == name]}
+                   for name, (points, worth) in totals(grades).items()]
+    record.write_text(json.dumps({"submissions": submissions}, indent=1, ensure_ascii=False) + "\n",
+                      encoding="utf-8")
     return table, record
 
 
@@ -206,16 +228,21 @@ def print_grades(grades):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m puffer_min.course.grade", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="folder of submitted notebooks, for example one subfolder a student")
+    parser = argparse.ArgumentParser(prog="python -m puffer_min.course.grade",
+                                     description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path,
+                        help="folder of submitted notebooks, for example one subfolder a student")
     parser.add_argument("--out", type=Path, help="folder for grades.csv and grades.json (default: the same)")
     parser.add_argument("--timeout", type=float, default=CELL_SECONDS, help="seconds allowed to a cell")
-    parser.add_argument("--notebook-timeout", type=float, default=NOTEBOOK_SECONDS, help="seconds allowed to a notebook")
-    parser.add_argument("--jobs", type=int, default=1, help="notebooks graded at once; more than one disturbs checks of speed")
+    parser.add_argument("--notebook-timeout", type=float, default=NOTEBOOK_SECONDS,
+                        help="seconds allowed to a notebook")
+    parser.add_argument("--jobs", type=int, default=1,
+                        help="notebooks graded at once; more than one disturbs checks of speed")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds solutions/")
     options = parser.parse_args(arguments)
     try:
-        grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout, options.jobs, print_grades)
+        grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout,
+                              options.jobs, print_grades)
     except (SolutionsError, ChildProcessError) as error:
         sys.exit(str(error))
     table, record = write_grades(grades, options.out or options.folder)

@@ -1,8 +1,8 @@
 """What a profiler's hook costs on this machine, calibrated once for each kind of function.
 
-The hook runs at the start and at the end of every function that is profiled. What it takes before the first and after the second
-moment is booked to the caller, the rest to the function itself. Without the GIL it has to take the GIL and give it back, twice a call:
-that is most of its cost.
+The hook runs at the start and at the end of every function that is profiled. What it takes before the first
+and after the second moment is booked to the caller, the rest to the function itself. Without the GIL it has
+to take the GIL and give it back, twice a call: that is most of its cost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ KINDS = {"python": "a Python function", "builtin": "a built-in", "cython": "a Cy
 
 @dataclass(frozen=True)
 class HookCost:
-    """Seconds that the profiler adds to one call: `caller` is booked to the function that calls, `callee` to the one called."""
+    """Seconds that the profiler adds to one call: `caller` is booked to the function that calls, `callee` to
+    the one called.
+    """
 
     caller: float
     callee: float
@@ -34,7 +36,9 @@ class HookCost:
 
 
 def traceable() -> bool:
-    """Whether this Python lets Cython functions be profiled: 3.12 took the old interface away before Cython had the new one."""
+    """Whether this Python lets Cython functions be profiled: 3.12 took the old interface away before Cython
+    had the new one.
+    """
     return sys.version_info[:2] != (3, 12)
 
 
@@ -73,7 +77,8 @@ def hook_cost(kind: str) -> HookCost:
             len(nothing)
 
     if kind in ("cython", "nogil"):
-        bare, hooked = (getattr(build(_EMPTY, name="hook", profile=profile), kind) for profile in (False, True))
+        bare, hooked = (getattr(build(_EMPTY, name="hook", profile=profile), kind)
+                        for profile in (False, True))
     else:
         bare = hooked = {"python": python, "builtin": builtin}[kind]
     plain = min(_seconds(bare, CALIBRATION) for _ in range(5)) / CALIBRATION
@@ -108,7 +113,9 @@ def nogil(int n):
 
 @functools.cache
 def line_hook_cost(kind: str) -> float:
-    """Seconds that line_profiler shows for a line that does next to nothing, in a function of `kind` (see KINDS, without "builtin")."""
+    """Seconds that line_profiler shows for a line that does next to nothing, in a function of `kind` (see
+    KINDS, without "builtin").
+    """
     import line_profiler
 
     def python(n):
@@ -126,7 +133,8 @@ def line_hook_cost(kind: str) -> float:
         function(CALIBRATION)
         profiler.disable()
         stats = profiler.get_stats()
-        best = min([best, *(ticks * stats.unit / hits for timings in stats.timings.values() for _, hits, ticks in timings if hits > 1)])
+        best = (min([best, *(ticks * stats.unit / hits for timings in stats.timings.values()
+                             for _, hits, ticks in timings if hits > 1)]))
     return best
 
 

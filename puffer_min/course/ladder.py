@@ -3,14 +3,15 @@
     ladder = Ladder("gae")
     ladder.measure("python loop", lambda: gae_loop(*rows))
     ladder.predict("types", 30)                         # or ladder.slider("types", default=30)
-    ladder.measure("types", lambda: gae(*rows))         # times the rung before, and whether the prediction held
+    ladder.measure("types", lambda: gae(*rows))         # times the rung before, and whether the prediction
+                                                        held
     ladder.explain("types", "the index was a Python int")
     ladder                                              # the table so far
     ladder.plot()
 
-A ladder compares like with like: a rung that was measured under other conditions than the one before (a profiler compiled in, another
-number of environments behind a call, another unit) is refused, unless the rung says that this condition is what it changes:
-`ladder.measure("batch", env, changing="num_envs")`.
+A ladder compares like with like: a rung that was measured under other conditions than the one before (a
+profiler compiled in, another number of environments behind a call, another unit) is refused, unless the rung
+says that this condition is what it changes: `ladder.measure("batch", env, changing="num_envs")`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ NO_GAIN = 1.1
 
 @dataclass(repr=False)
 class Rung:
-    """One row. predicted: times the rung before (None: no prediction); default: nobody touched the slider."""
+    """One row. predicted: times the rung before (None: no prediction); default: the slider was not moved."""
 
     name: str
     predicted: float | None = None
@@ -50,13 +51,16 @@ class Rung:
             return "no gain"
         if off > 1:
             return f"{factor(off, 2)} times the predicted gain"
-        return f"{off:.0%} of the predicted gain" if off > 0.1 else f"1/{factor(1 / off, 2)} of the predicted gain"
+        return (f"{off:.0%} of the predicted gain" if off > 0.1
+                else f"1/{factor(1 / off, 2)} of the predicted gain")
 
     def __str__(self):
         if self.measurement is None:
-            return f"{self.name}: {'nothing yet' if self.predicted is None else f'predicted {factor(self.predicted)} times the rung before'}"
+            return (f"{self.name}: nothing yet" if self.predicted is None
+                    else f"{self.name}: predicted {factor(self.predicted)} times the rung before")
         times = "" if self.times is None else f", {factor(self.times)} times the rung before"
-        predicted = "" if self.predicted is None or self.times is None else f" (predicted {factor(self.predicted)}): {self.verdict}"
+        predicted = ("" if self.predicted is None or self.times is None
+                     else f" (predicted {factor(self.predicted)}): {self.verdict}")
         return f"{self.name}: {quantity(self.measurement.best)} {self.measurement.unit}/s{times}{predicted}"
 
     __repr__ = __str__
@@ -83,31 +87,38 @@ class Ladder:
     def predict(self, name: str, times: float) -> Rung:
         """Predict that rung `name` will be `times` times as fast as the rung before.
 
-        Raises ValueError for a factor that is not positive, and once the rung has been measured: a prediction made afterwards is none.
+        Raises ValueError for a factor that is not positive, and once the rung has been measured: a prediction
+        made afterwards is none.
         """
         self._require_factor(name, times)
         rung = self.rungs.setdefault(name, Rung(name))
         if rung.measurement is not None and rung.predicted != float(times):
-            raise ValueError(f"{name!r} has been measured, so it is too late to predict it; ladder.forget({name!r}) begins it again")
+            raise ValueError(f"{name!r} has been measured, so it is too late to predict it; "
+                             f"ladder.forget({name!r}) begins it again")
         rung.predicted, rung.default = float(times), False
         return rung
 
     def slider(self, name: str, default: float = 2.0, low: float = 0.5, high: float = 100.0):
-        """A slider for the prediction of rung `name`; returns the widget. Untouched (a notebook run without a reader) it is `default`.
+        """A slider for the prediction of rung `name`; returns the widget. Untouched (a notebook run without a
+        reader) it is `default`.
 
-        Moving it changes the prediction until the rung is measured; from then on the line above says that the old one stands.
+        Moving it changes the prediction until the rung is measured; from then on the line above says that the
+        old one stands.
         """
         import ipywidgets
 
         for bound in (default, low, high):
             self._require_factor(name, bound)
         if not low <= default <= high:
-            raise ValueError(f"slider: default={default} given, expected it between low={low} and high={high}")
+            raise ValueError(f"slider: default={default} given, expected it between low={low} and "
+                             f"high={high}")
         rung = self.rungs.setdefault(name, Rung(name))
         if rung.predicted is None:
             rung.predicted, rung.default = float(default), True
-        # The rung's name stands on a line of its own, where it is never cut off; the read-out has the three digits of the table.
-        handle = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high), step=0.01, readout_format=".3r",
+        # The rung's name has its own line, where it is never cut off; the read-out has the three
+        # digits of the table.
+        handle = ipywidgets.FloatLogSlider(value=rung.predicted, base=10, min=log10(low), max=log10(high),
+                                           step=0.01, readout_format=".3r",
                                            description="times", layout={"width": "520px"})
         label = ipywidgets.Label(str(rung), layout={"width": "100%"})
 
@@ -120,10 +131,13 @@ class Ladder:
         return ipywidgets.VBox([label, handle])
 
     def measure(self, name: str, thing, *, changing=(), **options) -> Rung:
-        """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is there already.
+        """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is
+        there already.
 
-        changing    the condition or conditions that this rung changes on purpose, e.g. "num_envs" (which stands for num_agents too).
-        Measuring again replaces the figure. Raises UnlikeConditions if the rung before was measured under other conditions.
+        changing    the condition or conditions that this rung changes on purpose, e.g. "num_envs" (which
+                    stands for num_agents too).
+        Measuring again replaces the figure. Raises UnlikeConditions if the rung before was measured under
+        other conditions.
         """
         changing = (changing,) if isinstance(changing, str) else tuple(changing)
         known = Conditions.__dataclass_fields__
@@ -132,7 +146,8 @@ class Ladder:
         changing += ("num_agents",) * ("num_envs" in changing)
         found = thing if isinstance(thing, Measurement) else bench(thing, name=name, **options)
         if not isinstance(found, Measurement):
-            raise TypeError(f"ladder: given {type(thing).__name__}, expected one thing to measure for each rung")
+            raise TypeError(f"ladder: given {type(thing).__name__}, expected one thing to measure for each "
+                            "rung")
         found = replace(found, name=name)
         before, after = self._neighbours(name)
         if before is not None:
@@ -161,24 +176,32 @@ class Ladder:
         first = next((rung.measurement for rung in self if rung.measurement), None)
         out = []
         for rung in self:
-            predicted = "" if rung.predicted is None else f"{factor(rung.predicted)} x" + (" (default)" if rung.default else "")
-            rate = "" if rung.measurement is None else f"{quantity(rung.measurement.best)} {rung.measurement.unit}/s"
+            predicted = ("" if rung.predicted is None
+                         else f"{factor(rung.predicted)} x" + (" (default)" if rung.default else ""))
+            rate = ("" if rung.measurement is None
+                    else f"{quantity(rung.measurement.best)} {rung.measurement.unit}/s")
             total = "" if rung.times is None else f"{factor(rung.measurement.best / first.best)} x"
             verdict = rung.verdict + (f" (changes {rung.changing[0]})" if rung.changing else "")
-            out.append((rung.name, predicted, rate, "" if rung.times is None else f"{factor(rung.times)} x", total, verdict.strip(), rung.why))
+            out.append((rung.name, predicted, rate, "" if rung.times is None else f"{factor(rung.times)} x",
+                        total, verdict.strip(), rung.why))
         return out
 
     HEAD = ("rung", "predicted", "measured", "rung before", "first", "verdict", "why")
 
     def __repr__(self):
         rows = self.rows()
-        return f"{self._caption()}\n{text_table([self.HEAD, *rows])}" if rows else f"{self.title}: no rung yet"
+        return (f"{self._caption()}\n{text_table([self.HEAD, *rows])}" if rows
+                else f"{self.title}: no rung yet")
 
     def _repr_html_(self):
-        return html_table(self.HEAD, self.rows(), self._caption(), left=(0, 5, 6)) if self.rungs else repr(self)
+        if not self.rungs:
+            return repr(self)
+        return html_table(self.HEAD, self.rows(), self._caption(), left=(0, 5, 6))
 
     def plot(self):
-        """The ladder as a figure: a bar a rung, a ring where the prediction was; logarithmic where a factor of 5 is passed."""
+        """The ladder as a figure: a bar a rung, a ring where the prediction was; logarithmic where a factor
+        of 5 is passed.
+        """
         from puffer_min.course import plots
 
         done = [rung for rung in self if rung.measurement]
@@ -192,7 +215,8 @@ class Ladder:
         last = next((rung.measurement for rung in reversed(self.rungs.values()) if rung.measurement), None)
         if last is None:
             return self.title
-        return f"{self.title} ({last.conditions}{'; relative only, no speeds' if last.conditions.profiled else ''})"
+        return (f"{self.title} "
+                f"({last.conditions}{'; relative only, no speeds' if last.conditions.profiled else ''})")
 
     def _neighbours(self, name: str) -> tuple[Rung | None, Rung | None]:
         """The measured rungs before and after `name`; a new rung comes last."""
@@ -214,12 +238,14 @@ class Ladder:
 
     def _existing(self, name: str) -> Rung:
         if name not in self.rungs:
-            raise ValueError(f"no rung {name!r} in {self.title}: there is {', '.join(self.rungs) or 'none yet'}")
+            raise ValueError(f"no rung {name!r} in {self.title}: there is "
+                             f"{', '.join(self.rungs) or 'none yet'}")
         return self.rungs[name]
 
     def _require_factor(self, name: str, times) -> None:
         if not times > 0:
-            raise ValueError(f"{name}: predicted {times!r}, expected a factor above 0, times the rung before (2 is twice as fast)")
+            raise ValueError(f"{name}: predicted {times!r}, expected a factor above 0, times the rung before "
+                             "(2 is twice as fast)")
 
 
 def _draw(title: str, rungs: list[Rung]):
@@ -232,7 +258,8 @@ def _draw(title: str, rungs: list[Rung]):
     axes.bar(range(len(rungs)), rates, width=0.6, color=plots.COLOURS[0], label="measured")
     guessed = [(i, rung.expected) for i, rung in enumerate(rungs) if rung.expected]
     if guessed:
-        axes.scatter(*zip(*guessed), s=90, facecolors="none", edgecolors=plots.COLOURS[1], linewidths=2.2, zorder=3, label="predicted")
+        axes.scatter(*zip(*guessed, strict=True), s=90, facecolors="none", edgecolors=plots.COLOURS[1],
+                     linewidths=2.2, zorder=3, label="predicted")
     every = rates + [value for _, value in guessed]
     if max(every) > 5 * min(every):
         axes.set_yscale("log")

@@ -1,11 +1,12 @@
-"""Tries the checks: the true solution must pass, the untouched stub must fail, and so must every listed wrong answer.
+"""Tries the checks: the solution must pass; the untouched stub and every listed wrong answer must fail.
 
-    python -m puffer_min.course.mistakes                                  every solutions notebook
-    python -m puffer_min.course.mistakes solutions/03_algorithms.ipynb    one; prints the sentence each wrong answer would be shown
+    python -m puffer_min.course.mistakes                                every solutions notebook
+    python -m puffer_min.course.mistakes solutions/03_algorithms.ipynb  one, with each wrong answer's sentence
 
-One kernel a notebook. Before each try the names are put back as the locked set-up cells left them, so that no answer leans on another:
-a student who fails the first exercise can still solve the second. A mistake has to fail for its own reason: one that does not run at
-all (a misspelt name, a syntax error, a cell that does not compile) would be caught by any check, proves nothing, and is reported.
+One kernel a notebook. Before each try the names are put back as the locked set-up cells left them, so that no
+answer leans on another: a student who fails the first exercise can still solve the second. A mistake has to
+fail for its own reason: one that does not run at all (a misspelt name, a syntax error, a cell that does not
+compile) would be caught by any check, proves nothing, and is reported.
 """
 
 import argparse
@@ -18,13 +19,15 @@ from puffer_min.course.session import Session
 from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, read, replace_region, role
 
 CELL_SECONDS = 60.0
-NOT_RUNNABLE = {"NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "TabError", "ImportError", "ModuleNotFoundError",
-                "NotImplementedError", "CompileError"}
+NOT_RUNNABLE = {"NameError", "UnboundLocalError", "SyntaxError", "IndentationError", "TabError",
+                "ImportError", "ModuleNotFoundError", "NotImplementedError", "CompileError"}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One answer put to one exercise's tests: what the student would read, and what is wrong with the exercise (empty when nothing is)."""
+    """One answer put to one exercise's tests: what the student would read, and what is wrong with the
+    exercise (empty when nothing is).
+    """
 
     exercise: str
     answer: str
@@ -34,7 +37,9 @@ class Trial:
 
 
 def examine(solutions, timeout=CELL_SECONDS):
-    """Runs every answer of a `Solutions` through its tests and yields a `Trial` each. Raises SolutionsError when a set-up cell fails."""
+    """Runs every answer of a `Solutions` through its tests and yields a `Trial` each. Raises SolutionsError
+    when a set-up cell fails.
+    """
     cells = solutions.notebook.cells
     exercise_at = {exercise.cells[0]: exercise for exercise in solutions.exercises}
     current = None
@@ -47,7 +52,8 @@ def examine(solutions, timeout=CELL_SECONDS):
                 session.restore()
                 outcome = session.set_up(cell.source, timeout)
                 if not outcome.ok:
-                    raise SolutionsError(f"{solutions.path.name}: set-up cell '{grade_id(cell)}' fails: {outcome.sentence}")
+                    raise SolutionsError(f"{solutions.path.name}: set-up cell '{grade_id(cell)}' fails: "
+                                         f"{outcome.sentence}")
             elif role(cell) == "solution":
                 tests = [cells[test].source for test in current.tests]
                 yield from examine_exercise(session, current, tests, timeout)
@@ -62,7 +68,9 @@ def examine_exercise(session, exercise, tests, timeout):
 
 
 def attempt(session, answer, tests, timeout):
-    """Runs the answer and its tests on fresh names; returns (which cell failed first: "answer", "test" or "", its outcome, seconds)."""
+    """Runs the answer and its tests on fresh names; returns (which cell failed first: "answer", "test" or "",
+    its outcome, seconds).
+    """
     session.restore()
     outcome = session.run(answer, timeout)
     seconds, failed = outcome.seconds, "" if outcome.ok else "answer"
@@ -77,21 +85,26 @@ def attempt(session, answer, tests, timeout):
 def try_solution(session, exercise, tests, timeout):
     failed, outcome, seconds = attempt(session, exercise.source, tests, timeout)
     where = {"answer": "its own cell", "test": "its test"}.get(failed)
-    problem = f"exercise {exercise.id}: the true solution fails in {where}: {outcome.sentence}" if failed else ""
+    problem = (f"exercise {exercise.id}: the true solution fails in {where}: {outcome.sentence}" if failed
+               else "")
     rebound = [] if failed else session.rebound()
     if rebound:
-        problem = f"exercise {exercise.id}: its solution binds {', '.join(rebound)} anew, which the set-up defines for all; rename it"
+        problem = (f"exercise {exercise.id}: its solution redefines {', '.join(rebound)} of the shared "
+                   "set-up: rename it")
     return Trial(exercise.id, "the solution", outcome.sentence or "passes", problem, seconds)
 
 
 def try_stub(session, exercise, tests, timeout):
-    failed, outcome, seconds = attempt(session, replace_region(exercise.source, exercise.stub), tests, timeout)
-    problem = "" if failed else f"exercise {exercise.id}: the untouched stub passes every test, so an empty answer would earn the points"
+    failed, outcome, seconds = attempt(session, replace_region(exercise.source, exercise.stub), tests,
+                                       timeout)
+    problem = ("" if failed else f"exercise {exercise.id}: the untouched stub passes every test, so an empty "
+                                 "answer would earn the points")
     return Trial(exercise.id, "the stub", outcome.sentence or "passes", problem, seconds)
 
 
 def try_mistake(session, exercise, mistake, tests, timeout):
-    failed, outcome, seconds = attempt(session, replace_region(exercise.source, mistake.source), tests, timeout)
+    failed, outcome, seconds = attempt(session, replace_region(exercise.source, mistake.source), tests,
+                                       timeout)
     named = f"exercise {exercise.id}, mistake '{mistake.name}'"
     if not failed:
         reason = f" ({mistake.why})" if mistake.why else ""
@@ -102,12 +115,14 @@ def try_mistake(session, exercise, mistake, tests, timeout):
         problem = f"{named} is badly written: {outcome.sentence}"
     else:
         broken = [error for error in session.last_errors() if error in NOT_RUNNABLE]
-        problem = f"{named} is badly written: it fails by {broken[-1]}, not by being wrong ({outcome.sentence})" if broken else ""
+        problem = (f"{named} is badly written: it fails by {broken[-1]}, not by being wrong "
+                   f"({outcome.sentence})" if broken else "")
     return Trial(exercise.id, mistake.name, outcome.sentence or "passes", problem, seconds)
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m puffer_min.course.mistakes", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m puffer_min.course.mistakes",
+                                     description=__doc__.split("\n")[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="solutions notebooks (default: all)")
     parser.add_argument("--timeout", type=float, default=CELL_SECONDS, help="seconds allowed to a cell")
     options = parser.parse_args(arguments)

@@ -1,7 +1,8 @@
 """nbgrader's preprocessor for this course: a released notebook equals the generated exercise.
 
-nbgrader's own ClearSolutions knows one stub for all exercises and would hand the mistakes and the explanations to the students.
-`nbgrader_config.py` puts this one in its place; hidden tests stay until nbgrader has saved them in its gradebook.
+nbgrader's own ClearSolutions knows one stub for all exercises and would hand the mistakes and the
+explanations to the students. `nbgrader_config.py` puts this one in its place; hidden tests stay until
+nbgrader has saved them in its gradebook.
 """
 
 from nbgrader.preprocessors import NbGraderPreprocessor

@@ -3,12 +3,14 @@
     player = Player(envs.make("snake"), policy)
     player                                      # the last expression of a cell shows it
 
-The page's own timer asks for each step ("tick", with the key that is held). It leaves at most four questions unanswered, so
-nothing piles up when the kernel is slow, and asks nothing when the picture is not on the screen. Pictures travel as PNG
-in the binary part of the widget's messages; the page enlarges them with nearest neighbour. Without a page (nbclient,
-nbval, a plain script) the object is the same: `press` and `step` do what a person would do.
+The page's own timer asks for each step ("tick", with the key that is held). It leaves at most four questions
+unanswered, so nothing piles up when the kernel is slow, and asks nothing when the picture is not on the
+screen. Pictures travel as PNG in the binary part of the widget's messages; the page enlarges them with
+nearest neighbour. Without a page (nbclient, nbval, a plain script) the object is the same: `press` and `step`
+do what a person would do.
 
-The output also holds a plain PNG of the first picture: that is what readers of the saved notebook see where no kernel runs.
+The output also holds a plain PNG of the first picture: that is what readers of the saved notebook see where
+no kernel runs.
 """
 
 from __future__ import annotations
@@ -39,10 +41,13 @@ def png(image: np.ndarray) -> bytes:
     On flat game pictures up to five times as fast as Pillow, which tries five filters on every row.
     """
     height, width, _ = image.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)              # each row begins with its filter's number: 0, none
+    # each row begins with its filter's number: 0, none
+    rows = np.zeros((height, 1 + 3 * width), np.uint8)
     rows[:, 1:] = image.reshape(height, 3 * width)
-    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
-    parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks.items())
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0),
+              b"IDAT": zlib.compress(rows.tobytes(), 1), b"IEND": b""}
+    parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+             for name, data in chunks.items())
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
@@ -73,20 +78,25 @@ def shade(grid: np.ndarray, low: float, high: float) -> np.ndarray:
 class Player(anywidget.AnyWidget):
     """A playable picture of `env` in the notebook.
 
-    env         environment of `envs.make`, its name, or a `PufferEnv`; the player resets it and steps it from then on
-    policy      object with `act(observations) -> actions`, or a function of that kind; None: person or chance only
+    env         environment of `envs.make`, its name, or a `PufferEnv`; the player resets it and steps it from
+                then on
+    policy      object with `act(observations) -> actions`, or a function of that kind; None: person or chance
+                only
     fps         steps a second, 2 to 60
-    agent       row of the agent to drive and to watch; its environment is drawn, the other agents follow the policy or chance
+    agent       row of the agent to drive and to watch; its environment is drawn, the other agents follow the
+                policy or chance
     seed        of the first reset and of the random actions
-    scale       screen pixels for each pixel of `render()`; by default small pictures are enlarged to about 440 pixels
+    scale       screen pixels for each pixel of `render()`; by default small pictures are enlarged to about
+                440 pixels
     controller  "human", "policy" or "random"; by default the policy if there is one, else a person
     show_observation  show beside the picture what the agent sees
 
-    Click the picture to play. Keys: those of the environment, and where it does not use them: space plays and pauses,
-    n steps once, r restarts, p passes the controls between person and policy. While paused a game key makes one step.
-    From Python: `press(key)`, `step(n)`, `restart()`, `readout`, `game`, and the attributes `fps`, `playing`,
-    `controller`, `show_observation`, which follow the page and may be set. An error raised by the environment or the policy is
-    shown under the picture and stops the play; from Python (`step`) it is raised.
+    Click the picture to play. Keys: those of the environment, and where it does not use them: space plays and
+    pauses, n steps once, r restarts, p passes the controls between person and policy. While paused a game key
+    makes one step. From Python: `press(key)`, `step(n)`, `restart()`, `readout`, `game`, and the attributes
+    `fps`, `playing`, `controller`, `show_observation`, which follow the page and may be set. An error raised
+    by the environment or the policy is shown under the picture and stops the play; from Python (`step`) it is
+    raised.
     """
 
     _esm = Path(__file__).with_name("player.js")
@@ -103,11 +113,12 @@ class Player(anywidget.AnyWidget):
     controller = traitlets.Enum(CONTROLLERS).tag(sync=True)
     show_observation = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, env, policy=None, *, fps: int = 10, agent: int = 0, seed: int = 0, scale: int | None = None,
-                 controller: str | None = None, show_observation: bool = False):
+    def __init__(self, env, policy=None, *, fps: int = 10, agent: int = 0, seed: int = 0,
+                 scale: int | None = None, controller: str | None = None, show_observation: bool = False):
         env = envs.make(env) if isinstance(env, str) else env
         self.game = Game(env, policy, agent=agent, seed=seed, controller=controller)
-        self.lock = threading.RLock()                   # JupyterLab answers the page in another thread than the cells'
+        # JupyterLab answers the page in another thread than the cells'
+        self.lock = threading.RLock()
         self.key, self.tick = None, 0
         self.frame = self.game.frame()
         game = self.game
@@ -115,7 +126,8 @@ class Player(anywidget.AnyWidget):
             fps=fps, show_observation=show_observation, controller=game.controller,
             scale=scale or max(1, SIDE // max(self.frame.shape[:2])),
             legend=[[list(keys), words] for keys, words in game.legend()],
-            drivers=[name for name in CONTROLLERS if (name != "policy" or policy is not None) and (name != "human" or game.keys)])
+            drivers=[name for name in CONTROLLERS if (name != "policy" or policy is not None)
+                     and (name != "human" or game.keys)])
         self.look()
         self.observe(self._look_again, "show_observation")
         self.on_msg(self.answer)
@@ -123,7 +135,9 @@ class Player(anywidget.AnyWidget):
     # ------------------------------------------------------------------ from Python
 
     def press(self, key: str) -> None:
-        """Press a key, by its browser name ("ArrowUp", "w", " "): the next step uses it. Raises ValueError for a key the game lacks."""
+        """Press a key, by its browser name ("ArrowUp", "w", " "): the next step uses it. Raises ValueError
+        for a key the game lacks.
+        """
         if key not in self.game.keys:
             raise ValueError(f"key {key!r} given, expected one of {', '.join(map(repr, self.game.keys))}")
         self.key = key
@@ -148,7 +162,8 @@ class Player(anywidget.AnyWidget):
     # ------------------------------------------------------------------ from the page
 
     def answer(self, _, message: dict, buffers) -> None:
-        """One message of the page in, one read-out with a new tick number out, whatever happens in between."""
+        """One message of the page in, one read-out with a new tick number out, whatever happens in between.
+        """
         with self.lock:
             self.tick = message["tick"]
             try:
@@ -161,7 +176,8 @@ class Player(anywidget.AnyWidget):
                     self.readout = self.readout | {"tick": self.tick}
                     return
                 self.look()
-            except Exception as error:                  # the reader's own environment may fail in any way: say it in the widget
+            # the reader's own environment may fail in any way: say it in the widget
+            except Exception as error:
                 self.playing = False
                 self.readout = self.readout | {"tick": self.tick, "error": f"{type(error).__name__}: {error}"}
 
@@ -195,19 +211,22 @@ class Player(anywidget.AnyWidget):
         low, high = (float(bound) for bound in (np.min(space.low), np.max(space.high)))
         if not np.isfinite([low, high]).all() or high - low > 255:
             low, high = float(grid.min()), float(grid.max())
-        elif high == 255:                               # a byte's whole range says little about what the cells hold
+        # a byte's whole range says little about what the cells hold
+        elif high == 255:
             high = max(float(grid.max()), 1.0)
         return png(shade(grid, low, high))
 
     def numbers(self) -> dict:
         game = self.game
-        values = np.ravel(game.observations[game.agent]) if self.show_observation and not self.seen else np.empty(0)
+        values = (np.ravel(game.observations[game.agent]) if self.show_observation and not self.seen
+                  else np.empty(0))
         return {
-            "tick": self.tick, "step": game.steps, "reward": round(game.reward, 4), "return": round(game.episode_return, 4),
+            "tick": self.tick, "step": game.steps, "reward": round(game.reward, 4),
+            "return": round(game.episode_return, 4),
             "length": game.episode_length, "episodes": game.episodes, "action": game.describe(game.action),
             "ended": game.ended, "last_return": round(game.last_return, 4), "last_length": game.last_length,
-            "values": [round(float(value), 3) for value in values[:VALUES]], "more": max(0, len(values) - VALUES),
-            "error": "",
+            "values": [round(float(value), 3) for value in values[:VALUES]],
+            "more": max(0, len(values) - VALUES), "error": "",
         }
 
     def __repr__(self) -> str:

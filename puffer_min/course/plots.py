@@ -1,15 +1,17 @@
-"""The course's figures: one message each, labelled axes with units, one size, colours that colour-blind readers tell apart.
+"""The course's figures: one message each, labelled axes with units, one size, colours that colour-blind
+readers tell apart.
 
     plot_learning_curve(result)                                  one run
     plot_learning_curve({"PPO": [run0, run1, run2]})             several seeds: mean and band
     plot_stages(result)                                          where the wall time went
     plot_bars({"loop": 9e4, "native": 2e7}, unit="steps/s")      speeds, on a logarithmic axis
-    plot_returns({"random": returns0, "trained": returns1})      all episodes, and the mean with its confidence interval
-    plot_actions(actions, probabilities)                         how often each action came, beside how often it should
+    plot_returns({"random": returns0, "trained": returns1})      all episodes; the mean and its interval
+    plot_actions(actions, probabilities)                         how often each action came, and should
     plot_observation(env.observations[0])                        what the agent sees, as a heat map
 
-Every function returns a matplotlib `Figure` of its own, outside pyplot: the last expression of a cell shows it once, and
-`figure.savefig("curve.png")` keeps it. A run is what `puffer_min.train` returns, or its history (a list of dicts).
+Every function returns a matplotlib `Figure` of its own, outside pyplot: the last expression of a cell shows
+it once, and `figure.savefig("curve.png")` keeps it. A run is what `puffer_min.train` returns, or its history
+(a list of dicts).
 """
 
 from __future__ import annotations
@@ -29,10 +31,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe and Ito's palette, the best separated first."""
 
 STYLE = {
-    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E3E6EA",
-    "axes.prop_cycle": mpl.cycler(color=COLOURS), "lines.linewidth": 1.8, "legend.frameon": False, "legend.fontsize": 9,
-    "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "image.cmap": "cividis",
+    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": "#E3E6EA",
+    "axes.prop_cycle": mpl.cycler(color=COLOURS), "lines.linewidth": 1.8, "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+    "image.cmap": "cividis",
 }
 WIDTH, HEIGHT, DPI = 6.4, 3.4, 110          # inches, inches, pixels an inch
 
@@ -60,11 +66,14 @@ def in_style(draw):
 
 
 class Plot(Figure):
-    """A figure that any notebook shows as PNG, whether or not pyplot was imported, and that looks the same in all of them."""
+    """A figure that any notebook shows as PNG, whether or not pyplot was imported, and that looks the same in
+    all of them.
+    """
 
     @in_style
     def draw(self, renderer):
-        for axes in self.axes:                          # a long title goes on in a second line, not over the edge
+        # a long title goes on in a second line, not over the edge
+        for axes in self.axes:
             axes.set_title(axes.get_title(loc="left"), loc="left", wrap=True)
         super().draw(renderer)
 
@@ -89,14 +98,16 @@ def history_of(run) -> list[dict]:
     """The list of update dicts of a run; raises TypeError or ValueError if it is none or empty."""
     history = getattr(run, "history", run)
     if not isinstance(history, Sequence) or not all(isinstance(row, Mapping) for row in history):
-        raise TypeError(f"run: given {type(run).__name__}, expected the result of puffer_min.train or its history, a list of dicts")
+        raise TypeError(f"run: given {type(run).__name__}, expected the result of puffer_min.train or its "
+                        "history, a list of dicts")
     if not history:
         raise ValueError("run: given an empty history, expected at least one update; train longer")
     return list(history)
 
 
 def is_run(thing) -> bool:
-    return hasattr(thing, "history") or (isinstance(thing, Sequence) and len(thing) > 0 and isinstance(thing[0], Mapping))
+    return hasattr(thing, "history") or (isinstance(thing, Sequence) and len(thing) > 0
+                                         and isinstance(thing[0], Mapping))
 
 
 def runs_of(group) -> list:
@@ -113,11 +124,13 @@ def series(run, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
     points = np.array(rows, float).reshape(-1, 2)
     points = points[np.isfinite(points).all(1)]
     if not len(points):
-        raise ValueError(f"run: no update holds both {x!r} and {y!r}; there are {', '.join(sorted(history_of(run)[0]))}")
+        raise ValueError(f"run: no update holds both {x!r} and {y!r}; there are "
+                         f"{', '.join(sorted(history_of(run)[0]))}")
     return points[:, 0], points[:, 1]
 
 
-def confidence(values: np.ndarray, level: float = 0.95, resamples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
+def confidence(values: np.ndarray, level: float = 0.95,
+               resamples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
     """Percentile bootstrap interval of the mean over axis 0: (low, high)."""
     draws = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
     tail = 50 * (1 - level)
@@ -125,31 +138,37 @@ def confidence(values: np.ndarray, level: float = 0.95, resamples: int = 1000) -
 
 
 def legend_below(figure: Figure, axes, title: str | None = None) -> None:
-    """The legend under the axes, in as many columns (three at most) as its names fit into the figure's width; long names are broken."""
+    """The legend under the axes, in as many columns (three at most) as its names fit into the figure's width;
+    long names are broken.
+    """
     handles, names = axes.get_legend_handles_labels()
     if not names:
         return
     names = [textwrap.fill(name, 72) for name in names]
     letters = max(len(line) for name in names for line in name.split("\n"))
-    columns = int(figure.get_figwidth() / (0.075 * letters + 0.55))         # a letter of size 9 and a line's sample, in inches
-    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names), max(1, columns)), title=title, title_fontsize=9)
+    # a letter of size 9 and a line's sample, in inches
+    columns = int(figure.get_figwidth() / (0.075 * letters + 0.55))
+    figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names), max(1, columns)),
+                  title=title, title_fontsize=9)
 
 
 @in_style
-def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", title: str | None = None, goal: float | None = None,
-                        goal_name: str = "solved") -> Figure:
-    """How `y` grows with `x` while training: one line a run, or for several seeds their mean with a 95 % band.
+def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", title: str | None = None,
+                        goal: float | None = None, goal_name: str = "solved") -> Figure:
+    """How `y` grows with `x` while training: one line a run, or for several seeds their mean with a 95 %
+    band.
 
     runs   one run, a list of runs (seeds of one setting), or a dict of name -> run or list of runs
     x      "step" or "seconds"; any number kept in the history will do
     y      "episode_return", "episode_length", "score", "sps" or another number of the history
     goal   a horizontal line at this height, labelled `goal_name`
-    The band is a bootstrap confidence interval of the mean over seeds, on the stretch of `x` that all seeds cover.
+    The band is a bootstrap confidence interval of the mean over seeds, on the stretch of `x` that all seeds
+    cover.
     """
     runs = runs if isinstance(runs, Mapping) else {"": runs}
     figure, axes = blank()
     bands = None
-    for (name, group), colour in zip(runs.items(), COLOURS * (1 + len(runs) // len(COLOURS))):
+    for (name, group), colour in zip(runs.items(), COLOURS * (1 + len(runs) // len(COLOURS)), strict=False):
         curves = [series(run, x, y) for run in runs_of(group)]
         if len(curves) == 1:
             axes.plot(*curves[0], color=colour, label=name or None)
@@ -163,7 +182,8 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
         bands = "mean and 95 % band over the seeds"
     if goal is not None:
         axes.axhline(goal, color="#555555", linestyle="--", linewidth=1.2)
-        axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3),
+        axes.annotate(f"{goal_name} ({goal:g})", (0.01, goal), xycoords=("axes fraction", "data"),
+                      xytext=(0, 3),
                       textcoords="offset points", color="#555555", fontsize=9)
     axes.set_xlabel(AXES.get(x, x))
     axes.set_ylabel(AXES.get(y, y))
@@ -175,10 +195,11 @@ def plot_learning_curve(runs, *, x: str = "step", y: str = "episode_return", tit
 
 
 def stage_seconds(stages) -> dict[str, float]:
-    """Stage -> seconds over the whole run, in the order of the loop; from a run, or from a dict, whose numbers are taken as they are.
+    """Stage -> seconds over the whole run, in the order of the loop; from a run, or from a dict, whose
+    numbers are taken as they are.
 
-    The history of a run says of each update its seconds so far and the share that each stage had of them: an update of two seconds weighs
-    twice as much as one of one.
+    The history of a run says of each update its seconds so far and the share that each stage had of them: an
+    update of two seconds weighs twice as much as one of one.
     """
     total: dict[str, float] = {}
     if isinstance(stages, Mapping):
@@ -190,8 +211,11 @@ def stage_seconds(stages) -> dict[str, float]:
             for name, part in parts.items():
                 total[name] = total.get(name, 0.0) + spent * part / (sum(parts.values()) or 1)
     if sum(total.values()) <= 0:
-        raise ValueError("stages: given none, expected a run, or a number for each stage, such as {'environment': 1.2, 'learn': 3.4}")
-    return dict(sorted(total.items(), key=lambda item: (STAGES.index(item[0]) if item[0] in STAGES else len(STAGES), item[0])))
+        raise ValueError("stages: given none, expected a run, or a number for each stage, such as "
+                         "{'environment': 1.2, 'learn': 3.4}")
+    return dict(sorted(total.items(),
+                       key=lambda item: (STAGES.index(item[0]) if item[0] in STAGES else len(STAGES),
+                                         item[0])))
 
 
 def draw_shares(axes, seconds: Mapping[str, float], *, say_seconds: bool = False) -> None:
@@ -201,7 +225,8 @@ def draw_shares(axes, seconds: Mapping[str, float], *, say_seconds: bool = False
     bars = axes.barh(list(seconds), shares, color=COLOURS[0], height=0.65)
     labels = ["<1%" if 0 < share < 0.005 else f"{share:.0%}" for share in shares]
     if say_seconds:
-        labels = [f"{label}  ({value:.2g} s)" if value else label for label, value in zip(labels, seconds.values())]
+        labels = [f"{label}  ({value:.2g} s)" if value else label
+                  for label, value in zip(labels, seconds.values(), strict=True)]
     axes.bar_label(bars, labels, padding=3, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, max(shares) * (1.3 if say_seconds else 1.18))
@@ -214,8 +239,9 @@ def draw_shares(axes, seconds: Mapping[str, float], *, say_seconds: bool = False
 def plot_stages(stages, *, title: str = "Where the time goes") -> Figure:
     """Share of the wall time of each stage of the loop.
 
-    stages   a run: the shares of its whole wall time, and the seconds, from the first update to the last; or a dict of stage -> seconds,
-             or share, of whatever was measured. `history[-1]["stages"]` is such a dict, of the last update alone.
+    stages   a run: the shares of its whole wall time, and the seconds, from the first update to the last; or
+             a dict of stage -> seconds, or share, of whatever was measured. `history[-1]["stages"]` is such a
+             dict, of the last update alone.
     """
     figure, axes = blank(height=2.6)
     draw_shares(axes, stage_seconds(stages), say_seconds=not isinstance(stages, Mapping))
@@ -224,17 +250,26 @@ def plot_stages(stages, *, title: str = "Where the time goes") -> Figure:
 
 
 @in_style
-def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str | None = None, log: bool = True) -> Figure:
-    """Positive numbers side by side, on a logarithmic axis unless log=False; each bar says its value and its ratio to the first."""
+def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str | None = None,
+              log: bool = True) -> Figure:
+    """Positive numbers side by side, on a logarithmic axis unless log=False; each bar says its value and its
+    ratio to the first.
+    """
     values = {name: float(value) for name, value in values.items()}
     if not values or min(values.values()) <= 0:
         raise ValueError(f"values: given {values}, expected at least one number, all above 0")
     figure, axes = blank(height=0.9 + 0.42 * len(values))
-    bars = axes.barh(list(values), list(values.values()), color=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1), height=0.65)
+    bars = axes.barh(list(values), list(values.values()),
+                     color=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1), height=0.65)
     first = next(iter(values.values()))
     thousands = EngFormatter(places=1, sep="")
-    short = lambda value: thousands(value) if value >= 1 else f"{value:.2g}"           # noqa: E731 - no 959m for 0.96
-    ratio = lambda value: f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"      # noqa: E731
+
+    def short(value):                               # no 959m for 0.96
+        return thousands(value) if value >= 1 else f"{value:.2g}"
+
+    def ratio(value):
+        return f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"
+
     labels = [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())]
     axes.bar_label(bars, labels, padding=4, fontsize=9)
     axes.invert_yaxis()
@@ -259,20 +294,25 @@ def plot_returns(groups, *, title: str = "Return of every episode", label: str =
 
     groups  list of returns, or dict of name -> list
     """
-    groups = {name: np.asarray(values, float).ravel() for name, values in (groups if isinstance(groups, Mapping) else {"": groups}).items()}
+    groups = {name: np.asarray(values, float).ravel()
+              for name, values in (groups if isinstance(groups, Mapping) else {"": groups}).items()}
     empty = [name for name, values in groups.items() if not len(values)]
     if empty or not groups:
-        raise ValueError(f"groups: {empty or 'nothing'} given without a return, expected at least one number in each group")
+        raise ValueError(f"groups: {empty or 'nothing'} given without a return, expected at least one number "
+                         "in each group")
     figure, axes = blank(height=1.2 + 0.6 * len(groups))
     chance = np.random.default_rng(0)
-    for row, (name, values) in enumerate(groups.items()):
+    for row, values in enumerate(groups.values()):
         colour, mean = COLOURS[row % len(COLOURS)], values.mean()
         heights, faint = row + chance.uniform(-0.22, 0.22, len(values)), max(0.15, 0.6 - len(values) / 500)
         axes.scatter(values, heights, s=14, color=colour, alpha=faint, linewidth=0)
         low, high = confidence(values)
-        axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", color="black", markersize=6, capsize=4, zorder=3)
-        axes.annotate(f"{mean:.3g}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9)
-    axes.set_yticks(range(len(groups)), [f"{name}\n({len(values)} episodes)".strip() for name, values in groups.items()])
+        axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="D", color="black", markersize=6,
+                      capsize=4, zorder=3)
+        axes.annotate(f"{mean:.3g}", (mean, row), xytext=(0, 9), textcoords="offset points", ha="center",
+                      fontsize=9)
+    axes.set_yticks(range(len(groups)),
+                    [f"{name}\n({len(values)} episodes)".strip() for name, values in groups.items()])
     axes.set_ylim(len(groups) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"{label} (diamond: mean, 95 % interval)")
@@ -281,16 +321,19 @@ def plot_returns(groups, *, title: str = "Return of every episode", label: str =
 
 
 @in_style
-def plot_actions(actions, probabilities, *, names: Sequence[str] = (), title: str = "Frequency of each action") -> Figure:
-    """How often each action was drawn, as bars, and how often it should be, as points with two standard deviations of chance.
+def plot_actions(actions, probabilities, *, names: Sequence[str] = (),
+                 title: str = "Frequency of each action") -> Figure:
+    """How often each action was drawn, as bars, and how often it should be, as points with two standard
+    deviations of chance.
 
     actions        whole numbers, the drawn actions
     probabilities  (number of actions,), what they were drawn from
     """
     actions, probabilities = np.asarray(actions).ravel(), np.asarray(probabilities, float).ravel()
     if not len(actions) or actions.min() < 0 or actions.max() >= len(probabilities):
-        raise ValueError(f"actions: given {len(actions)} of them{f', up to {actions.max()}' if len(actions) else ''}, "
-                         f"expected at least one, from 0 to {len(probabilities) - 1}")
+        raise ValueError(f"actions: given {len(actions)} of "
+                         f"them{f', up to {actions.max()}' if len(actions) else ''}, expected at least one, "
+                         f"from 0 to {len(probabilities) - 1}")
     places = np.arange(len(probabilities))
     frequency = np.bincount(actions, minlength=len(probabilities)) / len(actions)
     chance = 2 * np.sqrt(probabilities * (1 - probabilities) / len(actions))
@@ -311,21 +354,25 @@ def plot_actions(actions, probabilities, *, names: Sequence[str] = (), title: st
 @in_style
 def plot_observation(observation, *, shape: tuple[int, int] | None = None, names: Sequence[str] = (),
                      title: str = "What the agent sees") -> Figure:
-    """One agent's observation as a heat map. `shape`: rows and columns of a flat one; `names`: what the codes 0, 1, 2, … mean."""
+    """One agent's observation as a heat map. `shape`: rows and columns of a flat one; `names`: what the codes
+    0, 1, 2, … mean.
+    """
     grid = np.asarray(observation)
     if grid.ndim == 1:
         side = round(len(grid) ** 0.5)
         shape = shape or ((side, side) if side * side == len(grid) else (1, len(grid)))
     grid = grid.reshape(shape) if shape else grid
     if grid.ndim != 2:
-        raise ValueError(f"observation: given shape {np.shape(observation)}, expected one agent's grid of two axes, "
-                         f"or a flat one with shape=(rows, columns)")
+        raise ValueError(f"observation: given shape {np.shape(observation)}, expected one agent's grid of "
+                         f"two axes, or a flat one with shape=(rows, columns)")
     coded = len(names) > 1
     figure, axes = blank(height=3.6, width=4.6 if grid.shape[0] * 2 > grid.shape[1] else WIDTH)
     colours = mpl.colormaps["cividis"].resampled(len(names)) if coded else "cividis"
-    image = axes.imshow(grid, cmap=colours, vmin=-0.5 if coded else None, vmax=len(names) - 0.5 if coded else None,
+    image = axes.imshow(grid, cmap=colours, vmin=-0.5 if coded else None,
+                        vmax=len(names) - 0.5 if coded else None,
                         aspect="equal" if grid.shape[0] > 1 else "auto")
-    bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]), ticks=range(len(names)) if coded else None,
+    bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]),
+                          ticks=range(len(names)) if coded else None,
                           label="" if coded else f"value ({grid.dtype})")
     if coded:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} {names[int(value)]}"))

@@ -1,16 +1,19 @@
 """`profile_calls` and `profile_lines`: where the time goes, with the profiler's own share of it.
 
-    game = build("skirmish.pyx", profile=True)          # the hook must be compiled in; linetrace=True for lines
+    game = build("skirmish.pyx", profile=True)          # the hook must be compiled in; linetrace=True for
+                                                        lines
     env = game.Skirmish(64)
     profile_calls(lambda: env.step(actions))            # draws a table
     profile_lines(lambda: env.step(actions), "Skirmish.scan")
 
-A profiler is a function that runs at the start and the end of every other one. A small function costs less than its hook, and most of
-the hook's time is booked to the *caller*: a function that calls ten trivial ones looks slow, and stops looking slow when the
-trivial ones are left out of the profile (`@cython.profile(False)`). So the hook is calibrated on this machine, the table says how much
-of each row is likely to be hook, and how fast the program is must be measured on a build without it.
+A profiler is a function that runs at the start and the end of every other one. A small function costs less
+than its hook, and most of the hook's time is booked to the *caller*: a function that calls ten trivial ones
+looks slow, and stops looking slow when the trivial ones are left out of the profile
+(`@cython.profile(False)`). So the hook is calibrated on this machine, the table says how much of each row is
+likely to be hook, and how fast the program is must be measured on a build without it.
 
-Both run cProfile and line_profiler through their programming interfaces, because what their magics print is lost outside a front end.
+Both run cProfile and line_profiler through their programming interfaces, because what their magics print is
+lost outside a front end.
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ from puffer_min.course.build import Build, builds_of
 from puffer_min.course.hook import KINDS, HookCost, hook_cost, line_hook_cost, traceable
 from puffer_min.measure import duration
 
+
 @dataclass(frozen=True)
 class CallRow:
-    """A function in a profile. Times in seconds; `hook` is the estimated part of `own` that is the profiler."""
+    """A function in a profile. Times in seconds; `hook` is the estimated part of `own` that is the profiler.
+    """
 
     function: str
     calls: int
@@ -44,7 +49,9 @@ class CallRow:
 
 @dataclass(frozen=True, repr=False)
 class CallProfile:
-    """Result of `profile_calls`; `table` is sorted by own time. These are shares, not speeds: measure those without a profiler."""
+    """Result of `profile_calls`; `table` is sorted by own time. These are shares, not speeds: measure those
+    without a profiler.
+    """
 
     table: tuple[CallRow, ...]
     seconds: float
@@ -54,15 +61,16 @@ class CallProfile:
 
     def top(self, n: int = 10, by: str = "own") -> list[CallRow]:
         """The first `n` rows by "own", "total", "calls", "hook" or "net" (own without hook)."""
-        keys = {"own": lambda row: row.own, "total": lambda row: row.total, "calls": lambda row: row.calls, "hook": lambda row: row.hook,
-                "net": lambda row: row.own - row.hook}
+        keys = {"own": lambda row: row.own, "total": lambda row: row.total, "calls": lambda row: row.calls,
+                "hook": lambda row: row.hook, "net": lambda row: row.own - row.hook}
         if by not in keys:
             raise ValueError(f"by={by!r} given, expected one of {', '.join(keys)}")
         return sorted(self.table, key=keys[by], reverse=True)[:n]
 
     def row(self, function: str) -> CallRow:
         """The row of a function, by its name as the table shows it or the last part of it."""
-        found = [row for row in self.table if row.function == function or row.function.rpartition(".")[2] == function]
+        found = [row for row in self.table if row.function == function
+                 or row.function.rpartition(".")[2] == function]
         if len(found) != 1:
             names = ", ".join(row.function for row in (found or self.table))
             raise ValueError(f"{function!r} names {len(found)} rows, expected one: there is {names}")
@@ -75,13 +83,15 @@ class CallProfile:
 
     def sentence(self) -> str:
         """What the hook costs and how much of the run it was."""
-        costs = ", ".join(f"{cost.total * 1e9:.0f} ns a call of {KINDS[kind]}" for kind, cost in self.hooks.items())
-        return (f"{duration(self.seconds)} under the profiler, of which its hook about {self.hook_share:.0%} ({costs or 'no calls'}). "
-                "Shares, not speeds.")
+        costs = ", ".join(f"{cost.total * 1e9:.0f} ns a call of {KINDS[kind]}"
+                          for kind, cost in self.hooks.items())
+        return (f"{duration(self.seconds)} under the profiler, of which its hook about {self.hook_share:.0%} "
+                f"({costs or 'no calls'}). Shares, not speeds.")
 
     def rows(self) -> list[tuple[str, ...]]:
         """The rows that are drawn, as text."""
-        return [(row.function, f"{row.calls:,}", *(f"{seconds * 1e3:.2f}" for seconds in (row.own, row.hook, row.total)))
+        return [(row.function,
+                 f"{row.calls:,}", *(f"{seconds * 1e3:.2f}" for seconds in (row.own, row.hook, row.total)))
                 for row in self.top(self.shown)]
 
     HEAD = ("function", "calls", "own ms", "of it hook", "total ms")
@@ -96,8 +106,10 @@ class CallProfile:
 def profile_calls(what, *, namespace: dict | None = None) -> CallProfile:
     """Run `what` once under cProfile.
 
-    what        a callable without arguments, or a statement (a string), which sees `namespace` (default: the caller's variables).
-    Cython functions appear if they were built with `build(..., profile=True)`; Python 3.12 cannot profile them, which a note says.
+    what        a callable without arguments, or a statement (a string), which sees `namespace` (default: the
+                caller's variables).
+    Cython functions appear if they were built with `build(..., profile=True)`; Python 3.12 cannot profile
+    them, which a note says.
     """
     call, seen = _callable(what, namespace, sys._getframe(1))
     profiler = cProfile.Profile()
@@ -113,10 +125,11 @@ def profile_calls(what, *, namespace: dict | None = None) -> CallProfile:
     kinds = [_kind(entry.code, builds) for entry in entries]
     hooks = {kind: hook_cost(kind) for kind in KINDS if kind in kinds}
     rows = []
-    for entry, kind in zip(entries, kinds):
+    for entry, kind in zip(entries, kinds, strict=True):
         called = sum(part.callcount * hooks[_kind(part.code, builds)].caller for part in entry.calls or ())
         hook = min(entry.inlinetime, called + entry.callcount * hooks[kind].callee)
-        rows.append(CallRow(_name(entry.code, builds), entry.callcount, entry.inlinetime, hook, entry.totaltime, kind,
+        rows.append(CallRow(_name(entry.code, builds), entry.callcount, entry.inlinetime, hook,
+                            entry.totaltime, kind,
                             getattr(entry.code, "co_filename", ""), getattr(entry.code, "co_firstlineno", 0)))
     rows.sort(key=lambda row: row.own, reverse=True)
     return CallProfile(tuple(rows), seconds, hooks, tuple(_notes(builds, "profile")))
@@ -143,7 +156,9 @@ class LineRow:
 
 @dataclass(frozen=True, repr=False)
 class LineProfile:
-    """Result of `profile_lines`; `table` is in the order of the source. `hook` is what a line costs that does nothing, in seconds."""
+    """Result of `profile_lines`; `table` is in the order of the source. `hook` is what a line costs that does
+    nothing, in seconds.
+    """
 
     table: tuple[LineRow, ...]
     seconds: float
@@ -156,8 +171,8 @@ class LineProfile:
 
     def sentence(self) -> str:
         """What the hook costs."""
-        return (f"{duration(self.seconds)} under the line profiler; a line that does nothing shows {self.hook * 1e9:.0f} ns a time here. "
-                "Shares, not speeds.")
+        return (f"{duration(self.seconds)} under the line profiler; a line that does nothing shows "
+                f"{self.hook * 1e9:.0f} ns a time here. Shares, not speeds.")
 
     def rows(self) -> list[tuple[str, ...]]:
         """The rows as text, with a row for each function's name."""
@@ -166,8 +181,8 @@ class LineProfile:
             if row.function != current:
                 current = row.function
                 out.append((f"{current}:", "", "", "", ""))
-            out.append((f"{row.line:4d} {row.source}", f"{row.hits:,}", f"{row.seconds * 1e3:.2f}", f"{row.per_hit * 1e9:.0f}",
-                        f"{row.share:.0%}"))
+            out.append((f"{row.line:4d} {row.source}", f"{row.hits:,}", f"{row.seconds * 1e3:.2f}",
+                        f"{row.per_hit * 1e9:.0f}", f"{row.share:.0%}"))
         return out
 
     HEAD = ("line", "times", "ms", "ns each", "share")
@@ -184,8 +199,9 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     """Run `what` under line_profiler and report the lines of `functions`.
 
     what        as for `profile_calls`.
-    functions   Python functions; Cython functions and methods of a module built with `linetrace=True`; or names, "f" or "Class.method",
-                which also reach `cdef` functions. Without any, `what` itself if it is a Python function.
+    functions   Python functions; Cython functions and methods of a module built with `linetrace=True`; or
+                names, "f" or "Class.method", which also reach `cdef` functions. Without any, `what` itself if
+                it is a Python function.
     Names are looked up among the functions that a first run of `what` calls, so with names `what` runs twice.
     """
     import line_profiler
@@ -201,7 +217,8 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
     for name, code in _named_codes(call, names, builds).items() if names else ():
         if any(code.co_code):
             given += _functions_of(name, code)
-        else:                                                   # Cython's: line_profiler reads no more than this of it
+        # Cython's: line_profiler reads no more than this of it
+        else:
             profiler.add_function(types.SimpleNamespace(
                 __code__=code, __globals__={"__file__": code.co_filename}, __name__=code.co_name))
     before = {function: function.__code__ for function in given if isinstance(function, types.FunctionType)}
@@ -213,7 +230,8 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
         call()
     finally:
         profiler.disable()
-        for function, code in before.items():                   # line_profiler marks a function by another code object
+        # line_profiler marks a function by another code object
+        for function, code in before.items():
             function.__code__ = code
     seconds = time.perf_counter() - began
     stats = profiler.get_stats()
@@ -222,7 +240,8 @@ def profile_lines(what, *functions, namespace: dict | None = None) -> LineProfil
         whole = sum(ticks for _, _, ticks in timings) or 1
         made = _build_at(file, builds)
         shown = made.functions.get(first, name) if made else name
-        rows += [LineRow(shown, line, linecache.getline(file, line).rstrip(), hits, ticks * stats.unit, ticks / whole)
+        rows += [LineRow(shown, line, linecache.getline(file, line).rstrip(), hits, ticks * stats.unit,
+                         ticks / whole)
                  for line, hits, ticks in timings]
     notes = _notes(builds, "linetrace")
     if not rows and not notes:
@@ -243,24 +262,28 @@ def _named_codes(call, names: list[str], builds: list[Build]) -> dict[str, types
         call()
     finally:
         profiler.disable()
-    codes = {_name(entry.code, builds): entry.code for entry in profiler.getstats() if isinstance(entry.code, types.CodeType)}
+    codes = {_name(entry.code, builds): entry.code for entry in profiler.getstats()
+             if isinstance(entry.code, types.CodeType)}
     found = {}
     for name in names:
         matching = [code for full, code in codes.items() if full == name or full.rpartition(".")[2] == name]
         if not matching and not traceable():
             continue
         if len(matching) != 1:
-            raise ValueError(f"{name!r} names {len(matching)} functions that were called, expected one: there is {', '.join(sorted(codes))}"
+            raise ValueError(f"{name!r} names {len(matching)} functions that were called, expected one: "
+                             f"there is {', '.join(sorted(codes))}"
                              + "".join(f"; {note}" for note in _notes(builds, "linetrace")))
         found[name] = matching[0]
     return found
 
 
 def _functions_of(name: str, code: types.CodeType) -> list[types.FunctionType]:
-    """The Python functions that run `code`. Raises ValueError if there is none any more, as for a function inside another."""
+    """The Python functions that run `code`. Raises ValueError if there is none any more, as for a function
+    inside another.
+    """
     found = [thing for thing in gc.get_referrers(code) if isinstance(thing, types.FunctionType)]
     if not found:
-        raise ValueError(f"{name!r} is made anew by each call, so its lines cannot be marked: "
+        raise ValueError(f"each call makes a new {name!r}, so its lines cannot be marked: "
                          "define it outside the function that calls it, or profile that function")
     return found
 
@@ -272,7 +295,8 @@ def _callable(what, namespace, frame):
     if callable(what):
         return what, [what]
     if not isinstance(what, str):
-        raise TypeError(f"profile: given {type(what).__name__}, expected a callable without arguments or a statement")
+        raise TypeError(f"profile: given {type(what).__name__}, expected a callable without arguments or a "
+                        "statement")
     variables = {**frame.f_globals, **frame.f_locals} if namespace is None else namespace
     code = compile(what, "<statement>", "exec")
     return lambda: exec(code, variables), [variables[name] for name in code.co_names if name in variables]
@@ -294,13 +318,15 @@ def _kind(code, builds: list[Build]) -> str:
     if any(code.co_code):
         return "python"
     made = _build_at(code.co_filename, builds)
-    if made is None:                                            # an inline function of a .pxd: it runs as those that use it
+    # an inline function of a .pxd: it runs as the functions that use it do
+    if made is None:
         return "nogil" if any(made.released for made in builds) else "cython"
     return "nogil" if made.functions.get(code.co_firstlineno) in made.released else "cython"
 
 
 def _name(code, builds: list[Build]) -> str:
-    """A function as the table names it: qualified where that is known, a built-in without its angle brackets."""
+    """A function as the table names it: qualified where that is known, a built-in without its angle brackets.
+    """
     if isinstance(code, str):
         return code.strip("<>").replace("built-in method ", "").replace("builtins.", "")
     made = _build_at(code.co_filename, builds)
@@ -312,10 +338,13 @@ def _name(code, builds: list[Build]) -> str:
 def _notes(builds: list[Build], hook: str) -> list[str]:
     """Why Cython functions are missing from the table, where they are."""
     if builds and not traceable():
-        return ["Python 3.12 does not let Cython functions be profiled (3.11 and 3.13 do): their time is in the rows that call them."]
-    notes = [f"{made.path.stem} was built without its hook, so its functions are missing: build(..., {hook}=True)."
+        return ["Python 3.12 does not let Cython functions be profiled (3.11 and 3.13 do): their time is in "
+                "the rows that call them."]
+    notes = [f"{made.path.stem} was built without its hook, so its functions are missing: build(..., "
+             f"{hook}=True)."
              for made in builds if not getattr(made, hook)]
     if hook == "profile":
-        notes += [f"{made.path.stem} was built with linetrace=True, whose hook costs more than is estimated here; profile=True is enough."
+        notes += [f"{made.path.stem} was built with linetrace=True, whose hook costs more than is estimated "
+                  "here; profile=True is enough."
                   for made in builds if made.linetrace]
     return notes

@@ -1,12 +1,14 @@
-"""A Jupyter kernel in a process of its own that runs the cells of one notebook: for trying wrong answers and for grading.
+"""A Jupyter kernel in a process of its own that runs the cells of one notebook: for trying wrong answers and
+for grading.
 
     reader's process                     kernel process
     Session.run(source, timeout)   ───►  the cell, exactly as JupyterLab would run it (%%magics included)
                       Outcome      ◄───  status, error name, error text
 
-Only the shell channel is open: the reply carries all that is needed, and a cell that prints without end fills no queue. A cell that
-runs over its time is not interrupted but killed with its kernel, because a loop inside compiled code hears no interrupt; `restore`
-then starts a new kernel and repeats the set-up cells. This is isolation from accidents, not a sandbox against malice.
+Only the shell channel is open: the reply carries all that is needed, and a cell that prints without end fills
+no queue. A cell that runs over its time is not interrupted but killed with its kernel, because a loop inside
+compiled code hears no interrupt; `restore` then starts a new kernel and repeats the set-up cells. This is
+isolation from accidents, not a sandbox against malice.
 """
 
 import queue
@@ -20,7 +22,8 @@ from jupyter_client import KernelManager
 POLL_SECONDS = 0.25
 STARTUP_SECONDS = 120.0
 
-# Names live in one dictionary for the kernel's whole life (functions hold it as their globals), so it is emptied and refilled in place.
+# Names live in one dictionary for the kernel's whole life (functions hold it as their globals), so it is
+# emptied and refilled in place.
 REMEMBER = "get_ipython()._set_up_names = dict(get_ipython().user_ns)"
 RESTORE = "(lambda shell: (shell.user_ns.clear(), shell.user_ns.update(shell._set_up_names)))(get_ipython())"
 REBOUND = """' '.join(name for name, value in get_ipython()._set_up_names.items()
@@ -36,7 +39,9 @@ while error is not None and len(errors) < 10:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one cell: `status` is "ok", "error", "timeout" or "died"; `error` and `message` are the exception's name and text."""
+    """What became of one cell: `status` is "ok", "error", "timeout" or "died"; `error` and `message` are the
+    exception's name and text.
+    """
 
     status: str
     error: str = ""
@@ -52,9 +57,12 @@ class Outcome:
         """One line a reader can act on; empty when the cell passed."""
         if self.status == "error":
             first_line = self.message.strip().splitlines()[0] if self.message.strip() else ""
-            return first_line if self.error in ("AssertionError", "CheckFailed") and first_line else f"{self.error}: {first_line}".rstrip(": ")
+            return (first_line if self.error in ("AssertionError", "CheckFailed") and first_line
+                    else f"{self.error}: {first_line}".rstrip(": "))
         return {"ok": "", "timeout": f"the cell ran longer than {self.message} s and was stopped",
-                "died": "the cell killed its kernel (a crash in compiled code, an exit, or too much memory)"}[self.status]
+                "died":
+                    "the cell killed its kernel (a crash in compiled code, an exit, or too much "
+                    "memory)"}[self.status]
 
 
 class Session:
@@ -79,7 +87,9 @@ class Session:
         self.close()
 
     def run(self, source, timeout):
-        """Runs one cell for at most `timeout` seconds and returns its `Outcome`. A dead kernel stays dead until `restore`."""
+        """Runs one cell for at most `timeout` seconds and returns its `Outcome`. A dead kernel stays dead
+        until `restore`.
+        """
         if self.manager is None:
             return Outcome("died")
         started = time.monotonic()
@@ -93,7 +103,9 @@ class Session:
         return Outcome("error", content.get("ename", "error"), content.get("evalue", ""), seconds)
 
     def set_up(self, source, timeout):
-        """Runs a cell that every exercise after it may rely on; `restore` brings back the names as they are after it."""
+        """Runs a cell that every exercise after it may rely on; `restore` brings back the names as they are
+        after it.
+        """
         outcome = self.run(source, timeout)
         if outcome.ok:
             self.setups.append(source)
@@ -101,7 +113,9 @@ class Session:
         return outcome
 
     def restore(self):
-        """Puts the names back as they were after the last set-up cell, in a new kernel when the old one is gone."""
+        """Puts the names back as they were after the last set-up cell, in a new kernel when the old one is
+        gone.
+        """
         if self.manager is not None and isinstance(self._execute(RESTORE, self.setup_timeout), dict):
             return
         self.close()
@@ -111,11 +125,13 @@ class Session:
             self.set_up(source, self.setup_timeout)
 
     def last_errors(self):
-        """Names of the exceptions behind the last failure: the one raised, its cause, the cause's cause, up to ten."""
+        """Names of the exceptions behind the last failure: the one raised, its cause, the cause's cause, up
+        to ten.
+        """
         return self._words(LAST_ERRORS, "' '.join(errors)")
 
     def rebound(self):
-        """Names the set-up cells bound that no longer mean what they meant, because a later cell bound them anew."""
+        """Names of the set-up cells that a later cell has bound to something else."""
         return self._words("", REBOUND)
 
     def close(self):
@@ -134,11 +150,13 @@ class Session:
         content = self._execute(REMEMBER, STARTUP_SECONDS)
         if not isinstance(content, dict) or content["status"] != "ok":
             self.close()
-            raise ChildProcessError("the Python kernel did not start: run `python -m ipykernel --version` in this environment to see why")
+            raise ChildProcessError("the Python kernel did not start: run `python -m ipykernel --version` in "
+                                    "this environment to see why")
 
     def _words(self, source, expression):
         content = self._execute(source, self.setup_timeout, user_expressions={"words": expression})
-        return content["user_expressions"]["words"]["data"]["text/plain"].strip("'").split() if isinstance(content, dict) else []
+        return (content["user_expressions"]["words"]["data"]["text/plain"].strip("'").split()
+                if isinstance(content, dict) else [])
 
     def _execute(self, source, timeout, **options):
         """The reply's content, or "timeout", or "died"."""
@@ -149,7 +167,8 @@ class Session:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                reply = self.client.get_shell_msg(timeout=min(POLL_SECONDS, max(0.01, deadline - time.monotonic())))
+                left = max(0.01, deadline - time.monotonic())
+                reply = self.client.get_shell_msg(timeout=min(POLL_SECONDS, left))
             except queue.Empty:
                 if not self.manager.is_alive():
                     return "died"

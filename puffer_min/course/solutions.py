@@ -1,6 +1,7 @@
 """Reads `solutions/NN_name.ipynb`, the single source of a level's exercises, and says what is wrong with one.
 
-The notebook is an ordinary nbgrader source notebook. An exercise is the run of cells from one header to the next:
+The notebook is an ordinary nbgrader source notebook. An exercise is the run of cells from one header to the
+next:
 
     markdown   ## Exercise 3.1: Title    **Goal.** …   ★★★☆☆ · 15 minutes   **Signature.** `gae(…) -> …`
     code       [locked]    more set-up, optional
@@ -8,12 +9,12 @@ The notebook is an ordinary nbgrader source notebook. An exercise is the run of 
                                ### BEGIN SOLUTION … ### END SOLUTION       one region, replaced by the stub
                            metadata "exercise": {id, stub, mistakes: [{name, source, why}]}
     code       [grade]     check("gae", gae)                               stays
-                           ### BEGIN HIDDEN TESTS … ### END HIDDEN TESTS   removed; one of them imports check afresh
+                           ### BEGIN HIDDEN TESTS … ### END HIDDEN TESTS  removed; one imports check afresh
     markdown   <details> hints </details>
     markdown   tag "solution-only": explanation, optional                  removed
 
-What can be read in the notebook (goal, difficulty, minutes) is read from there and kept nowhere else. nbgrader's own metadata allows
-no foreign key, so the stub and the mistakes stand beside it under "exercise".
+What can be read in the notebook (goal, difficulty, minutes) is read from there and kept nowhere else.
+nbgrader's own metadata allows no foreign key, so the stub and the mistakes are beside it, under "exercise".
 """
 
 import re
@@ -49,7 +50,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise as it stands in the notebook; `cells` are indices into it, header first."""
+    """One exercise of the notebook; `cells` are indices into it, header first."""
 
     id: str
     title: str
@@ -81,7 +82,8 @@ class Solutions:
 
 
 def marks(cell):
-    """nbgrader's metadata of a cell; empty when there is none, or when a student made something else of it."""
+    """nbgrader's metadata of a cell; empty when there is none, or when a student made something else of it.
+    """
     found = cell.metadata.get("nbgrader")
     return found if isinstance(found, dict) else {}
 
@@ -96,12 +98,15 @@ def grade_id(cell):
 
 
 def regions(source, markers):
-    """Pairs of line numbers (begin marker, end marker) of the marked regions in `source`. Raises SolutionsError when they do not match."""
+    """Pairs of line numbers (begin marker, end marker) of the marked regions in `source`. Raises
+    SolutionsError when they do not match.
+    """
     found, start = [], None
     for number, line in enumerate(source.split("\n")):
         if markers[0] in line:
             if start is not None:
-                raise SolutionsError(f"a `### {markers[0]}` stands inside another one: end the first with `### {markers[1]}`.")
+                raise SolutionsError(f"a `### {markers[0]}` stands inside another one: end the first with "
+                                     f"`### {markers[1]}`.")
             start = number
         elif markers[1] in line:
             if start is None:
@@ -114,7 +119,9 @@ def regions(source, markers):
 
 
 def replace_region(source, text):
-    """`source` with its one solution region, markers included, replaced by `text` at the region's own indentation."""
+    """`source` with its one solution region, markers included, replaced by `text` at the region's own
+    indentation.
+    """
     lines = source.split("\n")
     (begin, end), = regions(source, SOLUTION)
     indent = lines[begin][:len(lines[begin]) - len(lines[begin].lstrip())]
@@ -131,22 +138,29 @@ def without_hidden_tests(source):
 
 
 def read(path):
-    """Reads and checks one solutions notebook. Raises SolutionsError with every rule it breaks, one sentence a line."""
+    """Reads and checks one solutions notebook. Raises SolutionsError with every rule it breaks, one sentence
+    a line.
+    """
     path = Path(path)
     if not path.exists():
-        raise SolutionsError(f"there is no solutions notebook {path}: the ones there are lie in {path.parent}.")
+        raise SolutionsError(f"there is no solutions notebook {path}: the ones there are lie in "
+                             f"{path.parent}.")
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:
-        raise SolutionsError(f"{path} is not a notebook that can be read ({type(error).__name__}: {error}).") from error
+        raise SolutionsError(f"{path} is not a notebook that can be read ({type(error).__name__}: "
+                             f"{error}).") from error
     return parse(notebook, path)
 
 
 def parse(notebook, path):
-    """The `Solutions` in a notebook that is to stand at `path`. Raises SolutionsError with every rule it breaks, one sentence a line."""
+    """The `Solutions` in a notebook that is to stand at `path`. Raises SolutionsError with every rule it
+    breaks, one sentence a line.
+    """
     path = Path(path)
     problems = notebook_problems(notebook, path)
-    headers = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and HEADER.search(cell.source)]
+    headers = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"
+               and HEADER.search(cell.source)]
     exercises = []
     for number, start in enumerate(headers, 1):
         stop = headers[number] if number < len(headers) else len(notebook.cells)
@@ -168,13 +182,17 @@ def notebook_problems(notebook, path):
     for index, cell in enumerate(notebook.cells):
         name = grade_id(cell)
         if cell.cell_type == "code" and not role(cell):
-            problems.append(f"code cell {index} is neither solution, test nor locked: mark set-up cells read-only in nbgrader's toolbar.")
+            problems.append(f"code cell {index} is neither solution, test nor locked: mark set-up cells "
+                            "read-only in nbgrader's toolbar.")
         if role(cell) and (not name or name in seen):
-            problems.append(f"cell {index} has the grade id '{name}', which is empty or taken: give it one of its own.")
+            problems.append(f"cell {index} has the grade id '{name}', which is empty or taken: give it one "
+                            "of its own.")
         if name and marks(cell).get("schema_version") != 3:
-            problems.append(f"cell '{name}' does not have nbgrader's schema_version 3: save it from nbgrader 0.9.")
+            problems.append(f"cell '{name}' does not have nbgrader's schema_version 3: save it from nbgrader "
+                            "0.9.")
         if cell.cell_type == "code" and WIDGETS.search(cell.source):
-            problems.append(f"cell {index} uses a widget ({WIDGETS.search(cell.source)[0]}): exercises must run without a front end.")
+            problems.append(f"cell {index} uses a widget ({WIDGETS.search(cell.source)[0]}): exercises must "
+                            "run without a front end.")
         seen.add(name)
     return problems
 
@@ -185,30 +203,36 @@ def parse_exercise(notebook, cells, level, number):
     match, goal, effort = HEADER.search(header), GOAL.search(header), EFFORT.search(header)
     problems = []
     if (match["level"], match["number"]) != (str(int(level) if level.isdigit() else 0), str(number)):
-        problems.append(f"the header is numbered {match['level']}.{match['number']}, expected {int(level)}.{number}.")
+        problems.append(f"the header is numbered {match['level']}.{match['number']}, expected "
+                        f"{int(level)}.{number}.")
     if not goal:
         problems.append("the header has no line `**Goal.** …`.")
     if not effort or len(effort[1] + effort[2]) != 5:
         problems.append("the header has no line like `★★★☆☆ · 15 minutes`.")
     if not SIGNATURE.search(header):
         problems.append("the header has no line ``**Signature.** `name(arguments) -> result` ``.")
-    parts = {kind: [index for index in cells if role(notebook.cells[index]) == kind] for kind in ("solution", "grade")}
+    parts = {kind: [index for index in cells if role(notebook.cells[index]) == kind]
+             for kind in ("solution", "grade")}
     if len(parts["solution"]) != 1:
-        raise SolutionsError("\n".join(problems + [f"it has {len(parts['solution'])} solution cells, expected exactly one."]))
+        raise SolutionsError("\n".join(problems + [f"it has {len(parts['solution'])} solution cells, "
+                                                   "expected exactly one."]))
     answer = notebook.cells[parts["solution"][0]]
     details = answer.metadata.get("exercise", {})
     problems += answer_problems(answer, details)
     if not parts["grade"] or parts["grade"][0] < parts["solution"][0]:
-        problems.append("it has no test cell after its solution: add one with points that calls `check(...)`.")
+        problems.append("it has no test cell after its solution: add one with points that calls "
+                        "`check(...)`.")
     for index in parts["grade"]:
         problems += test_problems(notebook.cells[index])
-    if not any("<details>" in notebook.cells[index].source for index in cells if notebook.cells[index].cell_type == "markdown"):
+    if not any("<details>" in notebook.cells[index].source for index in cells
+               if notebook.cells[index].cell_type == "markdown"):
         problems.append("it has no folded hint: add a Markdown cell with `<details>` after the test cell.")
     if problems:
         raise SolutionsError("\n".join(problems))
-    mistakes = tuple(Mistake(entry["name"], entry["source"], entry.get("why", "")) for entry in details["mistakes"])
-    return Exercise(details["id"], match["title"], goal[1], len(effort[1]), int(effort[3]), details["stub"], mistakes, answer.source,
-                    tuple(parts["grade"]), cells)
+    mistakes = tuple(Mistake(entry["name"], entry["source"], entry.get("why", ""))
+                     for entry in details["mistakes"])
+    return Exercise(details["id"], match["title"], goal[1], len(effort[1]), int(effort[3]), details["stub"],
+                    mistakes, answer.source, tuple(parts["grade"]), cells)
 
 
 def answer_problems(cell, details):
@@ -216,7 +240,8 @@ def answer_problems(cell, details):
     problems = []
     try:
         if len(regions(cell.source, SOLUTION)) != 1:
-            problems.append("its solution cell needs exactly one region from `### BEGIN SOLUTION` to `### END SOLUTION`.")
+            problems.append("its solution cell needs exactly one region from `### BEGIN SOLUTION` to `### "
+                            "END SOLUTION`.")
     except SolutionsError as error:
         problems.append(str(error))
     if cell.cell_type != "code" or marks(cell).get("grade"):
@@ -225,12 +250,15 @@ def answer_problems(cell, details):
         if not isinstance(details.get(field), str) or not details[field].strip():
             problems.append(f"the solution cell's metadata has no exercise.{field}.")
     if details.get("id") and details["id"] != grade_id(cell):
-        problems.append(f"exercise.id is '{details['id']}' but the grade id is '{grade_id(cell)}': make them the same.")
+        problems.append(f"exercise.id is '{details['id']}' but the grade id is '{grade_id(cell)}': make them "
+                        "the same.")
     mistakes = details.get("mistakes") or []
     if not mistakes:
         problems.append("exercise.mistakes is empty: list the wrong answers a student would really give.")
     names = [entry.get("name") for entry in mistakes]
-    if not all(entry.get("name") and entry.get("source", "").strip() for entry in mistakes) or len(set(names)) != len(names):
+    if not all(entry.get("name") and entry.get("source",
+                                               "").strip()
+               for entry in mistakes) or len(set(names)) != len(names):
         problems.append("every mistake needs a name of its own and a source.")
     return problems
 
@@ -241,9 +269,11 @@ def test_problems(cell):
     problems = [] if marks(cell).get("points", 0) > 0 else [f"test cell '{name}' is worth no points."]
     try:
         if "check(" not in without_hidden_tests(cell.source):
-            problems.append(f"test cell '{name}' has no visible `check(...)`, so the student would see nothing.")
+            problems.append(f"test cell '{name}' has no visible `check(...)`, so the student would see "
+                            "nothing.")
         if not re.search(r"import .*\bcheck\b", cell.source):
-            problems.append(f"test cell '{name}' does not import check itself (in a hidden region), so a student's own would be asked.")
+            problems.append(f"test cell '{name}' does not import check itself (in a hidden region), so a "
+                            "student's own would be asked.")
     except SolutionsError as error:
         problems.append(str(error))
     return problems

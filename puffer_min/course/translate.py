@@ -1,8 +1,9 @@
 """Cython source in, C out: the first half of a build, with everything Cython knows about each line.
 
-`translate` runs Cython in this process and keeps three things that the compiler otherwise throws away: its annotation (the C
-of every source line and the score that makes a line yellow), where each function and loop begins and ends, and its
-performance hints. `build` compiles the C, `annotate` draws the lines; neither talks to Cython itself.
+`translate` runs Cython in this process and keeps three things that the compiler otherwise throws away: its
+annotation (the C of every source line and the score that makes a line yellow), where each function and loop
+begins and ends, and its performance hints. `build` compiles the C, `annotate` draws the lines; neither talks
+to Cython itself.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ CYTHON = threading.Lock()                  # Cython's compiler keeps global stat
 
 
 class CompileError(Exception):
-    """A source that Cython or the C compiler refused; its text is one sentence and the place in the source."""
+    """A source that Cython or the C compiler refused; its text is one sentence and the place in the source.
+    """
 
     def _render_traceback_(self):
         """IPython asks for this: the message alone, without the frames of the tool that found the mistake."""
         return [f"{type(self).__name__}: {self}"]
 
 
-_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")           # PEP 263, in one of the first two lines
+# PEP 263, in one of the first two lines
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _DISTUTILS = re.compile(r"^\s*#\s*distutils\s*:\s*(.+?)\s*$")
 
 
@@ -43,17 +46,21 @@ def encoding_of(content: bytes) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a source file. Raises CompileError where its bytes are not of the encoding that it declares, or of UTF-8."""
+    """The text of a source file. Raises CompileError where its bytes are not of the encoding that it
+    declares, or of UTF-8.
+    """
     content = path.read_bytes()
     encoding = encoding_of(content)
     try:
         return content.decode(encoding)
     except LookupError:
-        raise CompileError(f"{path.name} declares the encoding {encoding!r}, which Python does not know: save it as UTF-8") from None
+        raise CompileError(f"{path.name} declares the encoding {encoding!r}, which Python does not know: "
+                           "save it as UTF-8") from None
     except UnicodeDecodeError as error:
         line = content[:error.start].count(b"\n") + 1
-        raise CompileError(f"{path.name}, line {line}: byte 0x{content[error.start]:02x} is not {encoding}: save the file as UTF-8, "
-                           "or declare its encoding in the first line, as in `# coding: latin-1`") from None
+        raise CompileError(f"{path.name}, line {line}: byte 0x{content[error.start]:02x} is not {encoding}: "
+                           "save the file as UTF-8, or declare its encoding in the first line, as in `# "
+                           "coding: latin-1`") from None
 
 
 def source_bytes(text: str) -> bytes:
@@ -62,27 +69,34 @@ def source_bytes(text: str) -> bytes:
 
 
 def require_c(text: str, name: str) -> None:
-    """Raise CompileError for a source that asks for C++ or has lines for setuptools, which nothing here reads."""
+    """Raise CompileError for a source that asks for C++ or has lines for setuptools, which nothing here
+    reads.
+    """
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            break                                               # Cython reads such lines before the first statement alone
+            # Cython reads such lines before the first statement alone
+            break
         asked = _DISTUTILS.match(line)
         if asked and re.match(r"language\s*=\s*c\+\+", asked[1]):
-            raise CompileError(f"{name}, line {number}: the source asks for C++, and `build` and %%cython compile C: "
-                               "use C arrays and structs, or compile it with a setup.py of your own")
+            raise CompileError(f"{name}, line {number}: the source asks for C++, and `build` and %%cython "
+                               "compile C: use C arrays and structs, or compile it with a setup.py of your "
+                               "own")
         if asked:
-            raise CompileError(f"{name}, line {number}: `distutils: {asked[1]}` is for setuptools and would have no effect here: "
-                               "give compile_args= or link_args= to `build`, or -c and --link-args to %%cython")
+            raise CompileError(f"{name}, line {number}: `distutils: {asked[1]}` is for setuptools and would "
+                               "have no effect here: give compile_args= or link_args= to `build`, or -c and "
+                               "--link-args to %%cython")
     uses = re.search(r"^\s*(?:from\s+libcpp\b|cimport\s+libcpp\b)", text, re.M)
     if uses:
         number = text[:uses.start()].count("\n") + 1
-        raise CompileError(f"{name}, line {number}: libcpp is C++'s library, and `build` and %%cython compile C: "
-                           "use C arrays and structs, or compile it with a setup.py of your own")
+        raise CompileError(f"{name}, line {number}: libcpp is C++'s library, and `build` and %%cython "
+                           "compile C: use C arrays and structs, or compile it with a setup.py of your own")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One source line: its text, Cython's score (0 is white) and the C it became, as Cython marks it up (HTML)."""
+    """One source line: its text, Cython's score (0 is white) and the C it became, as Cython marks it up
+    (HTML).
+    """
 
     number: int
     text: str
@@ -97,7 +111,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Function:
-    """Where a function is: `first` is the line of its signature, the body runs from `body` to `last`, loops are (first, last).
+    """Where a function is: `first` is the line of its signature, the body runs from `body` to `last`, loops
+    are (first, last).
 
     nogil   declared so: it may run without the GIL
     """
@@ -120,13 +135,14 @@ class Translation:
     hints: tuple[tuple[int, str], ...]      # (line, performance hint)
 
 
-def translate(source: str, path: Path, module: str, directives: dict, folder: Path | None = None, views: str | None = None) -> Translation:
+def translate(source: str, path: Path, module: str, directives: dict, folder: Path | None = None,
+              views: str | None = None) -> Translation:
     """Translate `source` to the C of an extension module called `module`.
 
     path        the file that tracebacks and error messages name; where it exists it holds `source` and stays.
     directives  Cython compiler directives.
-    folder      searched for `.pxd` and `.pxi` files (default: the one of `path`), after it the root of the project, so that
-                `from envs.core.native cimport Native` works.
+    folder      searched for `.pxd` and `.pxi` files (default: the one of `path`), after it the root of the
+                project, so that `from envs.core.native cimport Native` works.
     views       name of a module that holds Cython's code for memoryviews (`shared_views`).
     Raises CompileError with Cython's message and the line.
     """
@@ -135,7 +151,8 @@ def translate(source: str, path: Path, module: str, directives: dict, folder: Pa
     unknown = [name for name in directives if name not in Options.get_directive_defaults()]
     if unknown:
         near = difflib.get_close_matches(unknown[0], Options.get_directive_defaults(), n=1)
-        raise ValueError(f"directives: given {unknown[0]!r}, which Cython does not know{f'; did you mean {near[0]!r}?' if near else ''}")
+        raise ValueError(f"directives: given {unknown[0]!r}, which Cython does not "
+                         f"know{f'; did you mean {near[0]!r}?' if near else ''}")
     require_c(source, path.name)
     folder = folder or path.parent
     with tempfile.TemporaryDirectory(prefix="cython-") as name, CYTHON:
@@ -146,21 +163,24 @@ def translate(source: str, path: Path, module: str, directives: dict, folder: Pa
         if (folder / path.name).with_suffix(".pxd").exists():   # Cython looks for it under the module's name
             shutil.copy((folder / path.name).with_suffix(".pxd"), work / f"{module}.pxd")
         options = Options.CompilationOptions(
-            include_path=[str(work), str(folder), str(ROOT)], compiler_directives=dict(directives), annotate=True,
-            output_file="module.c", language_level=3, shared_utility_qualified_name=views)
+            include_path=[str(work), str(folder), str(ROOT)], compiler_directives=dict(directives),
+            annotate=True, output_file="module.c", language_level=3, shared_utility_qualified_name=views)
         failure = _run_cython(path, module, work, options)
         listing = (work / "errors").read_text(encoding="utf-8")
         if failure is not None:
-            raise CompileError(_first_error(listing, source, path) or f"{path.name}: Cython gave up: {failure}")
+            raise CompileError(_first_error(listing, source, path)
+                               or f"{path.name}: Cython gave up: {failure}")
         lines = _annotation((work / "module.html").read_text(encoding="utf-8"), source, module, path.stem)
-        return Translation((work / "module.c").read_text(encoding="utf-8"), lines, _functions(path, options, module), _hints(listing))
+        return Translation((work / "module.c").read_text(encoding="utf-8"), lines,
+                           _functions(path, options, module), _hints(listing))
 
 
 def _run_cython(path: Path, module: str, work: Path, options) -> str | None:
     """Write module.c, module.html and errors into `work`; returns None, or what is known of a failure.
 
-    This is the body of Cython's own `run_pipeline`, with two changes: the list of errors goes where we say, and the C names the source
-    by its full path, because a module outlives the working directory it was built in.
+    This is the body of Cython's own `run_pipeline`, with two changes: the list of errors goes where we say,
+    and the C names the source by its full path, because a module outlives the working directory it was built
+    in.
     """
     from Cython.Compiler import Errors, Main, Pipeline
     from Cython.Compiler.Scanning import FileSourceDescriptor
@@ -192,13 +212,15 @@ def excerpt(source: str, line: int, column: int | None = None, around: int = 2) 
     return "\n".join(shown)
 
 
-# ---------------------------------------------------------------------- errors and hints, from Cython's listing
+# -------------------------------------------------------------------- errors and hints, from Cython's listing
 
 _PLACE = re.compile(r"^(?P<path>[^\n]*?):(?P<line>\d+):(?P<column>\d+): (?P<message>.*)$")
 
 
 def _first_error(listing: str, source: str, path: Path) -> str:
-    """The first error as a sentence and an excerpt, and how many more there are; "" if the listing holds none."""
+    """The first error as a sentence and an excerpt, and how many more there are; "" if the listing holds
+    none.
+    """
     found = []
     for block in re.split(r"^Error compiling Cython file:$", listing, flags=re.M)[1:]:
         after = block.rsplit("-" * 60, 1)[-1].strip()
@@ -216,7 +238,8 @@ def _first_error(listing: str, source: str, path: Path) -> str:
     message = f"{where}, line {line}: {place['message'].rstrip('.')}"
     if len(found) > 1:
         lines = sorted({int(other["line"]) for other in found[1:]})
-        message += f" (and {len(found) - 1} more, on line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:5]))})"
+        message += (f" (and {len(found) - 1} more, on line{'s' if len(lines) > 1 else ''} "
+                    f"{', '.join(map(str, lines[:5]))})")
     return f"{message}\n{excerpt(text, line, column)}"
 
 
@@ -225,10 +248,12 @@ def _hints(listing: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(line), text) for line, text in found)
 
 
-# ---------------------------------------------------------------------- the annotation, from Cython's own page
+# --------------------------------------------------------------------- the annotation, from Cython's own page
 
 class _Page(HTMLParser):
-    """Reads Cython's annotated page: a `pre` of class `line score-N` a source line, followed by one of class `code` with its C."""
+    """Reads Cython's annotated page: a `pre` of class `line score-N` a source line, followed by one of class
+    `code` with its C.
+    """
 
     def __init__(self):
         super().__init__(convert_charrefs=False)
@@ -239,7 +264,8 @@ class _Page(HTMLParser):
         if tag == "pre" and "line" in classes:
             self.inside = "line"
             score = [name.removeprefix("score-") for name in classes if name.startswith("score-")]
-            if score:                                           # without one it is the heading of the whole C file
+            # without one it is the heading of the whole C file
+            if score:
                 self.scores.append(int(score[0]))
         elif tag == "pre" and "code" in classes:
             self.inside = "code"
@@ -267,12 +293,15 @@ class _Page(HTMLParser):
 
 
 def _annotation(page: str, source: str, module: str, stem: str) -> tuple[Line, ...]:
-    """Line by line what Cython's page says; the module's name with its hash becomes `stem`, so that a committed drawing is stable."""
+    """Line by line what Cython's page says; the module's name with its hash becomes `stem`, so that a
+    committed drawing is stable.
+    """
     reader = _Page()
     reader.feed(page)
     texts = source.splitlines()
     if len(reader.scores) < len(texts):
-        raise RuntimeError(f"Cython's annotation has {len(reader.scores)} lines for a source of {len(texts)}: this Cython is not supported")
+        raise RuntimeError(f"Cython's annotation has {len(reader.scores)} lines for a source of "
+                           f"{len(texts)}: this Cython is not supported")
 
     def stable(c_html: str) -> str:
         return c_html.replace(f"{len(module)}{module}", f"{len(stem)}{stem}").replace(module, stem)
@@ -280,7 +309,8 @@ def _annotation(page: str, source: str, module: str, stem: str) -> tuple[Line, .
     lines = []
     for number, text in enumerate(texts, 1):
         parts = reader.code.get(number, "").split(MARK)
-        kept = [part for part in parts if not re.search(r"__pyx_n_[us]_test\b", part)]     # the module's table of doctests
+        # the module's table of doctests
+        kept = [part for part in parts if not re.search(r"__pyx_n_[us]_test\b", part)]
         dropped = sum(score_of(part) for part in parts) - sum(score_of(part) for part in kept)
         lines.append(Line(number, text, reader.scores[number - 1] - dropped, stable(MARK.join(kept))))
     return tuple(lines)
@@ -291,7 +321,7 @@ def score_of(c_html: str) -> int:
     return sum(WEIGHTS.get(kind, 0) for kind in re.findall(r"<span class='(\w+)'>", c_html))
 
 
-# ---------------------------------------------------------------------- where functions and loops are, from Cython's parser
+# -------------------------------------------------------- where functions and loops are, from Cython's parser
 
 def _functions(path: Path, options, module: str) -> dict[str, Function]:
     """Every function by its qualified name ("step", "Class.step")."""
@@ -328,7 +358,7 @@ def _walk(node, owners: tuple[str, ...], found: dict[str, Function]) -> None:
 
 
 def _extent(node, lines: list[int], loops: list[tuple[int, int]]) -> None:
-    """All lines that `node` and what is below it stand on, and its loops with their extents."""
+    """All lines of `node` and its children, and its loops with their extents."""
     if node.pos and type(node).__name__ != "StatListNode":
         lines.append(node.pos[1])
     inner: list[int] = []
@@ -346,7 +376,9 @@ def _children(node):
 
 
 def _function_declarator(declarator):
-    """The part of a C function's declaration that holds its name and `nogil`, below the stars of a pointer it returns."""
+    """The part of a C function's declaration that holds its name and `nogil`, below the stars of a pointer it
+    returns.
+    """
     while not hasattr(declarator, "nogil"):
         declarator = declarator.base
     return declarator

@@ -1,8 +1,8 @@
 """Cython's code for memoryviews, compiled once for all modules.
 
-A source with one typed memoryview (`float[:, ::1] rows`) becomes a megabyte of C, nearly all of it the same in every module: seconds of
-the C compiler's time for each cell. Cython can keep that code in a module of its own, which the others import. It is made on first use
-and kept in the cache.
+A source with one typed memoryview (`float[:, ::1] rows`) becomes a megabyte of C, nearly all of it the same
+in every module: seconds of the C compiler's time for each cell. Cython can keep that code in a module of its
+own, which the others import. It is made on first use and kept in the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def shared_views() -> str:
     """Name of the module, which is loaded when this returns."""
     import Cython
 
-    arguments = [*compile_settings.compile_args(False), "-O1"]           # creating a view is never the hot part
+    # creating a view is never the hot part
+    arguments = [*compile_settings.compile_args(False), "-O1"]
     facts = [Cython.__version__, sysconfig.get_config_var("EXT_SUFFIX"), arguments, processor()]
     name = f"cython_views_{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
     library = cache_folder() / name / f"{name}.so"
@@ -42,7 +43,8 @@ def _views_in_c(name: str) -> str:
         c_file = Path(work) / f"{name}.c"
         kept = Options.cimport_from_pyx
         try:
-            error, _ = generate_shared_module(Options.CompilationOptions(shared_c_file_path=str(c_file), language_level=3))
+            options = Options.CompilationOptions(shared_c_file_path=str(c_file), language_level=3)
+            error, _ = generate_shared_module(options)
         finally:
             Options.cimport_from_pyx = kept
         if error:

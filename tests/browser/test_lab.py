@@ -6,9 +6,9 @@ from pathlib import Path
 import ipykernel
 import nbformat
 import pytest
-from conftest import find_browser
 from lab import Lab, wait_for
 
+from conftest import find_browser
 from puffer_min.course import Player
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ def test_the_keys_of_the_notebook_stay_out_of_the_game(notebook, by_hand):
 def test_the_speed_slider_reaches_the_kernel(by_hand):
     for fps in (2, 60, 10):
         by_hand.set_speed(fps)
-        wait_for(lambda: by_hand.root.locator(".speed output").inner_text() == f"{fps} FPS", 10, f"{fps} FPS")
+        wait_for(lambda fps=fps: by_hand.root.locator(".speed output").inner_text() == f"{fps} FPS", 10, f"{fps} FPS")
 
 
 def test_the_policy_plays_beside_the_other_player_and_a_person_takes_over(notebook, by_hand):
@@ -146,7 +146,7 @@ def test_the_agents_view_is_drawn_and_put_away(by_hand):
     assert eye.is_visible() and eye.locator("canvas").evaluate("(canvas) => [canvas.width, canvas.height]") == [11, 11]
     for visible in (False, True):
         by_hand.root.locator("input.observe").click()
-        wait_for(lambda: eye.is_visible() == visible, 10, "the agent's view to change")
+        wait_for(lambda visible=visible: eye.is_visible() == visible, 10, "the agent's view to change")
 
 
 def test_an_error_is_one_sentence_under_the_picture(notebook):
@@ -204,5 +204,5 @@ def test_a_chapter_runs_from_the_menu_its_slider_moves_and_its_game_is_played(la
             player.press(key)
             player.wait_field("step", str(step + 1))
             assert player.field("action") == words
-            wait_for(lambda: player.pixels() != picture, 10, "the picture to change")
+            wait_for(lambda picture=picture: player.pixels() != picture, 10, "the picture to change")
         assert opened.page_errors == []

@@ -23,7 +23,7 @@ class Scripted:
 
     def __init__(self, episodes):
         self.script = [(reward, end if last else None) for rewards, end in episodes
-                       for reward, last in zip(rewards, [False] * (len(rewards) - 1) + [True])]
+                       for reward, last in zip(rewards, [False] * (len(rewards) - 1) + [True], strict=True)]
         self.steps, self.resets = 0, 0
         self.observations, self.rewards = np.zeros((1, 1), np.float32), np.zeros(1, np.float32)
         self.terminals, self.truncations = np.zeros(1, bool), np.zeros(1, bool)
@@ -64,7 +64,7 @@ def random_episodes(rng, end):
     """Three episodes with rewards in steps of a half, the first of them ending by `end`."""
     lengths = rng.integers(2, 12, 3)
     return [(rng.integers(1, 7, length) / 2, kind)
-            for length, kind in zip(lengths, (end, "terminal", "terminal"))]
+            for length, kind in zip(lengths, (end, "terminal", "terminal"), strict=False)]
 
 
 @register("loop")
@@ -102,7 +102,7 @@ def _(episode_returns, rng):
      "left out")
     def reference(rewards, ends, keeps=False, includes_last=True, unfinished=False, together=False):
         running, found = np.zeros(rewards.shape[1]), []
-        for row, over in zip(rewards, ends):
+        for row, over in zip(rewards, ends, strict=True):
             before, running = running, running + row
             found += (running if includes_last else before)[over].tolist()
             running = running if keeps else np.where(over.any() if together else over, 0, running)
@@ -110,7 +110,7 @@ def _(episode_returns, rng):
 
     def mixed(rewards, ends):
         running, found = 0.0, []
-        for row, over in zip(rewards, ends):
+        for row, over in zip(rewards, ends, strict=True):
             running += row.sum()
             for _ in range(over.sum()):
                 found.append(running)

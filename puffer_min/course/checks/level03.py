@@ -78,7 +78,7 @@ def _(bandit_gradient, rng):
 def walk(probabilities, uniform):
     """The reference of a sampler, agent by agent."""
     actions = np.zeros(len(uniform), np.int64)
-    for agent, (row, r) in enumerate(zip(probabilities, uniform)):
+    for agent, (row, r) in enumerate(zip(probabilities, uniform, strict=True)):
         running, total = 0.0, float(row.sum(dtype=np.float64))
         for action, probability in enumerate(row):
             running += float(probability)

@@ -1,6 +1,7 @@
 """Checks of level 4: a rollout with its ends, a callback, a bottleneck, a vectorizer's face, throughput."""
 
 import dataclasses
+from itertools import pairwise
 from types import SimpleNamespace
 
 import gymnasium
@@ -61,9 +62,10 @@ def reference_rollout(envs, act, value, observations, horizon, gamma, *, cut="va
         reward = np.array(reward, float)
         paid = terminals | truncations if every else truncations
         if cut != "nothing" and paid.any():
-            last = {"value of the last": lambda: np.stack(infos["final_obs"][paid]),
-                    "value of the next": lambda: observations[paid],
-                    "value of the one before": lambda: seen[-1][paid]}[cut]()
+            if cut == "value of the last":
+                last = np.stack(infos["final_obs"][paid])
+            else:
+                last = (observations if cut == "value of the next" else seen[-1])[paid]
             reward[paid] += (gamma if discounted else 1.0) * value(last)
         rewards.append(reward)
         ends.append(terminals | truncations if as_end else terminals)
@@ -223,9 +225,10 @@ def drive(envs, actions):
 def _(make_face, rng):
     ("the same trajectory as puffer_min.as_sb3; the last observation of an episode cut short; nothing "
      "overwritten later; PPO learns through it")
-    import puffer_min
     from stable_baselines3 import PPO
     from stable_baselines3.common.vec_env import VecEnv
+
+    import puffer_min
 
     def carts():
         return puffer_min.make_vec("cartpole", num_envs=5, seed=seed, max_episode_steps=12)
@@ -239,10 +242,10 @@ def _(make_face, rng):
     expect(face.num_envs == 5, f"num_envs is {face.num_envs}, expected 5: one for each agent")
     found, right = drive(face, actions), drive(puffer_min.as_sb3(carts()), actions)
     expect(all(step[0] is not other[0] and not np.shares_memory(step[0], other[0])
-               for step, other in zip(found, found[1:])),
+               for step, other in pairwise(found)),
            "the observations of one step are overwritten by the next: hand out copies, because the rollout "
            "keeps them")
-    for t, (given, expected) in enumerate(zip(found, right)):
+    for t, (given, expected) in enumerate(zip(found, right, strict=True)):
         expect(np.array_equal(given[0], expected[0]),
                f"the observations differ after {t} steps: are the actions passed on as int32, and all of "
                "them?")
@@ -253,7 +256,7 @@ def _(make_face, rng):
                f"the ends differ after {t} steps: terminated or truncated, as bool")
         expect(isinstance(given[3], list) and len(given[3]) == 5,
                "the infos must be a list with a dict for each environment")
-        for agent, (info, wanted) in enumerate(zip(given[3], expected[3])):
+        for agent, (info, wanted) in enumerate(zip(given[3], expected[3], strict=True)):
             if wanted.get("TimeLimit.truncated"):       # PPO reads it at no other end
                 expect("terminal_observation" in info,
                        "an episode was cut short and its info holds no \"terminal_observation\": PPO would "

@@ -1,4 +1,6 @@
-"""Checks of level 6: where the leaves of a structure lie, views of rows, flags that are events, and the encoder of sets."""
+"""Checks of level 6: where the leaves of a structure lie, views of rows, flags that are events, and the
+encoder of sets.
+"""
 
 import numpy as np
 
@@ -30,29 +32,38 @@ def walked(parts, *, align=lambda dtype: dtype.itemsize, close=True, whole_part=
 
 
 def random_parts(rng):
-    return [(str(rng.choice(DTYPES)), tuple(rng.integers(1, 4, rng.integers(0, 3)).tolist())) for _ in range(rng.integers(2, 7))]
+    return [(str(rng.choice(DTYPES)), tuple(rng.integers(1, 4, rng.integers(0, 3)).tolist()))
+            for _ in range(rng.integers(2, 7))]
 
 
 @register("offsets")
 def _(offsets, rng):
     "the offsets and the size that NumPy gives an aligned structure, for random parts"
-    cases = [([("uint8", ()), ("float64", ())],), ([("float64", ()), ("uint8", (3,))],), *((random_parts(rng),) for _ in range(40))]
+    cases = [([("uint8", ()), ("float64", ())],),
+             ([("float64", ()), ("uint8", (3,))],), *((random_parts(rng),) for _ in range(40))]
 
     def answer(parts):
         found = offsets(parts)
-        expect(isinstance(found, tuple | list) and len(found) == 2, "it must return two things: the list of offsets and the size of the whole")
+        expect(isinstance(found, tuple | list) and len(found) == 2,
+               "it must return two things: the list of offsets and the size of the whole")
         numbers = [*np.asarray(found[0]).tolist(), found[1]]
         for number in numbers:
-            expect(isinstance(number, int | np.integer), f"{number!r} is no whole number: offsets are bytes, so divide with // and %")
+            expect(isinstance(number, int | np.integer),
+                   f"{number!r} is no whole number: offsets are bytes, so divide with // and %")
         return np.array(numbers)
 
     def wrong(**settings):
         return lambda parts: np.array([*(found := walked(parts, **settings))[0], found[1]])
 
-    same_values(answer, lambda parts: np.array([*(found := reference_offsets(parts))[0], found[1]]), cases, rtol=0, atol=0, mistakes={
-        "the parts lie one behind the other: each must begin at a multiple of the size of its element": wrong(align=lambda dtype: 1),
-        "the offsets are right, but the end is not padded: the next row must begin aligned as well": wrong(close=False),
-        "everything is aligned to 8 bytes: a part needs multiples of its own element only": wrong(align=lambda dtype: 8),
+    same_values(answer,
+                lambda parts: np.array([*(found := reference_offsets(parts))[0], found[1]]), cases, rtol=0,
+                atol=0, mistakes={
+        "the parts lie one behind the other: each must begin at a multiple of the size of its element":
+            wrong(align=lambda dtype: 1),
+        "the offsets are right, but the end is not padded: the next row must begin aligned as well":
+            wrong(close=False),
+        "everything is aligned to 8 bytes: a part needs multiples of its own element only":
+            wrong(align=lambda dtype: 8),
         "a part is aligned to its whole size, expected to that of one element": wrong(whole_part=True)})
 
 
@@ -69,31 +80,40 @@ def reference_views(rows, layout):
 def random_rows(rng, number):
     parts = random_parts(rng)
     offsets, size = reference_offsets(parts)
-    layout = {f"part {i}": (offset, dtype, shape) for i, (offset, (dtype, shape)) in enumerate(zip(offsets, parts))}
+    layout = {f"part {i}": (offset, dtype, shape)
+              for i, (offset, (dtype, shape)) in enumerate(zip(offsets, parts, strict=True))}
     rows = np.zeros((number, size), np.uint8)
-    for view, (_, dtype, shape) in zip(reference_views(rows, layout).values(), layout.values()):
+    for view, (_, dtype, shape) in zip(reference_views(rows, layout).values(), layout.values(), strict=True):
         view[...] = rng.integers(0, 100, (number, *shape)).astype(dtype)
     return rows, layout
 
 
 @register("unpack")
 def _(unpack, rng):
-    "the values, shapes and dtypes of random structures; views that can be written, and not copies, also of every second row"
+    ("the values, shapes and dtypes of random structures; views that can be written, and not copies, also of "
+     "every second row")
     for number in (1, 3, 6, 8):
         rows, layout = random_rows(rng, number)
         for given in (rows, rows[::2]):
             found, right = unpack(given, layout), reference_views(given, layout)
-            expect(isinstance(found, dict) and list(found) == list(layout), "it must return a dict with the names of the layout")
+            expect(isinstance(found, dict) and list(found) == list(layout),
+                   "it must return a dict with the names of the layout")
             for name, view in right.items():
                 part = found[name]
                 expect(isinstance(part, np.ndarray) and part.dtype == view.dtype,
-                       f"{name} has dtype {getattr(part, 'dtype', None)}, expected {view.dtype}: reinterpret the bytes with .view(dtype)")
-                expect(part.shape == view.shape, f"{name} has shape {part.shape}, expected {view.shape}: the number of rows comes first")
+                       f"{name} has dtype {getattr(part, 'dtype', None)}, expected {view.dtype}: reinterpret "
+                       "the bytes with .view(dtype)")
+                expect(part.shape == view.shape,
+                       f"{name} has shape {part.shape}, expected {view.shape}: the number of rows comes "
+                       "first")
                 expect(np.array_equal(part, view),
-                       f"{name} holds other values: are these the bytes from its offset on, and not converted one by one?")
+                       f"{name} holds other values: are these the bytes from its offset on, and not "
+                       "converted one by one?")
                 expect(np.shares_memory(part, given),
-                       f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and ascontiguousarray do")
-                expect(part.flags.writeable, f"{name} is read-only, expected a view whose writes are seen in the rows")
+                       f"{name} is a copy, expected a view: slice, view and reshape copy nothing, astype and "
+                       "ascontiguousarray do")
+                expect(part.flags.writeable,
+                       f"{name} is read-only, expected a view whose writes are seen in the rows")
                 part[...] = 7
                 expect((view == 7).all(), f"a write into {name} is not seen in the rows")
 
@@ -114,10 +134,13 @@ def _(events, rng):
     "who ended at this step, by what, and who lives on; nothing for empty slots"
     def answer(*case):
         found = events(*case)
-        expect(isinstance(found, tuple | list | np.ndarray) and len(found) == 3, "it must return three arrays: terminals, truncations, masks")
-        for name, part in zip(("terminals", "truncations", "masks"), found):
+        expect(isinstance(found, tuple | list | np.ndarray) and len(found) == 3,
+               "it must return three arrays: terminals, truncations, masks")
+        for name, part in zip(("terminals", "truncations", "masks"), found, strict=True):
             dtype = np.asarray(part).dtype
-            expect(dtype.kind == "b", f"{name} are {dtype}, expected bool: of whole numbers ~ gives -2 for 1, and they choose rows by number")
+            expect(dtype.kind == "b",
+                   f"{name} are {dtype}, expected bool: of whole numbers ~ gives -2 for 1, and they choose "
+                   "rows by number")
         return np.stack([np.asarray(part) for part in found])
 
     def of(function):
@@ -128,12 +151,15 @@ def _(events, rng):
         return ended & ~at_limit, ended & at_limit, lived & ~ended
 
     same_values(answer, of(reference_events), [random_step(rng, n) for n in (4, 12, 60)], mistakes={
-        "a slot that held nobody ends as well: done is a state of the simulator, a flag is an event, up only where somebody lived":
+        "an empty slot ends as well: done is a state of the simulator, a flag is an event, up only where an "
+        "agent lived":
             of(always),
         "the end by time is a terminal: it says that nothing would have followed": of(
-            lambda lived, dones, at_limit: (lived & (dones == 1), np.zeros_like(lived), lived & (dones == 0))),
+            lambda lived, dones, at_limit: (lived & (dones == 1), np.zeros_like(lived),
+                                            lived & (dones == 0))),
         "terminals and truncations are both up: where the limit is what ended it, only the truncation is": of(
-            lambda lived, dones, at_limit: (lived & (dones == 1), lived & (dones == 1) & at_limit, lived & (dones == 0))),
+            lambda lived, dones, at_limit: (lived & (dones == 1), lived & (dones == 1) & at_limit,
+                                            lived & (dones == 0))),
         "the two flags are the wrong way round: first the terminals, then the truncations": of(
             lambda *case: [reference_events(*case)[i] for i in (1, 0, 2)]),
         "who ended is still masked as alive: its slot is empty from this step on": of(
@@ -141,7 +167,8 @@ def _(events, rng):
         "the masks are where the simulator is not done, expected only of those who lived before": of(
             lambda lived, dones, at_limit: (*reference_events(lived, dones, at_limit)[:2], dones == 0)),
         "everybody is cut at the limit, expected only whom the simulator calls done": of(
-            lambda lived, dones, at_limit: (lived & (dones == 1) & ~at_limit, lived & at_limit, lived & (dones == 0)))})
+            lambda lived, dones, at_limit: (lived & (dones == 1) & ~at_limit, lived & at_limit,
+                                            lived & (dones == 0)))})
 
 
 # ---------------------------------------------------------------------- the set encoder
@@ -153,9 +180,11 @@ def reference_pool(things, weight, bias):
 
 
 def random_sets(rng, agents, members):
-    """Sets with members that are absent, and with members of whose numbers some are 0, or which add up to 0."""
+    """Sets with members that are absent, and with members of whose numbers some are 0, or which add up to 0.
+    """
     things = rng.normal(size=(agents, members, 4))
-    things[rng.random(things.shape) < 0.3] = 0                                  # straight ahead, standing still
+    # straight ahead, standing still
+    things[rng.random(things.shape) < 0.3] = 0
     opposite = rng.random((agents, members)) < 0.2
     things[opposite, 2:] = -things[opposite, :2]
     things[rng.random((agents, members)) < 0.3] = 0
@@ -181,19 +210,28 @@ def _(pool_set, rng):
         return pool
 
     same_values(pool_set, reference_pool, cases, mistakes={
-        "members of zeros take part: through the bias, who is absent still speaks": pooled(lambda h: h.max(1), masked=False),
-        "it adds the members up, expected the maximum: two cars are then twice as much car": pooled(lambda h: h.sum(1)),
-        "it takes the mean, expected the maximum: a far car then waters the near one down": pooled(lambda h: h.mean(1)),
-        "it looks at the first member alone": lambda things, weight, bias: reference_pool(things[:, :1], weight, bias),
+        "members of zeros take part: through the bias, who is absent still speaks":
+            pooled(lambda h: h.max(1), masked=False),
+        "it adds the members up, expected the maximum: two cars are then twice as much car":
+            pooled(lambda h: h.sum(1)),
+        "it takes the mean, expected the maximum: a far car then dilutes the near one":
+            pooled(lambda h: h.mean(1)),
+        "it looks at the first member alone":
+            lambda things, weight, bias: reference_pool(things[:, :1], weight, bias),
         "the maximum runs over the agents, expected over the members of each": pooled(lambda h: h.max(0)),
         "the maximum runs over the numbers, expected over the members": pooled(lambda h: h.max(2)),
-        "a member of whose numbers one is 0 is taken for absent: absent is who has zeros only": present(lambda things: (things != 0).all(2)),
-        "a member whose numbers add up to 0 is taken for absent: absent is who has zeros only": present(lambda things: things.sum(2) != 0),
-        "a member whose first number is 0 is taken for absent: absent is who has zeros only": present(lambda things: things[:, :, 0] != 0),
-        "a member whose last number is 0 is taken for absent: absent is who has zeros only": present(lambda things: things[:, :, -1] != 0),
+        "a member of whose numbers one is 0 is taken for absent: absent is who has zeros only":
+            present(lambda things: (things != 0).all(2)),
+        "a member whose numbers add up to 0 is taken for absent: absent is who has zeros only":
+            present(lambda things: things.sum(2) != 0),
+        "a member whose first number is 0 is taken for absent: absent is who has zeros only":
+            present(lambda things: things[:, :, 0] != 0),
+        "a member whose last number is 0 is taken for absent: absent is who has zeros only":
+            present(lambda things: things[:, :, -1] != 0),
         "there is no ReLU before the maximum": lambda things, weight, bias: np.where(
             (things == 0).all(2, keepdims=True), 0, things @ weight + bias).max(1)})
     things, weight, bias = cases[1]
     order = rng.permutation(things.shape[1])
-    expect(np.allclose(pool_set(things[:, order].copy(), weight, bias), pool_set(things.copy(), weight, bias)),
+    expect(np.allclose(pool_set(things[:, order].copy(), weight, bias),
+                       pool_set(things.copy(), weight, bias)),
            "another order of the members gives another answer: a set has none")

@@ -1,4 +1,6 @@
-"""Checks of level 9: trajectory hashes, the profiler's hook, exception checks, the nearest ten, staggered looks, buckets."""
+"""Checks of level 9: trajectory hashes, the profiler's hook, exception checks, the nearest ten, staggered
+looks, buckets.
+"""
 
 import builtins
 import contextlib
@@ -15,13 +17,16 @@ from puffer_min.course.claims import expect, faster, no_python, same_values
 
 
 class Recorded:
-    """An environment that plays back a recording, in place as the real ones do. `edit` may change the recording beforehand."""
+    """An environment that plays back a recording, in place as the real ones do. `edit` may change the
+    recording beforehand.
+    """
 
     def __init__(self, rng, edit=None):
         steps = 12
         self.recording = {"observations": rng.integers(1, 9, (steps + 1, 3, 500)).astype(np.uint8),
                           "rewards": rng.random((steps, 3)).astype(np.float32),
-                          "terminals": rng.random((steps, 3)) < 0.1, "truncations": rng.random((steps, 3)) < 0.1}
+                          "terminals": rng.random((steps, 3)) < 0.1,
+                          "truncations": rng.random((steps, 3)) < 0.1}
         if edit is not None:
             edit(self.recording)
         self.arrays = [array[0].copy() for array in self.recording.values()]
@@ -34,7 +39,7 @@ class Recorded:
 
     def step(self, actions):
         self.received.append(np.array(actions))
-        for array, (name, recorded) in zip(self.arrays, self.recording.items()):
+        for array, (name, recorded) in zip(self.arrays, self.recording.items(), strict=True):
             array[...] = recorded[self.tick + (name == "observations")]
         self.tick += 1
         return *self.arrays, []
@@ -72,7 +77,8 @@ def in_the_last_bit(recording):
 
 def cut_off(recording):
     """Where a game ended at step 5, it is cut off instead."""
-    recording["terminals"][5], recording["truncations"][5] = recording["truncations"][5].copy(), recording["terminals"][5].copy()
+    ends = recording["terminals"][5].copy()
+    recording["terminals"][5], recording["truncations"][5] = recording["truncations"][5], ends
 
 
 def one_end(recording):
@@ -84,7 +90,8 @@ def no_builtin_hash():
     """Python's own hash() of texts and bytes begins from a random number in every process."""
     def watched(value):
         expect(not isinstance(value, str | bytes | tuple | memoryview),
-               "it uses hash(), whose numbers differ from one process to the next, so nobody could compare them: take hashlib")
+               "it uses hash(), whose numbers differ from one process to the next, so nobody could compare "
+               "them: take hashlib")
         return kept(value)
 
     kept, builtins.hash = builtins.hash, watched
@@ -96,7 +103,8 @@ def no_builtin_hash():
 
 @register("fingerprint")
 def _(fingerprint, rng):
-    "equal for equal trajectories, in any process; different where one bit of one step differs, or the order of steps; a plain text"
+    ("equal for equal trajectories, in any process; different where one bit of one step differs, or the "
+     "order of steps; a plain text")
     seed, actions = int(rng.integers(1000)), rng.integers(0, 4, (12, 3)).astype(np.int32)
 
     def of(*edits):
@@ -108,24 +116,32 @@ def _(fingerprint, rng):
             return fingerprint(Recorded(np.random.default_rng(seed), edit), actions)
 
     found = of()
-    expect(isinstance(found, str) and len(found) >= 8, f"it returns {found!r}, expected a text of 8 characters or more: hexdigest()")
-    expect(found == of(), "two equal trajectories have different hashes: is something random or an address in it?")
+    expect(isinstance(found, str) and len(found) >= 8,
+           f"it returns {found!r}, expected a text of 8 characters or more: hexdigest()")
+    expect(found == of(),
+           "two equal trajectories have different hashes: is something random or an address in it?")
     game = Recorded(np.random.default_rng(seed))
     fingerprint(game, actions)
     expect(len(game.received) == len(actions) and np.array_equal(game.received, actions),
            "it must take one step for each row of actions, with that row")
     expect(of(changed("observations", 5)) != found,
-           "one number of one observation may change without changing the hash: hash all bytes of every step (the arrays are overwritten in "
-           "place, so a list of them holds the last step many times; str() writes ... for the middle of a large array)")
-    expect(of(changed("observations", 0)) != found, "the first observation, that of reset, is not in the hash")
+           "one number of one observation may change without changing the hash: hash all bytes of every step "
+           "(the arrays are overwritten in place, so a list of them holds the last step many times; str() "
+           "writes ... for the middle of a large array)")
+    expect(of(changed("observations", 0)) != found,
+           "the first observation, that of reset, is not in the hash")
     expect(of(changed("observations", 12)) != found, "the observation after the last step is not in the hash")
     for name in ("rewards", "terminals", "truncations"):
         expect(of(changed(name, 7)) != found, f"the {name} may change without changing the hash")
     expect(of(compensated) != found and of(in_another_order) != found,
-           "two numbers of one step may change against each other without changing the hash: hash the bytes, not their sum or mean")
-    expect(of(exchanged) != found, "two steps may change places without changing the hash: their order counts, so update one digest")
-    expect(of(in_the_last_bit) != found, "a reward may change in its last bit without changing the hash: hash it as it is, not rounded")
-    expect(of(cut_off) != found, "a terminal may become a truncation without changing the hash: hash the two apart")
+           "two numbers of one step may change against each other without changing the hash: hash the bytes, "
+           "not their sum or mean")
+    expect(of(exchanged) != found,
+           "two steps may change places without changing the hash: their order counts, so update one digest")
+    expect(of(in_the_last_bit) != found,
+           "a reward may change in its last bit without changing the hash: hash it as it is, not rounded")
+    expect(of(cut_off) != found,
+           "a terminal may become a truncation without changing the hash: hash the two apart")
 
 
 # ---------------------------------------------------------------------- the hook of the profiler
@@ -139,12 +155,15 @@ def _(phantom, rng):
         return max(slope, 0.0), max(work, 0.0)
 
     def table(rows, noise=0.0):
-        """Without noise for any number of calls; with noise as many calls in each version, so that no fit weighs one more."""
+        """Without noise for any number of calls; with noise as many calls in each version, so that no fit
+        weighs one more.
+        """
         callees = rng.permutation(np.arange(rows)) % 4
         calls = np.full(rows, 2000) if noise else rng.integers(1000, 5000, rows)
         hook, work = rng.uniform(50e-9, 200e-9), rng.uniform(20e-9, 90e-9)
         off = rng.normal(size=rows)
-        off -= np.polyval(np.polyfit(callees, off, 1), callees)                 # leaves the line of least squares where it is
+        # leaves the line of least squares where it is
+        off -= np.polyval(np.polyfit(callees, off, 1), callees)
         return (work + hook * callees + noise * hook * off) * calls, calls, callees
 
     def in_total(own, calls, callees):
@@ -164,12 +183,14 @@ def _(phantom, rng):
         "it books the caller's own work as hook too: fit a line, slope and intercept": without_work,
         "it returns the two the wrong way round: first the hook of one callee, then the caller's own work":
             lambda *case: reference(*case)[::-1],
-        "it fits the callees to the times: the times have the noise, so fit them to the callees": other_way_round})
+        "it fits the callees to the times: the times have the noise, so fit them to the callees":
+            other_way_round})
     none = (np.array([3e-5, 2.9e-5, 2.8e-5]), np.array([1000, 1000, 1000]), np.array([0, 1, 2]))
     hook, work = phantom(*none)
     expect(hook >= 0, f"noise gives a hook of {hook:.2g} s, below zero: take 0 for it")
-    expect(hook < 1e-10 and 2.7e-8 < work < 3.1e-8, f"where more callees take no more time it gives {hook:.2g} and {work:.2g} s, expected no "
-                                                    "hook, and the time of a call as the caller's own work")
+    expect(hook < 1e-10 and 2.7e-8 < work < 3.1e-8,
+           f"where more callees take no more time it gives {hook:.2g} and {work:.2g} s, expected no "
+           "hook, and the time of a call as the caller's own work")
 
 
 # ---------------------------------------------------------------------- white is not free
@@ -191,16 +212,20 @@ def slow_nearest_foe(rows, columns, sides, row, column, side):
 
 def crowd(rng, n, size=64):
     cells = rng.choice(size * size, n, replace=False)
-    return (cells // size).astype(np.int32), (cells % size).astype(np.int32), rng.integers(0, 2, n).astype(np.uint8)
+    sides = rng.integers(0, 2, n).astype(np.uint8)
+    return (cells // size).astype(np.int32), (cells % size).astype(np.int32), sides
 
 
 @register("white")
 def _(nearest_foe, rng):
-    "values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at least 50 times as fast as Python"
+    ("values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at "
+     "least 50 times as fast as Python")
     expect(made_by(nearest_foe) is not None, "it is not compiled: write it in a %%cython cell")
-    cases = [(*crowd(rng, n), int(rng.integers(64)), int(rng.integers(64)), int(rng.integers(2))) for n in (1, 2, 5, 20, 60)]
+    cases = [(*crowd(rng, n), int(rng.integers(64)), int(rng.integers(64)), int(rng.integers(2)))
+             for n in (1, 2, 5, 20, 60)]
     cases.append((*(part[:4] for part in crowd(rng, 8)[:2]), np.zeros(4, np.uint8), 3, 3, 0))
-    for n in (8, 16):                                                           # a small map of four sides, full of foes as near as each other
+    # a small map of four sides, full of foes as near as each other
+    for n in (8, 16):
         rows, columns, _ = crowd(rng, n, size=4)
         cases += [(rows, columns, rng.integers(0, 4, n).astype(np.uint8), int(row), int(column), side)
                   for row, column, side in rng.integers(0, 4, (6, 3))]
@@ -217,16 +242,21 @@ def _(nearest_foe, rng):
         return len(rows) - 1 - found if found >= 0 else -1
 
     def not_on_the_cell(rows, columns, sides, row, column, side):
-        return reference_nearest_foe(rows, columns, np.where((rows == row) & (columns == column), side, sides), row, column, side)
+        return reference_nearest_foe(rows, columns,
+                                     np.where((rows == row) & (columns == column), side, sides), row, column,
+                                     side)
 
     same_values(nearest_foe, reference_nearest_foe, cases, mistakes={
         "it finds friends too: pass over those of the same side": of_all,
         "it measures by |dx| + |dy|, which is another game: compare squared distances": l1,
-        "of two as near it takes the last, expected the one of lower index: compare with <": lambda *case: last_of_the_nearest(*case),
-        "it takes 1 - side for the only other side: whoever is not of `side` is a foe": lambda rows, columns, sides, *rest:
+        "of two as near it takes the last, expected the one of lower index: compare with <":
+            lambda *case: last_of_the_nearest(*case),
+        "it takes 1 - side for the only other side: every entity of another side is a foe":
+            lambda rows, columns, sides, *rest:
             reference_nearest_foe(rows, columns, np.where(sides == 1 - rest[2], sides, rest[2]), *rest),
         "a foe on the very cell is passed over: a distance of 0 is the nearest of all": not_on_the_cell,
-        "of nobody it returns 0, which is somebody: return -1": lambda *case: max(reference_nearest_foe(*case), 0)})
+        "where no foe is seen it returns 0, which is an entity: return -1":
+            lambda *case: max(reference_nearest_foe(*case), 0)})
     asked = [str(check) for check in asked_in_loops(nearest_foe)]
     for sentence in asked:
         expect("noexcept" not in sentence, sentence)
@@ -241,14 +271,16 @@ def asked_in_loops(answer):
     """The exception checks in the loops of a compiled function."""
     notes = annotate(answer)
     loops = notes.function(answer.__qualname__).loops
-    return [check for check in notes.exception_checks(answer.__qualname__) if any(first <= check.line <= last for first, last in loops)]
+    return [check for check in notes.exception_checks(answer.__qualname__)
+            if any(first <= check.line <= last for first, last in loops)]
 
 
 # ---------------------------------------------------------------------- the nearest ten
 
 @register("nearest_cells")
 def _(nearest_cells, rng):
-    "as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction preferred among those as near"
+    ("as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction "
+     "preferred among those as near")
     def ask(there, most=10, chance=rng):
         return np.asarray(nearest_cells(there.copy(), most, chance))
 
@@ -260,29 +292,36 @@ def _(nearest_cells, rng):
             count, away = min(most, len(everybody)), np.sort((everybody**2).sum(1))
             found = ask(there, most)
             fits = found.shape == (count, 2) or found.size == count == 0
-            expect(fits, f"it gives the shape {found.shape} for count={most} where {len(everybody)} stand around, expected ({count}, 2)")
+            expect(fits,
+                   f"it gives the shape {found.shape} for count={most} where {len(everybody)} stand around, "
+                   f"expected ({count}, 2)")
             if count == 0:
                 continue
             expect((found != 0).any(1), "the hero in the centre is in its own list")
             inside = np.abs(found).max() <= 5
             expect(inside and there[tuple((found + 5).T)].all(),
-                   "it names cells on which nobody stands: rows and columns count from the centre, row first")
+                   "it names empty cells: rows and columns count from the centre, row first")
             expect(len({tuple(cell) for cell in found.tolist()}) == count, "it names a cell twice")
             distances = (found**2).sum(1)
             expect(np.array_equal(np.sort(distances), away[:count]),
-                   f"its {count} are not the nearest: one is {distances.max()} away (squared), where {away[count - 1]} would do")
+                   f"its {count} are not the nearest: one is {distances.max()} away (squared), where "
+                   f"{away[count - 1]} would do")
             expect((np.diff(distances) >= 0).all(), "they must come nearest first")
     there = np.zeros((11, 11), bool)
     there[4, 5] = there[6, 5] = there[5, 4] = there[5, 6] = True
     again = [ask(there, 4, np.random.default_rng(5)).tolist() for _ in range(6)]
-    expect(again == again[:1] * 6, "a generator that begins anew gives another choice: draw from `rng` alone, so that a run can be repeated")
+    expect(again == again[:1] * 6,
+           "a new generator gives another choice: draw from `rng` alone, so that a run can be "
+           "repeated")
     first = np.array([ask(there, 1)[0] for _ in range(400)])
     often = [int((first == cell).all(1).sum()) for cell in np.argwhere(there) - 5]
-    expect(min(often) > 50, f"of four that are as near, the first one is chosen {', '.join(map(str, often))} times of 400, expected about 100 "
-                            "each: let `rng` decide among all of them")
+    expect(min(often) > 50,
+           f"of four that are as near, the first one is chosen {', '.join(map(str, often))} times of 400, "
+           "expected about 100 each: let `rng` decide among all of them")
     bias = np.mean([ask(rng.random((11, 11)) < 0.35).mean(0) for _ in range(600)], axis=0)
-    expect(np.abs(bias).max() < 0.08, f"it prefers a direction: its choices lie at {bias.round(2).tolist()} on average, "
-                                      "expected [0, 0]. A stable sort keeps the order of the scan: let chance decide")
+    expect(np.abs(bias).max() < 0.08,
+           f"it prefers a direction: its choices lie at {bias.round(2).tolist()} on average, "
+           "expected [0, 0]. A stable sort keeps the order of the scan: let chance decide")
 
 
 # ---------------------------------------------------------------------- staggered looks
@@ -293,21 +332,25 @@ def _(looks, rng):
     for every in (1, 3, 5, 7):
         index, begin = np.arange(int(rng.integers(30, 60))), int(rng.integers(1, 1000))
         ticks = range(begin, begin + 4 * every)
-        table = np.stack([np.broadcast_to(np.asarray(looks(tick, index.copy(), every), bool), index.shape) for tick in ticks])
+        table = np.stack([np.broadcast_to(np.asarray(looks(tick, index.copy(), every), bool), index.shape)
+                          for tick in ticks])
         for start in range(3 * every):
             times = table[start:start + every].sum(0)
-            expect(times > 0, f"with every={every} there is an entity that does not look at all in {every} ticks")
+            expect(times > 0,
+                   f"with every={every} there is an entity that does not look at all in {every} ticks")
             expect(times == 1, f"with every={every} an entity looks {times.max()} times in {every} ticks")
         most, share = table.sum(1).max(), -(-len(index) // every)
-        expect(most <= share, f"with every={every}, {most} of {len(index)} entities look in the same tick, expected at most {share}: "
-                              "stagger them by their index")
+        expect(most <= share,
+               f"with every={every}, {most} of {len(index)} entities look in the same tick, expected at most "
+               f"{share}: stagger them by their index")
 
 
 # ---------------------------------------------------------------------- buckets
 
 def brute_force(rows, columns, sides, radius):
     away = (rows[:, None] - rows.astype(np.int64)) ** 2 + (columns[:, None] - columns.astype(np.int64)) ** 2
-    out = (sides[:, None] == sides) | (np.abs(rows[:, None] - rows) > radius) | (np.abs(columns[:, None] - columns) > radius)
+    far = (np.abs(rows[:, None] - rows) > radius) | (np.abs(columns[:, None] - columns) > radius)
+    out = (sides[:, None] == sides) | far
     away[out] = 1 << 40
     found = away.argmin(1)
     found[out.all(1)] = -1
@@ -316,7 +359,7 @@ def brute_force(rows, columns, sides, radius):
 
 def own_bucket_only(rows, columns, sides, radius):
     found = np.full(len(rows), -1)
-    for bucket in set(zip(rows // 8, columns // 8)):
+    for bucket in set(zip(rows // 8, columns // 8, strict=True)):
         members = np.flatnonzero((rows // 8 == bucket[0]) & (columns // 8 == bucket[1]))
         best = brute_force(rows[members], columns[members], sides[members], radius)
         found[members] = np.where(best >= 0, members[best], -1)
@@ -330,7 +373,8 @@ def slow_buckets(rows, columns, sides, radius):
         best, best_away = -1, 1 << 40
         for j in range(len(rows)):
             dy, dx = rows[j] - rows[i], columns[j] - columns[i]
-            if sides[j] != sides[i] and abs(dy) <= radius and abs(dx) <= radius and dy * dy + dx * dx < best_away:
+            if (sides[j] != sides[i] and abs(dy) <= radius and abs(dx) <= radius
+                and dy * dy + dx * dx < best_away):
                 best, best_away = j, dy * dy + dx * dx
         found.append(best)
     return found
@@ -338,11 +382,9 @@ def slow_buckets(rows, columns, sides, radius):
 
 def of_one_side(rows, columns, sides, radius):
     """Foes are of side 1 - side alone."""
-    found = np.full(len(rows), -1)
-    for side in (0, 1):
-        both = np.flatnonzero(sides <= 1)
-        best = brute_force(rows[both], columns[both], sides[both], radius)
-        found[both] = np.where(best >= 0, both[best], -1)
+    found, both = np.full(len(rows), -1), np.flatnonzero(sides <= 1)
+    best = brute_force(rows[both], columns[both], sides[both], radius)
+    found[both] = np.where(best >= 0, both[best], -1)
     return found
 
 
@@ -359,7 +401,8 @@ class Counted(np.ndarray):
     def __array_ufunc__(self, function, method, *inputs, out=None, **options):
         plain = [part.view(np.ndarray) if isinstance(part, Counted) else part for part in inputs]
         if out is not None:
-            options["out"] = tuple(part.view(np.ndarray) if isinstance(part, Counted) else part for part in out)
+            options["out"] = tuple(part.view(np.ndarray) if isinstance(part, Counted) else part
+                                   for part in out)
         found = getattr(function, method)(*plain, **options)
         Counted.made += np.size(found)
         return found.view(Counted) if isinstance(found, np.ndarray) and found.dtype != bool else found
@@ -379,23 +422,26 @@ def work_of(answer, *case):
 
 @register("buckets")
 def _(nearest_by_buckets, rng):
-    "values in random crowds for radii of 1 to 8, at the edges too; at least 2.5 times as fast as asking everybody"
-    cases = [(*crowd(rng, n), radius) for n, radius in ((1, 5), (30, 3), (200, 5), (200, 8), (400, 1), (60, 8))]
+    ("values in random crowds for radii of 1 to 8, at the edges too; at least 2.5 times as fast as asking "
+     "everybody")
+    cases = [(*crowd(rng, n), radius)
+             for n, radius in ((1, 5), (30, 3), (200, 5), (200, 8), (400, 1), (60, 8))]
     rows, columns, _ = crowd(rng, 300)
     cases.append((rows, columns, rng.integers(0, 4, 300).astype(np.uint8), 4))
     same_values(lambda *case: np.asarray(nearest_by_buckets(*case)), brute_force, cases, mistakes={
         "it looks into the own bucket alone: a foe next door may be nearer": own_bucket_only,
         "it finds friends too: pass over those of the same side":
             lambda rows, columns, sides, radius: brute_force(rows, columns, np.arange(len(rows)), radius),
-        "it finds friends, and first of all itself: pass over those of the same side": lambda rows, *rest: np.arange(len(rows)),
+        "it finds friends, and first of all itself: pass over those of the same side":
+            lambda rows, *rest: np.arange(len(rows)),
         "of two as near it takes the one of higher index": of_higher_index,
-        "the radius is one short: whoever is `radius` rows away is still seen":
+        "the radius is one short: a foe `radius` rows away is still seen":
             lambda rows, columns, sides, radius: brute_force(rows, columns, sides, radius - 1),
-        "it takes 1 - side for the only other side: whoever is not of the same side is a foe": of_one_side})
+        "it takes 1 - side for the only other side: every entity of another side is a foe": of_one_side})
     looked_at, bytes_used = work_of(nearest_by_buckets, *crowd(rng, 800), 3)
     expect(looked_at < 800 * 400 and bytes_used < 2_000_000,
-           f"for 800 entities it works on {looked_at:,} numbers in arrays and {bytes_used:,} bytes: that asks everybody, without an index; look "
-           "into the buckets around an entity alone")
+           f"for 800 entities it works on {looked_at:,} numbers in arrays and {bytes_used:,} bytes: that "
+           "asks everybody, without an index; look into the buckets around an entity alone")
     large = (*crowd(rng, 500), 5)
     faster(lambda: nearest_by_buckets(*large), lambda: slow_buckets(*large), 2.5,
            advice="does it look into the buckets around alone, or at everybody?")

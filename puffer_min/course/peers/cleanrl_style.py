@@ -1,6 +1,8 @@
-"""PPO in one file, in the style of CleanRL: no class of a library, no callback, no registry. Everything you may want to change is here.
+"""PPO in one file, in the style of CleanRL: no class of a library, no callback, no registry. Everything you
+may want to change is here.
 
-Written for this course. Truncation is treated as CleanRL's `ppo.py` treats it: as an end like any other (exercise 4.1 mends that).
+Written for this course. Truncation is treated as CleanRL's `ppo.py` treats it: as an end like any other
+(exercise 4.1 mends that).
 """
 
 import torch
@@ -29,14 +31,18 @@ def train(terms, make_env, seed):
 
 @torch.no_grad()
 def collect(terms, envs, actor, critic, state):
-    """Play `horizon` steps; returns the columns observations, actions, log_probs, values, rewards, ends before, each (horizon, envs)."""
+    """Play `horizon` steps; returns the columns observations, actions, log_probs, values, rewards, ends
+    before, each (horizon, envs).
+    """
     rows, (observations, ends) = [], state
     for _ in range(terms.horizon):
         actions, log_probs, values = act(actor, critic, observations)
         following, rewards, terminals, truncations, _ = envs.step(actions.numpy())
-        rows.append((observations, actions, log_probs, values, torch.as_tensor(rewards, dtype=torch.float32), ends))
-        observations, ends = torch.as_tensor(following), torch.as_tensor(terminals | truncations, dtype=torch.float32)
-    return [torch.stack(column) for column in zip(*rows)], (observations, ends)
+        rows.append((observations, actions, log_probs, values, torch.as_tensor(rewards, dtype=torch.float32),
+                     ends))
+        observations = torch.as_tensor(following)
+        ends = torch.as_tensor(terminals | truncations, dtype=torch.float32)
+    return [torch.stack(column) for column in zip(*rows, strict=True)], (observations, ends)
 
 
 def act(actor, critic, observations):
@@ -65,7 +71,8 @@ def update(terms, rows, advantages, actor, critic, parameters, optimizer, ent_co
     flat = [column.flatten(0, 1) for column in (*rows[:4], advantages, advantages + values)]
     for _ in range(terms.update_epochs):
         for chosen in torch.randperm(terms.batch_size).split(terms.minibatch_size):
-            observations, actions, old_log_probs, old_values, advantage, target = (column[chosen] for column in flat)
+            observations, actions, old_log_probs, old_values, advantage, target = (
+                column[chosen] for column in flat)
             policy, value = Categorical(logits=actor(observations)), critic(observations).flatten()
             ratio = (policy.log_prob(actions) - old_log_probs).exp()
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)

@@ -1,6 +1,7 @@
 """`edited`: change a library's program as you would in an editor, run the changed copy, and see the diff.
 
-    change = edited("CleanRL style", {"ent_coef = terms.ent_coef": "ent_coef = entropy_at(steps)"}, entropy_at=lambda steps: 0.01)
+    new = {"ent_coef = terms.ent_coef": "ent_coef = entropy_at(steps)"}
+    change = edited("CleanRL style", new, entropy_at=lambda steps: 0.01)
     change                              the diff
     change.lines                        lines added and removed
     run("CleanRL style", train=change, steps=2000)
@@ -42,7 +43,8 @@ class Edited:
 
 
 def edited(name: str, replacements: dict[str, str], **names) -> Edited:
-    """A copy of a library's program in which each key of `replacements`, found exactly once, has become its value.
+    """A copy of a library's program in which each key of `replacements`, found exactly once, has become its
+    value.
 
     names   what the new lines may use beside the module's own names.
     Raises ValueError for a text that the program does not hold exactly once.
@@ -51,11 +53,14 @@ def edited(name: str, replacements: dict[str, str], **names) -> Edited:
     before = after = inspect.getsource(module)
     for old, new in replacements.items():
         if after.count(old) != 1:
-            raise ValueError(f"{name}: {old!r} is there {after.count(old)} times, expected once: copy the text from the program")
+            raise ValueError(f"{name}: {old!r} is there {after.count(old)} times, expected once: copy the "
+                             "text from the program")
         after = after.replace(old, new)
     file = f"<{module.__name__}, edited {abs(hash(after))}>"
     copy = types.ModuleType(f"{module.__name__}_edited")
     copy.__dict__.update(names)
-    exec(compile(after, file, "exec"), copy.__dict__)               # the reader's own edit of a program of this package
-    linecache.cache[file] = (len(after), None, after.splitlines(keepends=True), file)      # tracebacks show the edited lines
+    # the reader's own edit of a program of this package
+    exec(compile(after, file, "exec"), copy.__dict__)
+    # tracebacks show the edited lines
+    linecache.cache[file] = (len(after), None, after.splitlines(keepends=True), file)
     return Edited(name, before, after, copy)

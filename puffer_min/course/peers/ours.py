@@ -10,7 +10,9 @@ from puffer_min.vector.serial import PythonBatch
 
 
 class TwoNetworks(nn.Module):
-    """CleanRL's actor and critic, as `PPO(..., policy=TwoNetworks)` takes them (puffer_min/learner/policy.py)."""
+    """CleanRL's actor and critic, as `PPO(..., policy=TwoNetworks)` takes them
+    (puffer_min/learner/policy.py).
+    """
 
     def __init__(self, spec, config):
         super().__init__()

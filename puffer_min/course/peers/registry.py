@@ -39,14 +39,17 @@ def versions() -> dict[str, str]:
 
 
 def load(name: str):
-    """The module of a library, by its name. Raises ValueError for another name, ImportError with a sentence if it is not installed."""
+    """The module of a library, by its name. Raises ValueError for another name, ImportError with a sentence
+    if it is not installed.
+    """
     if name not in PROGRAMS:
         raise ValueError(f"name={name!r} given, expected one of {', '.join(map(repr, NAMES))}")
     if name in missing():
         raise ImportError(missing()[name])
     with quiet(), kept_validation():
         module = importlib.import_module(f"puffer_min.course.peers.{PROGRAMS[name][0]}")
-    for loud in ("torchrl", "skrl"):                    # both greet every reader of a notebook with what they are doing
+    # both greet every reader of a notebook with what they are doing
+    for loud in ("torchrl", "skrl"):
         logging.getLogger(loud).setLevel(logging.WARNING)
     return module
 
@@ -56,19 +59,21 @@ def program(name: str):
     return load(name).train
 
 
-def run(name: str, *, train=None, terms: Terms = Terms(), seconds=None, steps=None, until: float = float("inf"), seed: int = 1,
-        warm_up: bool = True) -> Run:
-    """Let a library play and learn until `seconds` or `steps` are spent; construction and the first update are not clocked.
+def run(name: str, *, train=None, terms: Terms | None = None, seconds=None, steps=None,
+        until: float = float("inf"), seed: int = 1, warm_up: bool = True) -> Run:
+    """Let a library play and learn until `seconds` or `steps` are spent; construction and the first update
+    are not clocked.
 
     until   ends the run earlier, as soon as the last 100 episodes have this mean return.
     train   another program than the library's own, such as an `Edited`.
-    Every run gets torch's own setting of `validate_args`, which two of the libraries switch off for everybody when they are imported,
-    except those two.
+    Every run gets torch's own setting of `validate_args`, which two of the libraries switch off for everybody
+    when they are imported, except those two.
     """
-    train = train or program(name)
+    train, terms = train or program(name), terms or Terms()
     watch = Watch(seconds=seconds, steps=steps, until=until, warm_up=terms.batch_size if warm_up else 0)
     drive(name, train, terms, watch, seed)
-    return Run(name, terms, watch.steps, watch.seconds, np.array(watch.episodes, float).reshape(-1, 3), bytes(watch.actions))
+    return Run(name, terms, watch.steps, watch.seconds, np.array(watch.episodes, float).reshape(-1, 3),
+               bytes(watch.actions))
 
 
 def drive(name, train, terms, watch, seed):
@@ -78,13 +83,16 @@ def drive(name, train, terms, watch, seed):
         train(terms, watch.environment(terms.task), seed)
 
 
-def stages(name: str, *, terms: Terms = Terms(), updates: int = 3, seed: int = 1) -> tuple[dict[str, float], CallProfile]:
-    """(stage -> share of the time, the whole profile) of so many updates under cProfile, with the playing before each.
+def stages(name: str, *, terms: Terms | None = None, updates: int = 3,
+           seed: int = 1) -> tuple[dict[str, float], CallProfile]:
+    """(stage -> share of the time, the whole profile) of so many updates under cProfile, with the playing
+    before each.
 
-    environment: from actions to what comes back. policy: from observations to actions. update: advantages and gradients. bookkeeping:
-    all the rest. The profiler's hook is in the shares, and functions in Python carry more of it than the network does.
+    environment: from actions to what comes back. policy: from observations to actions. update: advantages and
+    gradients. bookkeeping: all the rest. The profiler's hook is in the shares, and functions in Python carry
+    more of it than the network does.
     """
-    module = load(name)
+    module, terms = load(name), terms or Terms()
     watch = Watch(steps=updates * terms.batch_size)
     profile = profile_calls(lambda: drive(name, module.train, terms, watch, seed))
     elapsed = watch.seconds                             # from the first step on: without construction

@@ -1,10 +1,11 @@
 """The terms of the comparison: one task, one set of PPO's settings, one clock, for every library.
 
     watch = Watch(seconds=5)
-    make_env = watch.environment(Terms().task)        # counts every step, notes every episode, and ends the run when the time is over
+    make_env = watch.environment(Terms().task)        # counts every step, notes every episode, and ends the
+                                                      run when the time is over
 
-The budget sits in the environment, the one part that every library calls and none replaces. So no library is asked to report its own
-speed or its own returns, and none has to be told how to stop.
+The budget sits in the environment, the one part that every library calls and none replaces. So no library is
+asked to report its own speed or its own returns, and none has to be told how to stop.
 """
 
 import dataclasses
@@ -18,9 +19,11 @@ from torch import nn
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """PPO's settings in the field's names; the defaults are those of CleanRL's `ppo.py`, with a constant learning rate.
+    """PPO's settings in the field's names; the defaults are those of CleanRL's `ppo.py`, with a constant
+    learning rate.
 
-    vf_coef     of the mean squared error of the values. CleanRL's 0.5 multiplies half the square, so it is 0.25 here.
+    vf_coef     of the mean squared error of the values. CleanRL's 0.5 multiplies half the square, so it is
+                0.25 here.
     """
 
     task: str = "CartPole-v1"
@@ -49,37 +52,46 @@ class Terms:
 
 
 WIDE = Terms(num_envs=64, horizon=32, learning_rate=5e-3)
-"""64 carts, minibatches of 512, a larger learning rate: what level 4 gives to every library in its last comparison."""
+"""64 carts, minibatches of 512, a larger learning rate: what level 4 gives to every library in its last
+comparison.
+"""
 
 
 def network(outputs: int, gain: float) -> nn.Sequential:
-    """CleanRL's network: 4 inputs, two layers of 64 with tanh, orthogonal weights of gain sqrt(2), the last layer's of `gain`."""
+    """CleanRL's network: 4 inputs, two layers of 64 with tanh, orthogonal weights of gain sqrt(2), the last
+    layer's of `gain`.
+    """
     layers = [nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, outputs)]
-    for layer, scale in zip(layers[::2], (2**0.5, 2**0.5, gain)):
+    for layer, scale in zip(layers[::2], (2**0.5, 2**0.5, gain), strict=True):
         nn.init.orthogonal_(layer.weight, scale)
         nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
 
 
 class BudgetSpent(BaseException):
-    """Ends a run from inside its environment. No `Exception`, so that no library takes it for a failing environment."""
+    """Ends a run from inside its environment. No `Exception`, so that no library takes it for a failing
+    environment.
+    """
 
 
 class Watch:
-    """Counts steps and notes episodes of all environments that it makes, until `seconds` or `steps` are spent.
+    """Counts steps and notes episodes of all environments that it makes, until `seconds` or `steps` are
+    spent.
 
     until   ends the run earlier, as soon as the last 100 episodes have this mean return.
-    The clock starts after `warm_up` steps, so that construction and what is done but once are not counted. Episodes and `actions`,
-    every action taken, as bytes, are kept from the very first step.
+    The clock starts after `warm_up` steps, so that construction and what is done but once are not counted.
+    Episodes and `actions`, every action taken, as bytes, are kept from the very first step.
     """
 
     WINDOW = 100                        # episodes whose mean counts
 
-    def __init__(self, *, seconds: float | None = None, steps: int | None = None, warm_up: int = 0, until: float = float("inf")):
+    def __init__(self, *, seconds: float | None = None, steps: int | None = None, warm_up: int = 0,
+                 until: float = float("inf")):
         if (seconds is None) == (steps is None):
             raise ValueError(f"seconds={seconds} and steps={steps} given, expected one of the two")
         self.limit_seconds, self.limit_steps = seconds or float("inf"), steps or float("inf")
-        self.warm_up, self.steps, self.actions, self.episodes, self.started = warm_up, -warm_up, bytearray(), [], None
+        self.warm_up, self.steps, self.started = warm_up, -warm_up, None
+        self.actions, self.episodes = bytearray(), []
         self.until = until
 
     @property
@@ -135,7 +147,8 @@ class Run:
     terms: Terms | None
     steps: int
     seconds: float
-    episodes: np.ndarray                # (episodes, 3): seconds, steps, return, in the order in which they ended
+    # (episodes, 3): seconds, steps, return, in the order in which they ended
+    episodes: np.ndarray
     actions: bytes = b""
 
     WINDOW = Watch.WINDOW
@@ -158,7 +171,7 @@ class Run:
         last = np.arange(1, len(sums))
         means = (sums[last] - sums[np.maximum(0, last - self.WINDOW)]) / np.minimum(last, self.WINDOW)
         return [{"seconds": float(seconds), "step": int(step), "episode_return": float(mean)}
-                for (seconds, step, _), mean in zip(self.episodes, means)]
+                for (seconds, step, _), mean in zip(self.episodes, means, strict=True)]
 
     @property
     def solved_after(self) -> float | None:
@@ -167,7 +180,9 @@ class Run:
 
     @property
     def steps_to_solve(self) -> int | None:
-        """Steps from the very first on until 100 episodes in a row had a mean return of 475; None if they had not."""
+        """Steps from the very first on until 100 episodes in a row had a mean return of 475; None if they had
+        not.
+        """
         return self._solved_at("step")
 
     def _solved_at(self, key):
@@ -177,7 +192,8 @@ class Run:
     def __repr__(self):
         solved = "not solved" if self.solved_after is None else f"solved after {self.solved_after:.1f} s"
         return (f"{self.name}: {self.steps:,} steps in {self.seconds:.1f} s, {self.sps:,.0f} steps/s; "
-                f"mean return of the last {min(self.WINDOW, len(self.episodes))} episodes {self.mean_return:.0f}, {solved}")
+                f"mean return of the last {min(self.WINDOW, len(self.episodes))} episodes "
+                f"{self.mean_return:.0f}, {solved}")
 
 
 def seed_all(seed: int) -> None:

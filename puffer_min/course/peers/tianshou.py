@@ -17,16 +17,19 @@ def train(terms, make_env, seed):
     envs.seed(seed)
     actor = DiscreteActor(preprocess_net=body(), action_shape=2, softmax_output=False)
     critic = DiscreteCritic(preprocess_net=body())
-    for module, gain in ((actor.preprocess, 2**0.5), (actor.last, 0.01), (critic.preprocess, 2**0.5), (critic.last, 1.0)):
+    for module, gain in ((actor.preprocess, 2**0.5), (actor.last, 0.01), (critic.preprocess, 2**0.5),
+                         (critic.last, 1.0)):
         orthogonal(module, gain)
     algorithm = PPO(policy=DiscreteActorPolicy(actor=actor, action_space=envs.action_space[0]), critic=critic,
                     optim=AdamOptimizerFactory(lr=terms.learning_rate, eps=terms.adam_eps), gamma=terms.gamma,
-                    gae_lambda=terms.gae_lambda, eps_clip=terms.clip_coef, value_clip=True, vf_coef=terms.vf_coef,
-                    ent_coef=terms.ent_coef, max_grad_norm=terms.max_grad_norm)
+                    gae_lambda=terms.gae_lambda, eps_clip=terms.clip_coef, value_clip=True,
+                    vf_coef=terms.vf_coef, ent_coef=terms.ent_coef, max_grad_norm=terms.max_grad_norm)
     collector = Collector(algorithm, envs, VectorReplayBuffer(terms.batch_size, terms.num_envs))
     algorithm.run_training(OnPolicyTrainerParams(
-        training_collector=collector, collection_step_num_env_steps=terms.batch_size, batch_size=terms.minibatch_size,
-        update_step_num_repetitions=terms.update_epochs, epoch_num_steps=10**9, max_epochs=1, show_progress=False, verbose=False))
+        training_collector=collector, collection_step_num_env_steps=terms.batch_size,
+        batch_size=terms.minibatch_size,
+        update_step_num_repetitions=terms.update_epochs, epoch_num_steps=10**9, max_epochs=1,
+        show_progress=False, verbose=False))
 
 
 def body():
@@ -42,4 +45,5 @@ def orthogonal(module, gain):
             nn.init.zeros_(layer.bias)
 
 
-STAGES = {"environment": [DummyVectorEnv.step], "policy": [Collector._compute_action_policy_hidden], "update": [PPO.update]}
+STAGES = {"environment": [DummyVectorEnv.step], "policy": [Collector._compute_action_policy_hidden],
+          "update": [PPO.update]}

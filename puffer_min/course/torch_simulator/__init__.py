@@ -1,6 +1,8 @@
-"""A simulator as one finds them, like Gymnasium but not Gymnasium, and what binds it to flat rows: level 6 takes the two apart.
+"""A simulator as one finds them, like Gymnasium but not Gymnasium, and what binds it to flat rows: level 6
+takes the two apart.
 
-    crossing.py     the simulator: torch tensors (worlds, slots, ...), a call for each thing, scenes found in the working directory
+    crossing.py     the simulator: torch tensors (worlds, slots, ...), a call for each thing, scenes found in
+                    the working directory
     scenes.py       writes the scenes that it loads
     binding.py      `CrossingEnv`, the binding
 """

@@ -1,15 +1,18 @@
-"""`CrossingEnv`: the crossing behind the contract, one row for each slot of each world. Level 6 writes it step by step.
+"""`CrossingEnv`: the crossing behind the contract, one row for each slot of each world. Level 6 writes it
+step by step.
 
 What differs between the two, and where it is settled:
 
     torch (worlds, slots, ...)      rows (worlds * slots, ...): the same memory, viewed, actions too
     a call for each result          one step that writes all of them
-    data/scenes, here               the working directory is another one while the simulator loads, and only then
+    data/scenes, here               the working directory is another one while the simulator loads, and only
+                                    then
     empty slots, done from step 0   masks; a flag is an event: up once, when a car that was there is done
     done by crash, goal or time     terminals, and truncations with the last observation where it was time
     rewards that stay               rewards of cars that were there
-    no reset of a finished world    reset inside the step, in the worlds where nobody is left
-    metres; kind -1 for nothing     new numbers about [-1, 1], in our memory: scaled in place, the simulator's own would change
+    no reset of a finished world    reset inside the step, in the worlds without a driver
+    metres; kind -1 for nothing     new numbers about [-1, 1], in our memory: scaled in place, the simulator's
+                                    own would change
 """
 
 import contextlib
@@ -19,17 +22,30 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 
-from puffer_min.course.torch_simulator.crossing import ACTIONS, EGO, EPISODE, OTHER, OTHERS, ROAD, SLOTS, THING, Crossing
+from puffer_min.course.torch_simulator.crossing import (
+    ACTIONS,
+    EGO,
+    EPISODE,
+    OTHER,
+    OTHERS,
+    ROAD,
+    SLOTS,
+    THING,
+    Crossing,
+)
 from puffer_min.course.torch_simulator.scenes import write_scenes
 from puffer_min.env.puffer_env import PufferEnv
 
 KINDS = 3
-REACH = 100.0                               # metres; a car drives at most 120 m an episode, and what is farther looks as far
+# metres; a car drives at most 120 m an episode, and what is farther looks as far
+REACH = 100.0
 SEEN = EGO + OTHERS * OTHER + ROAD * (2 + KINDS)
 
 
 class CrossingEnv(PufferEnv):
-    """`num_worlds` crossings as `num_worlds` environments of 12 slots. The score is 1 where a car reached its goal."""
+    """`num_worlds` crossings as `num_worlds` environments of 12 slots. The score is 1 where a car reached its
+    goal.
+    """
 
     metric_names = ("score",)
     truncates = True
@@ -56,14 +72,15 @@ class CrossingEnv(PufferEnv):
         return self.observations, []
 
     def step(self, actions):
-        """Drive, and begin anew in the worlds where nobody is left."""
+        """Step the simulator, and reset the worlds in which no car is left."""
         self.begin_step(actions)
         simulator, lived = self.simulator, self.masks.copy()
         simulator.step(torch.from_numpy(self.actions).view(self.num_envs, SLOTS).long())
         ended = lived & (flat(simulator.get_dones()) == 1)
         rewards = flat(simulator.get_rewards())
         self.rewards[lived] = rewards[lived]
-        cut = np.repeat(simulator.clock.numpy() >= EPISODE, SLOTS) & (np.abs(rewards) < 0.5)     # neither at the goal nor in a crash
+        # neither at the goal nor in a crash
+        cut = np.repeat(simulator.clock.numpy() >= EPISODE, SLOTS) & (np.abs(rewards) < 0.5)
         self.terminals[:], self.truncations[:] = ended & ~cut, ended & cut
         self.metrics[:, 0] = rewards > 0.5
         self.masks[:] = lived & ~ended
@@ -76,7 +93,7 @@ class CrossingEnv(PufferEnv):
         return self.finish_step()
 
     def show(self, rows):
-        """What the cars see, scaled into `rows`; zeros for who is not there."""
+        """What the cars see, scaled into `rows`; zeros in empty slots."""
         seen = flat(self.simulator.get_observations())
         others, road = EGO + OTHERS * OTHER, seen[:, EGO + OTHERS * OTHER:].reshape(-1, ROAD, THING)
         np.multiply(seen[:, :others], SCALE, out=rows[:, :others])

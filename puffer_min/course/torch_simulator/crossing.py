@@ -6,8 +6,8 @@
     simulator.get_observations()                    # float32 (worlds, slots, 79), the simulator's own memory
     simulator.get_rewards(), simulator.get_dones()  # float32 and int32 (worlds, slots)
 
-It is written to be bound, and behaves as its kind does: what is odd about it is described where it happens, and all of it was met on
-stream.
+It is written to be bound, and behaves as its kind does: what is odd about it is described where it happens,
+and all of it was met on stream.
 """
 
 import json
@@ -30,7 +30,8 @@ FAR = 1000.0            # where cars are put that are not there
 class Crossing:
     """`num_worlds` crossings of up to SLOTS cars each.
 
-    controlled   bool (worlds, slots): the slots that hold a car in the present scene. Which these are changes at every reset.
+    controlled   bool (worlds, slots): the slots that hold a car in the present scene. Which these are changes
+                 at every reset.
     clock        int32 (worlds,): steps since the world's reset.
     """
 
@@ -45,7 +46,8 @@ class Crossing:
         self.position, self.goal = torch.zeros(*shape, 2), torch.zeros(*shape, 2)
         self.heading, self.speed = torch.zeros(shape), torch.zeros(shape)
         self.road = torch.zeros(num_worlds, ROAD, THING)
-        self.controlled, self.clock = torch.zeros(shape, dtype=torch.bool), torch.zeros(num_worlds, dtype=torch.int32)
+        self.controlled = torch.zeros(shape, dtype=torch.bool)
+        self.clock = torch.zeros(num_worlds, dtype=torch.int32)
         self.rewards, self.dones = torch.zeros(shape), torch.zeros(shape, dtype=torch.int32)
         self.observations = torch.zeros(*shape, SIZE)
         self.open = True
@@ -74,13 +76,16 @@ class Crossing:
     def step(self, actions):
         """Drive. Cars that are done stay away, and keep their last reward."""
         self.require_open()
-        if not isinstance(actions, torch.Tensor) or actions.dtype != torch.int64 or actions.shape != self.dones.shape:
+        if (not isinstance(actions, torch.Tensor) or actions.dtype != torch.int64
+            or actions.shape != self.dones.shape):
             raise TypeError(f"actions must be a torch.int64 tensor of shape {tuple(self.dones.shape)}")
         live = self.dones == 0
         before = (self.goal - self.position).norm(dim=2)
         self.speed = (self.speed + 0.5 * (actions // 3 - 1)).clamp(0, 3) * live
-        self.heading = torch.remainder(self.heading + 0.4 * (actions % 3 - 1) + math.pi, 2 * math.pi) - math.pi
-        self.position += (self.speed * live).unsqueeze(2) * torch.stack([self.heading.cos(), self.heading.sin()], 2)
+        self.heading = torch.remainder(self.heading + 0.4 * (actions % 3 - 1) + math.pi,
+                                       2 * math.pi) - math.pi
+        direction = torch.stack([self.heading.cos(), self.heading.sin()], 2)
+        self.position += (self.speed * live).unsqueeze(2) * direction
         after = (self.goal - self.position).norm(dim=2)
         apart = torch.cdist(self.position, self.position) + torch.eye(SLOTS) * FAR
         apart = apart.masked_fill(~(live.unsqueeze(1) & live.unsqueeze(2)), FAR)
@@ -104,11 +109,14 @@ class Crossing:
     def observe(self):
         """Write what every car sees into the observations: itself and its goal, the other cars, the road."""
         cos, sin = self.heading.cos(), self.heading.sin()
-        turn = torch.stack([torch.stack([cos, sin], 2), torch.stack([-sin, cos], 2)], 2)        # into the car's own frame
+        # into the car's own frame
+        turn = torch.stack([torch.stack([cos, sin], 2), torch.stack([-sin, cos], 2)], 2)
         there = self.position[..., 0] < FAR / 2
         to_goal = torch.einsum("wsij,wsj->wsi", turn, self.goal - self.position)
-        self.observations[..., :EGO] = torch.cat([self.speed.unsqueeze(2), cos.unsqueeze(2), sin.unsqueeze(2), to_goal], 2)
-        between = torch.einsum("wsij,wstj->wsti", turn, self.position.unsqueeze(1) - self.position.unsqueeze(2))
+        self.observations[..., :EGO] = torch.cat([self.speed.unsqueeze(2), cos.unsqueeze(2), sin.unsqueeze(2),
+                                                  to_goal], 2)
+        between = torch.einsum("wsij,wstj->wsti", turn,
+                               self.position.unsqueeze(1) - self.position.unsqueeze(2))
         shown = (there.unsqueeze(1) & there.unsqueeze(2)).unsqueeze(3)
         speeds = self.speed.unsqueeze(1).expand(-1, SLOTS, -1).unsqueeze(3)
         others = torch.cat([between, speeds, torch.ones_like(speeds)], 3) * shown

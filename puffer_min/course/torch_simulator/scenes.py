@@ -9,7 +9,9 @@ CARS = (5, 9, 10, 7)
 
 
 def write_scenes(root) -> Path:
-    """Write data/scenes/*.json under the folder `root`; returns the folder of the scenes. The same files every time."""
+    """Write data/scenes/*.json under the folder `root`; returns the folder of the scenes. The same files
+    every time.
+    """
     folder = Path(root) / "data" / "scenes"
     folder.mkdir(parents=True, exist_ok=True)
     for number, cars in enumerate(CARS):
@@ -17,8 +19,10 @@ def write_scenes(root) -> Path:
         places = [(column * 12.0 - 24, row * 12.0 - 24) for column in range(5) for row in range(5)]
         draw.shuffle(places)
         scene = {
-            "cars": [[*places[i], round(draw.uniform(-3.1, 3.1), 3), *places[-1 - i]] for i in range(cars)],    # x, y, heading, goal x, y
-            "road": [[*draw.choice(places), draw.randrange(3)] for _ in range(draw.randrange(4, 9))],           # x, y, kind
+            # x, y, heading, goal x, y
+            "cars": [[*places[i], round(draw.uniform(-3.1, 3.1), 3), *places[-1 - i]] for i in range(cars)],
+            # x, y, kind
+            "road": [[*draw.choice(places), draw.randrange(3)] for _ in range(draw.randrange(4, 9))],
         }
         (folder / f"scene_{number}.json").write_text(json.dumps(scene))
     return folder
