@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puffer_min.vector.handoff import DONE, STEP, Handoff
+from puffer_min.vector.handoff import DONE, MESSAGE, STEP, STOP, Handoff
 from vectorizer_environments import Counter, Talking, Waiting, Walk
 
 import envs
@@ -410,3 +410,28 @@ def test_turns_are_kept_when_the_counters_wrap():
     assert caller.stop([0, 1], 10, 10) == [(0, DONE), (1, DONE)]
     for thread in threads:
         thread.join(10)
+
+
+def test_a_worker_that_is_stopped_while_it_still_delivers_a_message_closes_its_environments():
+    block = np.zeros(Handoff.size(1) + 64, np.uint8)
+    memory = block[-block.ctypes.data % 64:][:Handoff.size(1)]
+    caller, done, told = Handoff(memory, 1), [], threading.Event()
+
+    class Answer:
+        def __call__(self, command):
+            done.append(command)
+            return (MESSAGE, "infos") if command == STEP else (DONE, None)
+
+        def deliver(self, message):
+            assert told.wait(10)
+
+    thread = threading.Thread(target=Handoff(memory, 1).serve, args=(0, None, Answer(), os.getppid()), daemon=True)
+    thread.start()
+    caller.give([0], STEP)
+    while not caller.await_any(1):
+        pass
+    assert caller.take_ready(1) == [(0, MESSAGE)]
+    caller.give([0], STOP)                                      # it has said that it is done, and delivers what it found
+    told.set()
+    thread.join(10)
+    assert done == [STEP, STOP] and not thread.is_alive() and not caller.is_unfinished(0)

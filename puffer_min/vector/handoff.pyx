@@ -233,7 +233,7 @@ cdef class Handoff:
         cdef Native native = batch if isinstance(batch, Native) else None
         cdef bint compiled = native is not None
         cdef bint silent = getattr(answer, "masks", None) is None
-        cdef uint32_t seen = load(&lines.claimed)
+        cdef uint32_t command, seen = load(&lines.claimed)
         cdef bint changed, faulty = False
         while True:
             with nogil:
@@ -258,12 +258,13 @@ cdef class Handoff:
                 if parent and os.getppid() != parent:
                     return
                 continue
-            status, message = answer(native.raise_fault if faulty else lines.command)
+            command = lines.command                 # the caller may give the next one before this is delivered
+            status, message = answer(native.raise_fault if faulty else command)
             faulty = False
             self.finish(worker, seen, status)
             if message is not None:
                 answer.deliver(message)
-            if lines.command == C_STOP:
+            if command == C_STOP:
                 return
 
     cdef void finish(self, int worker, uint32_t ticket, uint32_t status) noexcept nogil:
