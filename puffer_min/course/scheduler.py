@@ -2,9 +2,9 @@
 
 Workers take turns with the caller as in puffer_min/vector/turns.py: a worker steps its environments one after
 the other, the caller receives the `batch_workers` workers that finish first, thinks (hand-off and policy),
-and sends them on. Caller and workers need a core to work; there are `num_cores`, and a process that finds none
-queues. A discrete-event simulation: time jumps from one end of a piece of work to the next, so an hour on 128
-cores takes as long to simulate as it has events.
+and sends them on. Caller and workers need a core to work; there are `num_cores`, and a process that finds
+none queues. A discrete-event simulation: time jumps from one end of a piece of work to the next, so an hour
+on 128 cores takes as long to simulate as it has events.
 
     costs = Costs(steps=measured_seconds, handoff=3e-6)
     simulate(costs, num_envs=256, num_workers=128, num_cores=128).steps_per_second

@@ -1,3 +1,4 @@
-"""The checks of the exercises, one file a level: level01.py to level10.py. How to write one stands in
-`puffer_min/course/check.py`.
+"""The checks of the exercises, one file a level; `puffer_min/course/check.py` says how to write one.
+
+Two files hold what checks play against answers: other_sides.py (level 5) and recordings.py (level 9).
 """
