@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -131,6 +132,37 @@ def test_evaluate_gives_every_agent_the_same_number_of_episodes(tmp_path):
     assert report["episodes"] == 256 and 5 < report["episode_length"] <= 6
     assert report["score"] == pytest.approx(5 / 120, abs=0.05)
     assert report["episode_return"] == pytest.approx(2 * report["score"] - 1, abs=0.1)
+
+
+@pytest.mark.parametrize("episodes", [0, 2.5, float("nan"), "3", None, True])
+def test_a_number_of_episodes_that_is_none_is_refused_by_its_name(episodes):
+    with pytest.raises(ValueError, match=f"^episodes={episodes!r} given, expected a whole number >= 1$"):
+        puffer_min.evaluate("squared", None, episodes=episodes)
+
+
+@pytest.mark.parametrize("seed", [2**70, 1.0, float("nan"), -1, None])
+def test_a_seed_that_torch_does_not_take_is_refused_by_its_name(seed):
+    with pytest.raises(ValueError, match="^seed=.* given, expected a whole number from 0 to 9,223,372,036,854,775,807$"):
+        train("squared", seed=seed)
+
+
+@pytest.mark.parametrize("scalar", [np.int64, torch.tensor])
+def test_a_seed_may_be_a_scalar_of_any_library(tmp_path, scalar):
+    checkpoint = run(tmp_path, seed=scalar(3)).checkpoint
+    assert read_checkpoint(checkpoint)["seed"] == 3
+    puffer_min.load_policy(checkpoint, seed=scalar(5)).act(np.zeros((2, 121), np.uint8))
+
+
+def test_an_environments_settings_may_have_any_names(tmp_path):
+    given = []
+
+    def make(**settings):
+        given.append(settings)
+        return gymnasium.make("CartPole-v1")
+    settings = {"seed": 5, "num_envs": 7, "timeout": 2}
+    result = train(make, run_dir=tmp_path, total_steps=64, num_envs=4, horizon=16, minibatch_size=64, torch_threads=1, env_settings=settings)
+    puffer_min.evaluate(make, result.policy, episodes=2, env_settings=settings)
+    assert len(given) > 4 and all(settings == seen for seen in given)
 
 
 # ---------------------------------------------------------------------- files that do not fit

@@ -9,6 +9,7 @@ import math
 import gymnasium
 import numpy as np
 
+from envs.core.settings import whole
 from puffer_min.commands.locate import (
     add_environment,
     add_policy,
@@ -38,11 +39,12 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
     Every agent plays the same number of episodes, so there may be a few more: counting the episodes that
     finish first would favour short ones. `score` and the environment's own metrics are means of its log,
     which also holds what agents played while others finished. Raises TypeError for something that is no
-    environment or no policy.
+    environment or no policy, ValueError unless `episodes` is a whole number of at least 1.
     """
     if isinstance(env, gymnasium.vector.VectorEnv):
         raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected "
                         "one environment, a function that makes one, or a vectorizer of make_vec")
+    episodes = whole("episodes", episodes, 1)
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
         env = _sized(env, episodes, seed, env_settings or {})
@@ -57,11 +59,11 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
 
 def _sized(env, episodes, seed, settings):
     """A vectorizer of so many environments that each agent plays a few episodes."""
-    vec = make_vec(env, num_envs=1, seed=seed, report_interval=0, **settings)
+    vec = make_vec(env, num_envs=1, seed=seed, report_interval=0, env_settings=settings)
     num_envs = max(1, min(episodes, MAX_AGENTS) // vec.num_agents)
     if num_envs > 1:
         vec.close()
-        vec = make_vec(env, num_envs=num_envs, seed=seed, report_interval=0, **settings)
+        vec = make_vec(env, num_envs=num_envs, seed=seed, report_interval=0, env_settings=settings)
     return vec
 
 

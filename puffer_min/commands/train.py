@@ -33,6 +33,7 @@ import gymnasium
 import torch
 
 import envs
+from envs.core.settings import whole
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import (
     add_environment,
@@ -85,6 +86,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     written, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
     """
     require_trainable(env)
+    seed = whole("seed", seed, 0, MOST_SEED)
     if overrides.pop("isolate", None) is not None:
         text = "isolate is no more: backend=\"process\" always means processes"
         warnings.warn(text, DeprecationWarning, stacklevel=2)
@@ -116,7 +118,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
-                           **share, **training_settings(env) | env_settings)
+                           env_settings=share | training_settings(env) | env_settings)
             stack.callback(close, env)
         if small:
             config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
@@ -128,6 +130,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
         show = make_dashboard(dashboard if world.rank == 0 else None, run.env_name)
         return run.go(show, run_dir=run_dir, resumed=resume, tensorboard=tensorboard)
 
+
+MOST_SEED = 2**63 - 1           # that torch takes
 
 PYTHON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256}
 """Sizes for environments in Python, which are slow to make and to step; not used if num_envs is given."""

@@ -125,7 +125,7 @@ class Actor:
     takes_masks = True
 
     def __init__(self, policy, *, seed=0, greedy=False):
-        self.policy, self.seed, self.greedy = policy, seed, greedy
+        self.policy, self.seed, self.greedy = policy, int(seed), greedy
         self.device = next(policy.parameters()).device
         self.reset()
 
