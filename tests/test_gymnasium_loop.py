@@ -139,6 +139,9 @@ def steps_to(**attributes):
 
 @pytest.mark.parametrize("kind, error, sentence", [
     (steps_to(reward=None), TypeError, "environment 1: step gave the reward None, expected a finite number"),
+    (steps_to(reward=np.array("3")), TypeError, "environment 1: step gave the reward array.*, expected a finite number"),
+    (steps_to(reward=np.ma.masked), TypeError, "environment 1: step gave the reward masked, expected a finite number"),
+    (steps_to(reward=10**400), TypeError, "environment 1: step gave the reward 1000.*, expected a finite number"),
     (steps_to(terminated=None), TypeError, "environment 1: step gave terminated=None, expected a bool"),
     (steps_to(truncated="no"), TypeError, "environment 1: step gave truncated='no', expected a bool"),
     (steps_to(info=None), TypeError, "environment 1: step gave an info of type NoneType, expected a dict"),

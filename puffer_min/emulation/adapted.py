@@ -3,6 +3,8 @@
 In the functions `who` names the source of a value in errors, such as "environment 3" or "agent lion_0".
 """
 
+import numpy as np
+
 from puffer_min.emulation.actions import ActionLayout
 from puffer_min.emulation.observations import Layout
 from puffer_min.env.episodes import metric_names_of
@@ -52,9 +54,10 @@ class Adapted(PufferEnv):
 def number(value, who) -> float:
     """A reward: any finite number, or an array or tensor of one element. Raises TypeError or ValueError."""
     try:
-        real = float(value.item() if hasattr(value, "item") else value)
-        if isinstance(value, (str, bytes)):
+        plain = value.item() if hasattr(value, "item") else value
+        if isinstance(plain, (str, bytes)) or value is np.ma.masked:
             raise TypeError
+        real = float(plain)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(f"{who}: step gave the reward {value!r:.60}, expected a finite number") from error
     if not -LARGEST < real < LARGEST:
