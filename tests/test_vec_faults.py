@@ -1,6 +1,7 @@
 """What can go wrong with workers: each time a sentence that says so, soon, and nothing left behind."""
 
 import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -327,6 +328,41 @@ def test_ctrl_c_interrupts_the_caller_alone_and_it_can_go_on(tmp_path, start_met
             os.kill(pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert output == "alive 4.0\n" and errors == "" and process.returncode == 0 and gone(pids)
+
+
+def interruption(nth):
+    """A trace function that raises KeyboardInterrupt before the nth line of turns.py where Ctrl-C is not put off."""
+    lines = itertools.count()
+
+    def trace(frame, event, argument):
+        if not frame.f_code.co_filename.endswith("turns.py"):
+            return None
+        heard = event == "line" and signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        if heard and next(lines) == nth:
+            raise KeyboardInterrupt
+        return trace
+    return trace
+
+
+@pytest.mark.parametrize("backend", ["process", "thread"])
+def test_after_an_interrupt_on_any_line_a_reset_goes_on(backend):
+    interrupted = 0
+    with make_vec(Counter, 4, 2, backend, batch_envs=2, timeout=10, report_interval=1) as vec:
+        while interrupted < 500:
+            sys.settrace(interruption(interrupted))
+            try:
+                vec.async_reset(0)
+                vec.recv()
+                vec.send(np.ones(2, np.int32))
+                vec.recv_rest()
+                break
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                sys.settrace(None)
+            vec.reset(0)
+            assert vec.step(np.ones(4, np.int32))[1].sum() == 4.0
+    assert 50 < interrupted < 500
 
 
 def test_ctrl_c_while_a_worker_hangs_is_heard_at_once(tmp_path):

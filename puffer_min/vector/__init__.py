@@ -1,4 +1,4 @@
-"""`make_vec`: any number of environments behind one object with the methods and attributes of one environment.
+"""`make_vec`: any number of environments behind one object with the methods and attributes of one.
 
     vec = make_vec("snake", num_envs=4)                                     # native: one object steps all
     vec = make_vec("snake", num_envs=4, num_workers=2, backend="thread")
@@ -15,11 +15,11 @@
 Three layers:
 
     batch           environments [first, first + n) over given buffers; native, or a `PythonBatch` (serial.py)
-    vectorizer      drives batches: `Serial` one, in the caller (serial.py), `ThreadVectorizer` one in each thread
-                    (thread.py), `ProcessVectorizer` one in each process (process.py, shared_memory.py). The
-                    last two share the caller's side (turns.py, parts.py), the worker's side (worker.py) and
-                    the hand-off between both (handoff.pyx, waiting.pxd)
-    make_vec        takes the backend that is asked for, or lets autotune.py choose
+    vectorizer      drives batches: `Serial` one, in the caller (serial.py), `ThreadVectorizer` one in each
+                    thread (thread.py), `ProcessVectorizer` one in each process (process.py,
+                    shared_memory.py). The last two share the caller's side (turns.py, parts.py), the worker's
+                    side (worker.py) and the hand-off between both (handoff.pyx, waiting.pxd)
+    make_vec        takes the backend it is given, or for "auto" lets autotune.py choose
 
 Nothing is copied on the way: the learner reads the rows that the environments write. The trajectories are the
 same to the bit for every backend and number of workers, because environment i is seeded from (seed, i) alone.
@@ -41,12 +41,12 @@ BACKENDS = ("serial", "process", "thread", "auto")
 LONGEST_WAIT = 2_000_000        # seconds: the system waits for at most 2**31 milliseconds
 
 
-def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, timeout=120.0,
-             start_method=None, report_interval=128, env_settings=None, **settings):
+def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *,
+             timeout=120.0, start_method=None, report_interval=128, env_settings=None, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send.
 
-    make_env      the name of a native environment; or a callable: a native class, or a class or function that makes
-                  a `PufferEnv`, a `gymnasium.Env` or a PettingZoo environment, a new one in each call.
+    make_env      the name of a native environment; or a callable: a native class, or a class or function that
+                  makes a `PufferEnv`, a `gymnasium.Env` or a PettingZoo environment, a new one in each call.
     num_workers   threads or processes, for "auto" the most it may take. None: 1, for "auto" a free choice.
     backend       "serial": in this process, one environment after the other.
                   "process": each worker a process, which writes into shared memory. "thread": each worker a
@@ -54,8 +54,8 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
                   environment is stepped here, each candidate is timed for a tenth of a second, and the
                   fastest is taken. `vec.plan` has the choice, its reason and the figures.
     seed          whole number >= 0, used by the first reset.
-    batch_envs    environments that one `recv` returns, the first that finish; a multiple of num_envs / num_workers;
-                  None for all.
+    batch_envs    environments that one `recv` returns, the first that finish; a multiple of num_envs /
+                  num_workers; None for all.
     timeout       seconds after which a worker that does not answer is given up (process, thread).
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
     report_interval     steps between logs in `infos`, 0 for never.
@@ -83,7 +83,8 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
         kind, start = ThreadVectorizer, {}
         if plan.backend == "process":
             kind, start = ProcessVectorizer, {"start_method": start_method}
-        vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **start, **given)
+        vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **start,
+                   **given)
     vec.plan = plan
     return vec
 
@@ -95,14 +96,15 @@ def check_arguments(num_envs, num_workers, backend, batch_envs, start_method):
     if start_method not in (None, "fork", "spawn"):
         raise ValueError(f"start_method={start_method!r} given, expected \"fork\" or \"spawn\"")
     if backend == "serial" and num_workers != 1:
-        raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend has this process alone")
+        raise ValueError(f"num_workers={num_workers} given, expected 1: the serial backend has no workers")
     if num_workers > num_envs:
-        raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected an environment for each worker")
+        raise ValueError(f"num_workers={num_workers} with num_envs={num_envs}: expected an environment for "
+                         "each worker")
     if batch_envs in (None, num_envs) or backend == "auto" and batch_envs < num_envs:
-        return                          # the plan finds a number of workers for the batch, or says that none exists
+        return                          # autotune.py finds a number of workers for the batch, or raises
     sizes = f"batch_envs={batch_envs} with num_envs={num_envs}"
     if backend == "serial":
-        raise ValueError(f"{sizes}: the serial backend returns all environments at once, leave batch_envs out")
+        raise ValueError(f"{sizes}: the serial backend returns all environments; leave batch_envs out")
     if num_envs % num_workers or batch_envs > num_envs or batch_envs % (num_envs // num_workers):
-        raise ValueError(f"{sizes} and num_workers={num_workers}: expected num_workers to divide num_envs, and "
-                         "batch_envs to be a multiple of num_envs / num_workers below num_envs")
+        raise ValueError(f"{sizes} and num_workers={num_workers}: expected num_workers to divide num_envs, "
+                         "and batch_envs to be a multiple of num_envs / num_workers below num_envs")

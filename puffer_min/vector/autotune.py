@@ -1,4 +1,4 @@
-"""`plan_for`: the backend, the workers and the batch of `make_vec(..., backend="auto")`, decided by timing them.
+"""`plan_for`: backend, workers and batch of `make_vec(..., backend="auto")`, decided by timing candidates.
 
 Environments in Python may be expensive to construct: they open ports, files and licences. So one is made
 here, stepped for a moment and closed (`probe_of`), and no other before the decision. Each candidate is timed
@@ -106,8 +106,9 @@ def workers_for(num_envs, batch_envs, limit):
     fitting = [count for count in range(1, limit + 1)
                if num_envs % count == 0 and batch_envs % (num_envs // count) == 0]
     if not fitting:
-        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs} and at most {limit} workers: expected a "
-                         "number of workers that divides num_envs, and batch_envs a multiple of their environments")
+        raise ValueError(f"batch_envs={batch_envs} with num_envs={num_envs} and at most {limit} workers: "
+                         "expected a number of workers that divides num_envs, and batch_envs a multiple of "
+                         "their environments")
     return next((count for count in fitting if count >= cores()), fitting[-1])
 
 
@@ -161,7 +162,9 @@ def fastest(rates, probe=None):
         if rates[way] > GAIN * rates[best]:
             best = way
     gain = max(rates[way] for way in ([best] if best != serial else others)) / rates[serial]
-    reason = f"{gain:.2f} times as fast as serial" if best != serial else f"the others are {gain:.2f} times as fast"
+    reason = f"the others are {gain:.2f} times as fast"
+    if best != serial:
+        reason = f"{gain:.2f} times as fast as serial"
     return Plan(*best, reason, probe, rates)
 
 

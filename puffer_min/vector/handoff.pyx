@@ -81,7 +81,8 @@ cdef class Handoff:
     spin_us, yield_us   how long a waiting side spins, then yields, before it sleeps
     """
 
-    cdef readonly int num_workers
+    cdef readonly int num_workers, in_flight        # in_flight: workers whose command has not been taken
+    cdef readonly set unread                        # workers taken, whose message has not been read
     cdef readonly int64_t spin_ns, yield_ns
     cdef object memory, running_memory
     cdef CallerLines* caller
@@ -100,6 +101,7 @@ cdef class Handoff:
         self.taken = self.caller.finished
         self.running_memory = bytearray(num_workers)
         self.running = <cnp.uint8_t*> <char*> self.running_memory
+        self.in_flight, self.unread = 0, set()
 
     @staticmethod
     def size(int num_workers):
@@ -117,6 +119,7 @@ cdef class Handoff:
         cdef WorkerLines* lines = &self.workers[worker]
         lines.command = command
         self.running[worker] = True
+        self.in_flight += 1
         if waking:
             wake(&lines.ticket, &lines.sleepers, 1)
         else:
@@ -175,9 +178,12 @@ cdef class Handoff:
                 found.append((ahead(self.workers[worker].order, orders), worker))
         found.sort()
         ready = [(worker, self.workers[worker].status) for _, worker in found[:wanted]]
-        for worker, _ in ready:
+        for worker, status in ready:
             self.running[worker] = False
             self.taken += 1
+            self.in_flight -= 1
+            if status:
+                self.unread.add(worker)
         return ready
 
     def take_all(self):
@@ -188,10 +194,13 @@ cdef class Handoff:
             self.running[worker] = False
             said |= self.workers[worker].status
         self.taken += <uint32_t> self.num_workers
+        self.in_flight = 0
         if not said:
             return ()
         statuses = [(worker, self.workers[worker].status) for worker in range(self.num_workers)]
-        return [pair for pair in statuses if pair[1]]
+        found = [pair for pair in statuses if pair[1]]
+        self.unread.update([worker for worker, _ in found])
+        return found
 
     def unfinished_workers(self):
         """Workers that have a command and have not finished it."""
@@ -203,7 +212,7 @@ cdef class Handoff:
         return self.running[worker] and load(&lines.done) != lines.ticket
 
     def stop(self, workers, double finishing, double closing):
-        """Stop those of `workers` that finish their step, then close, in so many seconds; returns (worker, status)."""
+        """Stop the workers that finish their step, then close, in so many seconds: (worker, status)."""
         self.outlast(workers, finishing)
         idle = [worker for worker in workers if not self.is_unfinished(worker)]
         self.give(idle, C_STOP)

@@ -1,5 +1,7 @@
 """Parts of the environments: their description, their division, and what is said about them on the way."""
 
+import contextlib
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +58,16 @@ def refuse_turn(method, in_flight, all_workers=False):
     if in_flight:
         raise RuntimeError(f"{method} twice: call recv() in between")
     raise RuntimeError(f"{method} before the first reset: call reset(seed) or async_reset(seed)")
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Put off Ctrl-C, so that no KeyboardInterrupt separates a command or a status from its message."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def log_fields(metric_names):

@@ -140,7 +140,7 @@ class ProcessVectorizer(Vectorizer):
         elif code in (-signal.SIGSEGV, -signal.SIGABRT):
             hint = "; a crash in compiled code?"
         elif self._method == "spawn" and self._handoff is None:
-            hint = "; with start_method=\"spawn\" a script needs `if __name__ == \"__main__\":` around its calls"
+            hint = "; with start_method=\"spawn\" a script needs `if __name__ == \"__main__\":`"
         name = self._name(worker)
         self._close(f"{name} {how}")
         raise WorkerDied(f"{name} {how}{hint}")

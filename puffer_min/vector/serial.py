@@ -1,4 +1,4 @@
-"""Environments stepped in this process, one after the other: `make_batch`, `PythonBatch`, and the backend `Serial`.
+"""Environments stepped in this process, one after the other: `make_batch`, `PythonBatch` and `Serial`.
 
 A *batch* is environments [first_env, first_env + n) over given buffers, as one object that steps them all:
 
@@ -27,9 +27,9 @@ from puffer_min.env.spec import EnvSpec
 from puffer_min.vector.parts import Received, refuse_turn, same_spec
 
 
-def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=None, seed=0, report_interval=128,
-               **settings):
-    """Environments [first_env, first_env + num_envs) of a larger batch as one object, over `buffers` if given.
+def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=None, seed=0,
+               report_interval=128, **settings):
+    """Environments [first_env, first_env + num_envs) of a larger batch as one object, over `buffers` if any.
 
     env_settings and settings are passed on to each environment together.
     """
@@ -47,13 +47,14 @@ def is_native(make_env) -> bool:
         return True
     if not callable(make_env):
         given = f"an environment, {type(make_env).__name__}" if hasattr(make_env, "step") else repr(make_env)
-        raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment in each call, "
-                        "such as lambda: gymnasium.make(\"CartPole-v1\"), or the name of a native environment")
+        raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment in "
+                        "each call, such as lambda: gymnasium.make(\"CartPole-v1\"), or the name of a native "
+                        "environment")
     return getattr(make_env, "native", False)
 
 
 def seed_of(seed, index):
-    """The seed of environment `index` of a batch: below 2**31 (many simulators take no more), distinct for each.
+    """The seed of environment `index` of a batch: below 2**31, as many simulators demand, distinct for each.
 
     Multiples of 2**31 / golden ratio are spread as evenly as can be: seeds that differ by less than 9,600
     share no environment seed in the first 100,000 environments. Environment 0 has the seed itself.
@@ -62,9 +63,10 @@ def seed_of(seed, index):
 
 
 class PythonBatch(Described):
-    """`num_envs` Python environments, each bound to its rows of common buffers, with the methods of a native batch."""
+    """`num_envs` Python environments over common buffers, with the methods of a native batch."""
 
-    def __init__(self, make_env, num_envs, settings=None, *, first_env=0, buffers=None, seed=0, report_interval=128):
+    def __init__(self, make_env, num_envs, settings=None, *, first_env=0, buffers=None, seed=0,
+                 report_interval=128):
         self.environments = []
         try:
             for _ in range(num_envs):
@@ -148,7 +150,8 @@ class PythonBatch(Described):
         memo = {}                       # a table that all environments share is copied once, and pickled once
         states = [env.copied_state(memo) if type(env).get_state is PufferEnv.get_state else env.get_state()
                   for env in self.environments]
-        return {"environments": states, "log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
+        own = {"log": self.episodes.get_state(), "seed": self.seed, "fresh": self.fresh}
+        return {"environments": states, **own}
 
     def set_state(self, state):
         """Go on from a result of `get_state`; the batch must have been made with the same arguments."""
@@ -169,9 +172,9 @@ class PythonBatch(Described):
         return env.render(index)
 
     def call(self, name, *arguments, indices=None, **keywords):
-        """A list: the attribute `name` of each environment in `indices`, or the result of its method `name`; see `PufferEnv.call`.
+        """A list: the attribute `name` of each environment in `indices`, or the result of its method.
 
-        indices=None is every environment; one object that steps several of them is called once.
+        indices=None is every environment; an object that steps several of them is called once.
         """
         return self.call_each(indices, name, arguments, keywords)
 
@@ -192,7 +195,7 @@ class PythonBatch(Described):
             index -= env.num_envs
 
     def close(self):
-        """Close every environment, even if one of them raises, and let go of the buffers. Twice is harmless."""
+        """Close every environment, even if one raises, and let go of the buffers. Twice is harmless."""
         self.use_buffers(None)
         environments, self.environments, self.steps, self.loop = self.environments, [], [], None
         close_all(environments, raising=True)
@@ -274,7 +277,7 @@ class Serial:
 # ---------------------------------------------------------------------- what a factory may make
 
 def adapt(env):
-    """`env`, or an environment of Gymnasium or PettingZoo, as a `PufferEnv`; TypeError if it is none of them."""
+    """`env`, of Gymnasium, PettingZoo or ours, as a `PufferEnv`; TypeError for anything else."""
     if isinstance(env, PufferEnv):
         return env
     if isinstance(env, gymnasium.Env):
@@ -283,22 +286,23 @@ def adapt(env):
         return PettingZooEnv(env)
     kind = type(env)
     if getattr(env, "native", False):
-        raise TypeError(f"make_env made a native {kind.__name__}, which steps a whole batch itself; give its name or "
-                        f"its class: make_vec(\"{kind.__module__.removeprefix('envs.')}\", num_envs=...)")
-    raise TypeError(f"make_env made {kind.__name__}, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment")
+        raise TypeError(f"make_env made a native {kind.__name__}, which steps a whole batch itself; give its "
+                        f"name or its class: make_vec(\"{kind.__module__.removeprefix('envs.')}\", ...)")
+    raise TypeError(f"make_env made {kind.__name__}, expected a PufferEnv, a gymnasium.Env or a "
+                    "PettingZoo environment")
 
 
 def require_distinct(environments):
-    """Raise ValueError if two of `environments`, or the environments inside their wrappers, are one object."""
+    """Raise ValueError if two of `environments`, or of those inside their wrappers, are one object."""
     adapted = [env.env if isinstance(env, GymnasiumEnv | PettingZooEnv) else env for env in environments]
     inner = [getattr(env, "unwrapped", env) for env in adapted]
     if len({id(env) for env in inner}) < len(inner):
-        raise ValueError(f"make_env made the same {type(inner[0]).__name__} twice, expected another one in each call: "
-                         "make it inside the function, lambda: MyEnv(), not lambda: env")
+        raise ValueError(f"make_env made the same {type(inner[0]).__name__} twice, expected another one in "
+                         "each call: make it inside the function, lambda: MyEnv(), not lambda: env")
 
 
 def close_all(closable, raising=False):
-    """Close all of `closable`, environments or batches; then, if `raising`, raise the first exception of one."""
+    """Close all of `closable`, environments or batches; then, if `raising`, raise the first exception."""
     errors = []
     for thing in closable:
         try:

@@ -27,7 +27,7 @@ from puffer_min.env.described import Described
 from puffer_min.env.episodes import mean_of
 from puffer_min.env.puffer_env import whole_seed
 from puffer_min.vector import handoff
-from puffer_min.vector.parts import Received, log_fields, refuse_turn, same_spec
+from puffer_min.vector.parts import Received, log_fields, refuse_turn, same_spec, uninterrupted
 from puffer_min.vector.shared_memory import Layout
 
 GRACE = 0.5, 10.0   # seconds in which a worker may finish its step, and then close its environments
@@ -59,7 +59,6 @@ class Vectorizer(Described):
         self.batch_workers = self.num_workers * self.batch_envs // self.num_envs
         self.seed, self.report_interval = whole_seed(seed), report_interval
         self._held = []                         # workers that wait for actions
-        self._in_flight = 0                     # number of workers that run
         self._calls = 0                         # steps sent
         self._due, self._asked = set(), set()   # workers to be asked for their log, and workers asked
         self._open = True
@@ -108,13 +107,16 @@ class Vectorizer(Described):
         self._require_open()
         if seed is not None:
             self.seed = whole_seed(seed)
-        if self._in_flight:
-            self._receive(self._in_flight)
-        self._held, self._calls, self._due, self._asked = [], 0, set(), set()
-        self._in_flight = self.num_workers
-        self._handoff.give(self._everyone, handoff.CALL)
-        for worker in self._everyone:
-            self._request(worker, "reset", (seed,))
+        channel = self._handoff
+        if channel.in_flight:
+            self._finish(channel.in_flight)
+        with uninterrupted():
+            for worker in list(channel.unread):         # an interrupt came between results and their message
+                self._answer(worker)
+            self._held, self._calls, self._due, self._asked = [], 0, set(), set()
+            channel.give(self._everyone, handoff.CALL)
+            for worker in self._everyone:
+                self._request(worker, "reset", (seed,))
 
     def send(self, actions):
         """Begin a step of the agents that the last `recv` returned; `actions` has a row for each of them."""
@@ -129,17 +131,17 @@ class Vectorizer(Described):
 
     def recv(self):
         """The next `Received`: the results of the `batch_envs` environments that finished first."""
-        if self._held or not self._in_flight:
-            self._require_open()
+        self._require_open()
+        if self._held or not self._handoff.in_flight:
             raise RuntimeError("recv() without a step on its way: call async_reset() or send(actions) first")
         return self._received(*self._receive(self.batch_workers))
 
     def recv_rest(self):
         """All results on their way, a `Received`, or None; then every environment waits, as after `reset`."""
         self._require_open()
-        if not self._in_flight:
+        if not self._handoff.in_flight:
             return None
-        received = self._received(*self._receive(self._in_flight))
+        received = self._received(*self._receive(self._handoff.in_flight))
         self._held = self._everyone
         return received
 
@@ -153,7 +155,6 @@ class Vectorizer(Described):
     def _depart(self, workers):
         """Count a step of `workers`, no longer held; returns the workers to be asked for their log."""
         self._held = []
-        self._in_flight += len(workers)
         self._calls += 1
         if self.report_interval and self._calls % self.report_interval == 0:
             self._due.update(self._everyone)
@@ -167,7 +168,6 @@ class Vectorizer(Described):
     def _receive(self, wanted):
         """Wait for `wanted` running workers and hold them; returns them in order, and their infos."""
         workers, infos = self._finish(wanted)
-        self._in_flight -= wanted
         self._held = sorted(workers) if wanted < self.num_workers else self._everyone
         return self._held, infos + self._reports() if self._asked else infos
 
@@ -209,8 +209,10 @@ class Vectorizer(Described):
             ready = channel.take_ready(wanted)
             workers, said = [worker for worker, _ in ready], [pair for pair in ready if pair[1]]
         infos = []
-        for worker, _ in said:
-            infos += self._answer(worker)
+        if said:
+            with uninterrupted():
+                for worker, _ in said:
+                    infos += self._answer(worker) or []
         return workers, infos
 
     def _await(self, wanted):
@@ -231,20 +233,24 @@ class Vectorizer(Described):
     def _give_up(self, names, deed):
         """Close the vectorizer because workers are late, and say so."""
         self._close(f"{names} did not {deed} in time", patient=False)
-        raise TimeoutError(f"{names} did not {deed} within timeout={self._timeout:g} s: its environments hang, "
-                           f"or are slower than that; make_vec(..., timeout=...) sets the limit{self.advice}")
+        raise TimeoutError(f"{names} did not {deed} within timeout={self._timeout:g} s: its environments "
+                           f"hang or are slower; make_vec(..., timeout=...) sets the limit{self.advice}")
 
     def _call(self, worker, method, *arguments):
         """The result of a method of an idle worker's batch. No other worker may run."""
-        self._handoff.give([worker], handoff.CALL)
-        self._request(worker, method, arguments)
+        with uninterrupted():
+            self._handoff.give([worker], handoff.CALL)
+            self._request(worker, method, arguments)
         self._await(1)
-        self._handoff.take_ready(1)
-        return self._answer(worker, close=False)
+        with uninterrupted():
+            self._handoff.take_ready(1)
+            return self._answer(worker, close=False)
 
     def _answer(self, worker, close=True):
         """The content of the message that a worker sends; raises the exception that the message holds."""
         kind, content = self._message(worker) or self._give_up(self._name(worker), "answer")
+        if self._handoff is not None:           # None while a process makes its environments
+            self._handoff.unread.discard(worker)
         if kind != "error":
             return content
         error = self._error_of(worker, content)
@@ -296,15 +302,16 @@ class Vectorizer(Described):
     def call(self, name, *arguments, indices=None, **keywords):
         """A list: the attribute `name` of each environment in `indices`, or the result of its method `name`.
 
-        indices=None is every environment. With processes arguments and results are pickled. Raises TypeError for native environments,
-        which are no objects of their own.
+        indices=None is every environment. With processes arguments and results are pickled. Raises TypeError
+        for native environments, which are no objects of their own.
         """
         self._require_idle("call()")
         if self.native:
-            raise TypeError(f"call({name!r}) of native environments, expected environments written in Python: a batch of native ones is "
-                            "one object; make it with other settings")
+            raise TypeError(f"call({name!r}) of native environments, expected environments written in Python"
+                            ": a batch of native ones is one object; make it with other settings")
         if indices is None:
-            results = [self._call(worker, "call_each", None, name, arguments, keywords) for worker in self._everyone]
+            results = [self._call(worker, "call_each", None, name, arguments, keywords)
+                       for worker in self._everyone]
         else:
             results = [self._call(worker, "call_each", [at], name, arguments, keywords)
                        for worker, _, at in (self._find(index, "call") for index in indices)]
@@ -317,7 +324,7 @@ class Vectorizer(Described):
     def _close(self, because, patient=True):
         if not getattr(self, "_open", False):
             return
-        self._open, self.closed_because, self._held, self._in_flight = False, because, [], 0
+        self._open, self.closed_because, self._held = False, because, []
         self.use_buffers(None)
         stopped = []
         if self._handoff is not None and patient:
@@ -342,7 +349,7 @@ class Vectorizer(Described):
 
     def _require_idle(self, method):
         self._require_open()
-        if self._in_flight:
+        if self._handoff.in_flight:
             raise RuntimeError(f"{method} with a step on its way: call recv() until all {self.num_workers} "
                                "workers have finished, or reset()")
 
@@ -355,7 +362,7 @@ class Vectorizer(Described):
 
     def _refuse(self, method, all_workers=False):
         self._require_open()
-        refuse_turn(method, self._in_flight, all_workers)
+        refuse_turn(method, self._handoff.in_flight, all_workers)
 
     def __enter__(self):
         return self

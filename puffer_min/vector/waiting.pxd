@@ -2,10 +2,10 @@
 
 A *word* is a 32-bit counter that only grows (and wraps). A waiter has seen a value and waits for another one.
 
-    waiter   spins with `pause` for spin_ns, yields its core for yield_ns, then adds 1 to `sleepers` and sleeps
+    waiter   spins for spin_ns, yields its core for yield_ns, then adds 1 to `sleepers` and sleeps
     waker    adds 1 to the word; makes the system call that wakes only where `sleepers` is not 0
 
-No wake is lost: the kernel puts the waiter to sleep only if the word still has the value that it has seen. All
+No wake is lost: the kernel puts the waiter to sleep only if the word still has the value it has seen. All
 operations are sequentially consistent, so the waiter finds the new value or the waker finds the sleeper.
 
 Linux: futex, not private, so that it works between processes. Elsewhere the sleep is a short one, of 50

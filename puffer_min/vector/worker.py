@@ -73,7 +73,7 @@ class Answer:
 # ---------------------------------------------------------------------- processes
 
 def work(pipe, worker, first_env, num_envs, seed, made, parent):
-    """The main function of a worker process: environments [first_env, first_env + num_envs) for the process `parent`.
+    """The main function of a worker process of `parent`: environments [first_env, first_env + num_envs).
 
     made    (make_env, env_settings), or in a spawned worker their pickle by value (cloudpickle)
     """
