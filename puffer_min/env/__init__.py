@@ -1,4 +1,4 @@
-"""What an environment is: `PufferEnv`, its actions, its episodes, and the contract that every environment is checked against."""
+"""What an environment is: `PufferEnv`, its actions and episodes, and the contract that it must meet."""
 
 import puffer_min
 

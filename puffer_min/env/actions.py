@@ -15,16 +15,17 @@ def legal_actions(env):
 
 
 def actions_of(policy, env, observations):
-    """The actions of a policy, an object with `act` or a function; where it takes masks, only legal ones."""
+    """The actions of a policy, an object with `act` or a function; only legal ones if it takes masks."""
     act = getattr(policy, "act", policy)
-    return act(observations, legal_actions(env)) if getattr(policy, "takes_masks", False) else act(observations)
+    masks = (legal_actions(env),) if getattr(policy, "takes_masks", False) else ()
+    return act(observations, *masks)
 
 
 def random_actions(space, num_agents, random):
-    """Actions of `num_agents` agents, drawn from `space` by `random`, a NumPy Generator: int32 or float32 (num_agents, *action shape).
+    """Actions drawn by `random`, a NumPy Generator: int32 or float32 (num_agents, *action shape).
 
-    Every choice of a Discrete or MultiDiscrete is equally likely. A Box is uniform between its bounds; a side without a bound ends at
-    -2 or 2, and at least 2 from the other side.
+    Every choice of a Discrete or MultiDiscrete is equally likely. A Box is uniform between its bounds; a side
+    without a bound ends at -2 or 2, and at least 2 from the other side.
     """
     if isinstance(space, spaces.Discrete):
         return random.integers(0, int(space.n), num_agents, dtype=np.int32)
@@ -48,19 +49,19 @@ class RandomPolicy:
         self.random = np.random.default_rng(self.seed)
 
     def act(self, observations=None):
-        """One random action for each agent, whatever it sees."""
+        """One random action for each agent; `observations` are ignored."""
         return random_actions(self.space, self.num_agents, self.random)
 
 
 # ---------------------------------------------------------------------- action masks
 
 def choices(space):
-    """Number of columns of an action mask for `space`: the sizes of all components of the action together; 0 for a Box."""
+    """Columns of an action mask for `space`: the sizes of all components of the action added; 0 for a Box."""
     return int(np.sum(getattr(space, "nvec", getattr(space, "n", 0))))
 
 
 def random_legal_actions(env, random):
-    """One action for each agent, as `random_actions`, but drawn from those that `env.action_masks()` allows, if it has masks."""
+    """`random_actions` for each agent, drawn from the actions that `env.action_masks()` allows, if any."""
     space = env.single_action_space
     if not env.masks_actions:
         return random_actions(space, env.num_agents, random)
@@ -75,5 +76,5 @@ def require_mask(env):
     mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))
     if getattr(mask, "dtype", None) != np.dtype(bool) or mask.shape != expected:
         given = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row for each agent, "
-                        "a column for each choice of its action")
+        raise TypeError(f"{type(env).__name__}.action_masks gave {given}, expected bool {expected}: a row "
+                        "for each agent, a column for each choice of its action")

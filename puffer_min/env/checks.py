@@ -1,7 +1,7 @@
-"""The checks of the contract, each a function with a name; contract.py has their order, runs them and reports.
+"""The checks of the contract, each a function with a name; contract.py runs them in order and reports.
 
-A check takes a `Subject`, returns a sentence when all is well, and raises `Problem` or `Doubt` with a sentence otherwise.
-Most of them look at one random play (recording.py).
+A check takes a `Subject`, returns a sentence when all is well, and raises `Problem` or `Doubt` with a
+sentence otherwise. Most of them look at one random play (recording.py).
 """
 
 import dataclasses
@@ -18,7 +18,8 @@ from puffer_min.env.recording import RESULTS, Recording
 from puffer_min.env.spec import EnvSpec
 
 OPTIONAL = ("masks_actions", "keeps_last_observations")
-ATTRIBUTES = ("num_envs", "num_agents", "observation_space", "action_space", *Buffers._fields, "buffers", "report_interval",
+ATTRIBUTES = ("num_envs", "num_agents", "observation_space", "action_space", *Buffers._fields, "buffers",
+              "report_interval",
               *(field.name for field in dataclasses.fields(EnvSpec) if field.name not in OPTIONAL))
 COMPARED = 200          # steps of a trajectory that is compared with its repetition
 LARGE = 10.0            # observations beyond this make a network's first layer saturate
@@ -40,7 +41,7 @@ def same(part, other):
 
 
 class Subject:
-    """The environment to be checked: `env`, and `make(num_envs)` for another one like it; None where only an object was given."""
+    """The environment to check: `env`; `make(num_envs)` makes another like it, None if that is unknown."""
 
     def __init__(self, env, make=None, *, steps=1000, seed=0):
         self.env, self.make, self.steps, self.seed = env, make, steps, seed
@@ -51,7 +52,7 @@ class Subject:
         return Recording(self.env, self.seed, self.steps)
 
     def trajectory(self, before_step=None, from_reset=True):
-        """Copies of the results of COMPARED random steps, after a reset with the seed; `before_step(env)` may meddle."""
+        """Copies of the results of COMPARED random steps after a reset; `before_step(env)` precedes each."""
         env, random, trace = self.env, np.random.default_rng(self.seed), []
         if from_reset:
             env.observations[...] = 0
@@ -59,7 +60,8 @@ class Subject:
         for _ in range(min(COMPARED, self.steps)):
             if before_step:
                 before_step(env)
-            trace.append(tuple(np.array(part) for part in env.step(random_actions(env.single_action_space, env.num_agents, random))[:4]))
+            actions = random_actions(env.single_action_space, env.num_agents, random)
+            trace.append(tuple(np.array(part) for part in env.step(actions)[:4]))
         return trace
 
     @functools.cached_property
@@ -71,10 +73,11 @@ class Subject:
         """Rows of first observations under many seeds."""
         env = self.make(64) if self.make and self.env.native else self.env
         resets = 1 + 1024 // env.num_agents if env.native else 64
-        return np.concatenate([env.reset(self.seed + k)[0].reshape(env.num_agents, -1).copy() for k in range(resets)])[:4096]
+        rows = [env.reset(self.seed + k)[0].reshape(env.num_agents, -1).copy() for k in range(resets)]
+        return np.concatenate(rows)[:4096]
 
 
-# ---------------------------------------------------------------------------------------------------------------- the checks
+# ---------------------------------------------------------------------- the checks
 
 def attributes(subject):
     """The names of the contract are there and agree with each other."""
@@ -82,8 +85,9 @@ def attributes(subject):
     missing = [name for name in ATTRIBUTES if not hasattr(env, name)]
     if missing:
         raise Problem(f"{type(env).__name__} has no {', '.join(missing)}; derive it from PufferEnv or Native")
-    if env.num_agents != env.num_envs * env.agents_per_env:
-        raise Problem(f"num_agents={env.num_agents}, expected num_envs * agents_per_env = {env.num_envs * env.agents_per_env}")
+    expected = env.num_envs * env.agents_per_env
+    if env.num_agents != expected:
+        raise Problem(f"num_agents={env.num_agents}, expected num_envs * agents_per_env = {expected}")
     return f"{env.num_envs} environments of {env.agents_per_env} agent{'s' * (env.agents_per_env != 1)}"
 
 
@@ -96,21 +100,22 @@ def shapes_and_dtypes(subject):
     except ValueError as error:
         raise Problem(str(error)) from error
     kind = type(env.single_action_space).__name__
-    return f"observations {env.observations.dtype} {env.observations.shape}, actions {kind} {env.actions.dtype} {env.actions.shape}"
+    return (f"observations {env.observations.dtype} {env.observations.shape}, actions {kind} "
+            f"{env.actions.dtype} {env.actions.shape}")
 
 
 def first_observation(subject):
     """A reset writes every element of the first observation; only zeros are suspect."""
     env = subject.env
     kept = []
-    for mark in (85, 42):                               # an element that keeps its mark was never written; one seed never writes both
+    for mark in (85, 42):               # an element that keeps both marks was never written
         env.observations[...] = mark
         kept.append(env.reset(subject.seed)[0].copy() == mark)
     unwritten = (kept[0] & kept[1]).reshape(env.num_agents, -1)[env.masks]
     if unwritten.any():
         element = np.argwhere(unwritten)[0, 1]
-        raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element {element} first); "
-                      "fill self.observations before reset returns")
+        raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element "
+                      f"{element} first); fill self.observations before reset returns")
     if not env.observations[env.masks].any():
         raise Doubt("the first observation after reset is all zeros; if it is no empty board, "
                     "fill self.observations before reset returns")
@@ -136,8 +141,8 @@ def fresh_results(subject):
     def spoil(env):
         env.rewards[:], env.terminals[:], env.truncations[:] = 77, True, True
 
-    for clean, spoiled in zip(subject.reference[1:], subject.trajectory(spoil)[1:]):
-        for name, a, b in zip(RESULTS[1:], clean[1:], spoiled[1:]):
+    for clean, spoiled in zip(subject.reference[1:], subject.trajectory(spoil)[1:], strict=True):
+        for name, a, b in zip(RESULTS[1:], clean[1:], spoiled[1:], strict=True):
             if not same(a, b):
                 raise Problem(f"{name} of the step before are still there where nothing happened; "
                               "zero them at the start of step (self.begin_step does)")
@@ -149,9 +154,11 @@ def flags(subject):
     seen = subject.play
     if seen.ends == 0:
         logged = sum(report.get("n", 0) for report in seen.reports)
-        raise Problem(f"the log counts {logged} episodes but no flag was ever up: it is cleared before the caller sees it" if logged else
-                      f"no episode ended in {seen.steps} steps of random play; if that is right, check with more steps, "
-                      "else the flag is cleared before the caller sees it")
+        if logged:
+            raise Problem(f"the log counts {logged} episodes but no flag was ever up: "
+                          "it is cleared before the caller sees it")
+        raise Problem(f"no episode ended in {seen.steps} steps of random play; if that is right, check with "
+                      "more steps, else the flag is cleared before the caller sees it")
     return f"{seen.ends} ends seen, every {seen.steps * subject.env.num_agents / seen.ends:.0f} agent-steps"
 
 
@@ -169,25 +176,29 @@ def log(subject):
     for j, key in enumerate(("episode_return", "episode_length")):
         logged, counted = mean_of(reports)[key], seen.finished[j] / seen.ends
         if not np.isclose(logged, counted, rtol=1e-3, atol=1e-3):
-            raise Problem(f"the log says {key} {logged:g}, the rewards and flags of the same play say {counted:g}")
-    return f"{episodes} episodes, mean return {seen.finished[0] / seen.ends:.3g}, mean length {seen.finished[1] / seen.ends:.3g}"
+            raise Problem(f"the log has {key} {logged:g}, the rewards and flags of the same play give "
+                          f"{counted:g}")
+    mean_return, mean_length = seen.finished / seen.ends
+    return f"{episodes} episodes, mean return {mean_return:.3g}, mean length {mean_length:.3g}"
 
 
 def autoreset(subject):
     """The observation beside the flag of an end looks like a first observation.
 
-    The share of rows that fall outside the range of known first observations, for other first observations and for the rows
-    that followed an end: the two must not differ much.
+    The share of rows that fall outside the range of known first observations, for other first observations
+    and for the rows that followed an end: the two must not differ much.
     """
     restarts = np.array(subject.play.restarts)
     if len(restarts) == 0:
         return "agents of an environment end one by one: not comparable with a reset"
     first = subject.first_observations().astype(np.float64)
     known, others = first[::2], first[1::2]
-    expected, found = (((rows < known.min(0)) | (rows > known.max(0))).any(1).mean() for rows in (others, restarts))
+    low, high = known.min(0), known.max(0)
+    expected, found = (((rows < low) | (rows > high)).any(1).mean() for rows in (others, restarts))
     if found > expected + 0.5:
         raise Problem(f"{found:.0%} of the observations beside a flag look like no first observation "
-                      f"(of first observations {expected:.0%} do); start the next episode inside step and write its first observation")
+                      f"(of first observations {expected:.0%} do); start the next episode inside step and "
+                      "write its first observation")
     return f"{len(restarts)} observations beside a flag look like first ones"
 
 
@@ -195,17 +206,17 @@ def scale(subject):
     """Observations have a size that suits a network."""
     largest = subject.play.largest
     if subject.env.observations.dtype != np.uint8 and largest.max() > LARGE:
-        raise Doubt(f"element {largest.argmax()} reaches {largest.max():.4g}; scale observations to about [-1, 1]")
+        raise Doubt(f"element {largest.argmax()} reaches {largest.max():.4g}; scale observations to [-1, 1]")
     return f"largest value {largest.max():.3g}"
 
 
 def dead_rows(subject):
-    """Few rows hold no agent, and none holds zeros for ever."""
+    """Few rows hold no agent, and none holds only zeros."""
     seen = subject.play
     blank = np.flatnonzero((seen.lived > 0) & ~seen.seen)
     if len(blank):
-        raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of {len(seen.seen)} rows); "
-                      "write every row")
+        raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of "
+                      f"{len(seen.seen)} rows); write every row")
     dead = 1 - seen.lived.mean() / (seen.steps + 1)
     if dead > 0.5:
         raise Doubt(f"{dead:.0%} of the rows are masked out: the learner pays for them; make fewer slots")
@@ -214,11 +225,11 @@ def dead_rows(subject):
 
 def determinism(subject):
     """The same seed gives the same trajectory."""
-    for t, (once, again) in enumerate(zip(subject.reference, subject.trajectory())):
-        for name, a, b in zip(RESULTS, once, again):
+    for t, (once, again) in enumerate(zip(subject.reference, subject.trajectory(), strict=True)):
+        for name, a, b in zip(RESULTS, once, again, strict=False):          # a reset gives observations alone
             if not same(a, b):
-                raise Problem(f"two plays with seed {subject.seed} and the same actions differ in {name} at step {t}; "
-                              "draw from self.random or the stream only")
+                raise Problem(f"two plays with seed {subject.seed} and the same actions differ in {name} at "
+                              f"step {t}; draw from self.random or the stream only")
     return f"{len(subject.reference) - 1} steps repeat exactly"
 
 
@@ -237,8 +248,9 @@ def found_again(subject):
         for part in kind.__qualname__.split("."):
             found = getattr(found, part, None)
         if found is not kind:
-            raise Doubt(f"{kind.__module__}.{kind.__qualname__} is not found by that name: a checkpoint may leave out the state of the "
-                        "environment, and workers that are spawned cannot make it; define the class at the top of a module")
+            raise Doubt(f"{kind.__module__}.{kind.__qualname__} is not found by that name: a checkpoint may "
+                        "leave out the state of the environment, and workers that are spawned cannot make "
+                        "it; define the class at the top of a module")
     return f"{kind.__module__}.{kind.__qualname__} is found by its name"
 
 
@@ -256,8 +268,9 @@ def separate_objects(subject):
 def random_state(subject):
     """The environment leaves the random streams of the whole process alone."""
     if subject.play.streams:
-        raise Doubt(f"{' and '.join(subject.play.streams)} changed while the environment was played: a global random stream makes "
-                    "trajectories depend on what else runs in the process; draw from self.np_random (in a PufferEnv self.random)")
+        raise Doubt(f"{' and '.join(subject.play.streams)} changed while the environment was played: with a "
+                    "global random stream trajectories depend on other code in the process; draw from "
+                    "self.np_random (in a PufferEnv self.random)")
     return "no global random stream was used"
 
 
@@ -268,9 +281,11 @@ def independence(subject):
     second = subject.make(subject.env.num_envs)
     second.reset(subject.seed + 1)
     random = np.random.default_rng(1)
-    disturbed = subject.trajectory(lambda env: second.step(random_actions(second.single_action_space, second.num_agents, random)))
+    space, agents = second.single_action_space, second.num_agents
+    disturbed = subject.trajectory(lambda env: second.step(random_actions(space, agents, random)))
     if not same(subject.reference, disturbed):
-        raise Problem("stepping a second environment changes the first one's trajectory; keep state and random stream in the object")
+        raise Problem("stepping a second environment changes the first one's trajectory; keep state and "
+                      "random stream in the object")
     return "a second environment changes nothing"
 
 
@@ -291,8 +306,9 @@ def saved_state(subject):
     try:
         pickle.loads(pickle.dumps(state))
     except Exception as error:
-        raise Doubt(f"the state cannot be pickled ({type(error).__name__}: {error}): a checkpoint leaves it out, and a resumed run "
-                    "starts its episodes anew; keep lambdas, local classes, locks and open files out of the environment's attributes") from error
+        raise Doubt(f"the state cannot be pickled ({type(error).__name__}: {error}): a checkpoint leaves it "
+                    "out, and a resumed run starts its episodes anew; keep lambdas, local classes, locks and "
+                    "open files out of the environment's attributes") from error
     return "goes on exactly where it was saved"
 
 
@@ -302,8 +318,9 @@ def actions(subject):
     good = random_actions(env.single_action_space, env.num_agents, np.random.default_rng(0))
     wide = np.int64 if good.dtype == np.int32 else np.float64
     beyond = np.full_like(good, -1 if good.dtype == np.int32 else np.nan)
+    longer = np.concatenate([good, good[:1]])
     for what, bad in ((f"dtype {np.dtype(wide)} where {good.dtype} is declared", good.astype(wide)),
-                      (f"shape {(len(good) + 1, *good.shape[1:])} where {good.shape} is declared", np.concatenate([good, good[:1]])),
+                      (f"shape {longer.shape} where {good.shape} is declared", longer),
                       (f"value {beyond.flat[0]} outside {env.single_action_space}", beyond)):
         env.reset(subject.seed)
         try:
@@ -317,7 +334,8 @@ def actions(subject):
 def bind(subject):
     """After bind the environment writes into the caller's memory."""
     env = subject.env
-    given = Buffers.allocate(env.num_agents, env.single_observation_space, env.single_action_space, env.truncates)
+    spaces = env.single_observation_space, env.single_action_space
+    given = Buffers.allocate(env.num_agents, *spaces, env.truncates)
     env.bind(given)
     trace = subject.trajectory()
     moved = env.observations is given.observations and same(given.observations, trace[-1][0])

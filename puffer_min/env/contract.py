@@ -3,7 +3,8 @@
     report = check(env)                 # a PufferEnv, or a native environment
     assert report.ok, report
 
-`puffer_min.check_environment` (commands/check.py) takes names, classes and environments of Gymnasium and PettingZoo too.
+`puffer_min.check_environment` (commands/check.py) takes names, classes and environments of Gymnasium and
+PettingZoo too.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ CHECKS = {
     "play": (checks.play, ("shapes and dtypes",)),
     "same arrays": (noted("same arrays", "reset and step return the environment's own arrays"), ("play",)),
     "addresses": (noted("addresses", "no array moves"), ("play",)),
-    "observations in space": (noted("observations in space", "finite and within the declared bounds"), ("play",)),
+    "observations in space": (noted("observations in space", "finite and within the bounds"), ("play",)),
     "rewards": (noted("rewards", "finite"), ("play",)),
     "infos": (noted("infos", "a list of dicts"), ("play",)),
     "determinism": (checks.determinism, ("play",)),
@@ -70,7 +71,7 @@ class Report:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The names of the checks that passed but promise trouble in training."""
+        """The names of the checks that passed but make trouble in training likely."""
         return tuple(line.name for line in self.lines if line.verdict == "doubt")
 
     def __str__(self) -> str:
@@ -84,7 +85,7 @@ def check(env, make=None, *, name=None, steps=1000, seed=0) -> Report:
     """Run every check on `env`, which is closed by the last one; everything it does wrong is in the report.
 
     make     function of num_envs that makes another environment like it; None skips the comparison of two
-    name     how the report calls it
+    name     the name of the environment in the report
     steps    random steps of the play that most checks look at
     """
     lines = [Line("construction", "ok", repr(env))]

@@ -1,7 +1,9 @@
-"""What episodes come to: their returns, lengths and metrics, from the running episode to the line of a training log.
+"""Returns, lengths and metrics of episodes, from the running episode to the line of a training log.
 
-    EpisodeLog          adds up the running episodes of a Python environment; `account` in envs/core/native.pyx does it for native ones
-    log                 the mean over the episodes that ended: {"n": 3, "episode_return": 1.5, "episode_length": 20.0, "score": 1.5}
+    EpisodeLog          adds up the running episodes of a Python environment; `account` in
+                        envs/core/native.pyx does it for native ones
+    log                 the mean over the episodes that ended: {"n": 3, "episode_return": 1.5,
+                        "episode_length": 20.0, "score": 1.5}
     mean_of(logs)       one log of several, each weighted by its number of episodes
     EpisodeStatistics   collects the logs of an environment between two reports of a learner
 """
@@ -34,8 +36,10 @@ class EpisodeLog:
 
     lengths   (num_agents,) int32, steps of the running episode so far
     returns   (num_agents,) float32, sum of its rewards so far
-    metrics   (num_agents, number of metric names) float32, written by the environment, read when the episode ends and zeroed
-    acting    (num_agents,) bool, agents that live at the beginning of the step: for the others it is no step of an episode
+    metrics   (num_agents, number of metric names) float32, written by the environment, read when the episode
+              ends and zeroed
+    acting    (num_agents,) bool, agents that live at the beginning of the step: for the others it is no step
+              of an episode
     """
 
     def __init__(self, num_agents, metric_names=()):
@@ -82,15 +86,16 @@ class EpisodeLog:
         return []
 
     def report(self):
-        """Mean over the episodes that ended since the last report: n, episode_return, episode_length, score and the metrics.
+        """Mean over the episodes that ended since the last report, {} if none ended.
 
-        {} if none ended.
+        n, episode_return, episode_length, score and the metrics.
         """
         episodes, sums = self.episodes, self.sums
         self.episodes, self.sums = 0, np.zeros_like(sums)
         if episodes == 0:
             return {}
-        means = dict(zip(("episode_return", "episode_length", *self.metric_names), (sums / episodes).tolist()))
+        names = ("episode_return", "episode_length", *self.metric_names)
+        means = dict(zip(names, (sums / episodes).tolist(), strict=True))
         return {"n": episodes, **means, "score": means.get("score", means["episode_return"])}
 
     def get_state(self):
@@ -106,8 +111,8 @@ class EpisodeStatistics:
     """Collects the episode logs of `env`, from its `log()` and from the `infos` of its steps.
 
     gather   joins the lists of all processes that learn together; with one process a list stays as it is
-    window   `recent_score` is the mean score of at least this many episodes. It is None before, and also until as many episodes have
-             ended as there are agents: the first to end may all be the lucky ones
+    window   `recent_score` is the mean score of at least this many episodes. It is None before, and also
+             until as many episodes have ended as there are agents: the first to end may all be the lucky ones
     """
 
     def __init__(self, env, gather=list, window: int = 100):
@@ -121,7 +126,7 @@ class EpisodeStatistics:
         self.collected.extend(info for info in infos if "n" in info and "episode_return" in info)
 
     def report(self) -> dict:
-        """Means over the episodes of all processes since the last report: episode_return, episode_length, score and the metrics.
+        """Means over the episodes of all processes since the last report, named as in `EpisodeLog.report`.
 
         `episodes` is their number; the means are None where no episode ended.
         """
@@ -146,14 +151,15 @@ def metric_names_of(info_keys):
     """`info_keys` as names of metrics; ValueError unless they are distinct names of the environment's own."""
     names = None if isinstance(info_keys, str) else tuple(info_keys)
     own = {"n", "episode_return", "episode_length"}
-    if names is None or len({*names}) < len(names) or own & {*names} or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"info_keys={info_keys!r} given, expected a list of distinct names, such as [\"is_success\"], "
-                         f"other than {sorted(own)}")
+    strings = names is not None and all(isinstance(name, str) for name in names)
+    if not strings or len({*names}) < len(names) or own & {*names}:
+        raise ValueError(f"info_keys={info_keys!r} given, expected a list of distinct names, such as "
+                         f"[\"is_success\"], other than {sorted(own)}")
     return names
 
 
 def restore(thing, attributes):
-    """Set the attributes of `thing`. Arrays of the same shape and dtype are written in place, so that views of them stay views."""
+    """Set the attributes of `thing`; arrays of equal shape and dtype in place, so that views stay views."""
     for name, saved in attributes.items():
         present = getattr(thing, name, None)
         arrays = isinstance(saved, np.ndarray) and isinstance(present, np.ndarray)

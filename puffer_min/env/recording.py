@@ -1,4 +1,4 @@
-"""`Recording`: one random play of an environment, with all that the checks of contract.py want to know about it."""
+"""`Recording`: one random play of an environment, with the observations that the checks of checks.py need."""
 
 import random as python_random
 import sys
@@ -18,9 +18,11 @@ class Recording:
     steps, ends           steps taken, episodes that ended
     reports               the episode logs of the play
     restarts              observations that followed the end of an episode of a whole environment
-    running, finished     return and length of each agent's running episode, and their sums over the finished ones
+    running, finished     return and length of each agent's running episode, and their sums over the finished
+                          ones
     streams               global random streams that changed
-    lived, seen, largest  steps that each row lived, whether it ever held a number, the largest size of each element
+    lived, seen, largest  steps that each row lived, whether it ever held a number, the largest size of each
+                          element
     """
 
     def __init__(self, env, seed, steps):
@@ -31,22 +33,24 @@ class Recording:
         self.lived, self.seen, self.largest = np.zeros(n), np.zeros(n, bool), np.zeros(size)
         arrays = {name: getattr(env, name) for name in RESULTS}
         addresses = {name: array.ctypes.data for name, array in arrays.items()}
-        env.observations[...] = 0                       # what a reset leaves unwritten is the matter of another check
+        env.observations[...] = 0                       # `first_observation` finds elements left unwritten
         observations = env.reset(seed)[0]
         if observations is not env.observations:
-            self.note("same arrays", "reset returned another array than env.observations; return self.observations itself")
+            self.note("same arrays",
+                      "reset returned another array than env.observations; return self.observations itself")
         self.look(env, observations)
         while self.steps < steps or (self.ends == 0 and self.steps < PATIENCE * steps):
             actions = random_actions(env.single_action_space, n, random)
             self.acting = env.masks.copy()              # an agent that appears in this step has not acted yet
             results = env.step(actions)
             self.steps += 1
-            for name, result in zip(RESULTS, results):
+            for name, result in zip(RESULTS, results, strict=False):        # infos come after them
                 if result is not getattr(env, name):
                     self.note("same arrays", f"step returned another array than env.{name}; "
                                              f"return self.{name} itself, in the order {', '.join(RESULTS)}")
                 if getattr(env, name).ctypes.data != addresses[name]:
-                    self.note("addresses", f"env.{name} moved in memory; write self.{name}[...] = ..., never self.{name} = ...")
+                    self.note("addresses", f"env.{name} moved in memory; write self.{name}[...] = ..., "
+                                           f"never self.{name} = ...")
             self.look(env, results[0])
             self.account(env, *results)
         self.reports = [report for report in [*self.reports, env.log()] if report]
@@ -57,7 +61,7 @@ class Recording:
         self.wrong.setdefault(name, sentence)
 
     def look(self, env, observations):
-        """Check one batch of observations against the space, and remember how large they are and which rows live."""
+        """Check observations against the space, and remember how large they are and which rows live."""
         live = env.masks
         rows = observations.reshape(len(observations), -1)[live]
         low, high = env.single_observation_space.low.ravel(), env.single_observation_space.high.ravel()
@@ -65,20 +69,23 @@ class Recording:
         if bad.any():
             row, element = np.argwhere(bad)[0]
             self.note("observations in space",
-                      f"after {self.steps} steps agent {np.flatnonzero(live)[row]} observes {rows[row, element]} in element {element}, "
-                      f"expected a finite number in [{low[element]:g}, {high[element]:g}]")
+                      f"after {self.steps} steps agent {np.flatnonzero(live)[row]} observes "
+                      f"{rows[row, element]} in element {element}, expected a finite number in "
+                      f"[{low[element]:g}, {high[element]:g}]")
         else:
             self.largest = np.maximum(self.largest, np.abs(rows.astype(np.float64)).max(0, initial=0))
         self.lived += live
         self.seen |= observations.reshape(len(observations), -1).any(1)
 
     def account(self, env, observations, rewards, terminals, truncations, infos):
-        """Check rewards and infos of one step, count the episodes that ended and keep the observations that follow an end."""
+        """Check rewards and infos of a step, count ended episodes, and keep the observations after an end."""
         bad = np.flatnonzero(~np.isfinite(rewards))
         if len(bad):
-            self.note("rewards", f"after {self.steps} steps agent {bad[0]} gets {rewards[bad[0]]}, expected a finite number")
+            self.note("rewards", f"after {self.steps} steps agent {bad[0]} gets {rewards[bad[0]]}, "
+                                 "expected a finite number")
         if not isinstance(infos, list) or not all(isinstance(info, dict) for info in infos):
-            self.note("infos", f"step gave infos of type {type(infos).__name__}, expected a list of dicts, mostly empty: []")
+            self.note("infos", f"step gave infos of type {type(infos).__name__}, expected a list of dicts, "
+                               "mostly empty: []")
         else:
             self.reports += [info for info in infos if "episode_return" in info]
         ended = terminals | truncations
@@ -86,7 +93,8 @@ class Recording:
         self.ends += np.count_nonzero(ended)
         self.finished += self.running[ended].sum(0)
         self.running[ended] = 0
-        together = np.repeat(ended.reshape(env.num_envs, -1).all(1), env.agents_per_env)    # every agent of the environment at once
+        whole = ended.reshape(env.num_envs, -1).all(1)      # every agent of the environment at once
+        together = np.repeat(whole, env.agents_per_env)
         if together.any() and len(self.restarts) < 256:
             self.restarts.extend(observations.reshape(len(observations), -1)[together].copy())
 

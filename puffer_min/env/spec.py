@@ -1,4 +1,4 @@
-"""`EnvSpec`: what an environment says about itself, in one record that a batch, a vectorizer and a policy hand on as it is."""
+"""`EnvSpec`: the constant attributes of an environment in one record for vectorizers and policies."""
 
 import dataclasses
 
@@ -7,16 +7,17 @@ from gymnasium import spaces
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
-    """The attributes of an environment that never change. `EnvSpec.of(env)` reads them from any environment or vectorizer.
+    """The constant attributes of an environment. `EnvSpec.of(env)` reads them, from a vectorizer too.
 
     single_observation_space   Box of one agent's observation
     single_action_space        Discrete, MultiDiscrete or Box of one agent's action
     agents_per_env             agents in each environment
     metric_names               names of what is logged next to return and length
     truncates                  whether episodes can be cut by time: then `final_observations` exists
-    keeps_last_observations   whether `final_observations` holds the last observation of every episode, terminated ones included
-    masks_actions              whether `env.action_masks()` gives the legal actions: bool (num_agents, choices), where choices is the
-                               sum of the sizes of all components of the action
+    keeps_last_observations   whether `final_observations` holds the last observation of every episode,
+                              terminated ones included
+    masks_actions              whether `env.action_masks()` gives the legal actions: bool (num_agents,
+                               choices), where choices is the sum of the sizes of all components of the action
     observation_sets           name -> (first, members, size) of sets in the observation, or None
     keys, idle_action, action_names   for a person who plays
     native                     whether one object steps the whole batch in compiled code
@@ -43,6 +44,7 @@ class EnvSpec:
 
     @classmethod
     def read(cls, env):
-        """The record of the attributes of `env`. A missing optional attribute takes its default, so that simple test doubles do."""
-        given = {field.name: getattr(env, field.name) for field in dataclasses.fields(cls) if hasattr(env, field.name)}
+        """The record of the attributes of `env`; a missing optional attribute takes its default."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(env, field.name)]
+        given = {name: getattr(env, name) for name in names}
         return cls(**{"masks_actions": callable(getattr(env, "action_masks", None))} | given)
