@@ -24,25 +24,28 @@ def names() -> list[str]:
 
 
 def load(name: str) -> type:
-    """The class of environment `name`. Raises ValueError with the nearest name if there is none, ImportError if it is not built."""
+    """The class of environment `name`. Raises ValueError if there is none, ImportError if it is not built."""
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}"
         if re.search(r"-v\d+$", name):
-            hint = f"for an environment of Gymnasium give a function, lambda: gymnasium.make({name!r}), or on the command line " \
-                   f"gymnasium:make --set env.id={name}"
+            hint = (f"for an environment of Gymnasium give a function, lambda: gymnasium.make({name!r}), or "
+                    f"on the command line gymnasium:make --set env.id={name}")
         raise ValueError(f"unknown environment {name!r}: {hint}")
     try:
         module = importlib.import_module(f"envs.{name}")
         native = importlib.import_module("envs.core.native").Native
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("envs."):
+            setting = " with PUFFER_DEBUG=1" if os.environ.get("PUFFER_DEBUG") else ""
             raise ImportError(f"envs.{name} is not compiled in the {build_name()} build: run `make build`"
-                              f"{' with ' + 'PUFFER_DEBUG=1' if os.environ.get('PUFFER_DEBUG') else ''}") from error
+                              f"{setting}") from error
         raise
-    found = [thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, native) and thing.__module__ == module.__name__]
+    classes = [thing for thing in vars(module).values() if isinstance(thing, type)]
+    found = [kind for kind in classes if issubclass(kind, native) and kind.__module__ == module.__name__]
     if len(found) != 1:
-        raise ImportError(f"envs/{name}.pyx defines {len(found)} environments, expected exactly one subclass of Native")
+        raise ImportError(f"envs/{name}.pyx defines {len(found)} environments, expected exactly one subclass "
+                          "of Native")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""The native base: one class that owns buffers, random streams, logging and the border, so that an environment is only its rules.
+"""The native base owns buffers, random streams, logging and checks, so that an environment is only its rules.
 
 native.pyx     `Native`, the base class: reset, step, bind, log, close
 native.pxd     its C face, what an environment's `.pyx` cimports

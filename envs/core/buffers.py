@@ -2,8 +2,8 @@
 
     observations  actions  rewards  terminals  truncations  masks  [final_observations]
 
-The order is the same in every signature of the project. Swapped arguments of one dtype are silent bugs; a fixed order and
-a check by name at the border (`Buffers.check`) make them loud ones.
+The order is the same in every signature of the project. Swapped arguments of one dtype are silent bugs; a
+fixed order and a check by name at the border (`Buffers.check`) make them loud ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def action_layout(space: spaces.Space) -> tuple[tuple[int, ...], np.dtype]:
         return tuple(space.nvec.shape), np.dtype(np.int32)
     if isinstance(space, spaces.Box):
         return tuple(space.shape), np.dtype(np.float32)
-    raise TypeError(f"actions must be Discrete, MultiDiscrete or Box, but the space given is {space}; emulate it first")
+    raise TypeError(f"actions: {space} given, expected Discrete, MultiDiscrete or Box; emulate it first")
 
 
 class Buffers(NamedTuple):
@@ -34,8 +34,8 @@ class Buffers(NamedTuple):
     terminals           (num_agents,) bool
     truncations         (num_agents,) bool
     masks               (num_agents,) bool, False where the slot holds no agent
-    final_observations  as observations, or None; row i is the last observation of the episode that ended at this step
-                        by truncation (its value is needed to bootstrap). Other rows are undefined.
+    final_observations  as observations, or None; row i is the last observation of the episode that ended at
+                        this step by truncation (its value is needed to bootstrap). Other rows are undefined.
     """
 
     observations: np.ndarray
@@ -47,7 +47,8 @@ class Buffers(NamedTuple):
     final_observations: np.ndarray | None = None
 
     @staticmethod
-    def layout(num_agents: int, observation_space: spaces.Box, action_space: spaces.Space, truncates: bool = False) -> dict:
+    def layout(num_agents: int, observation_space: spaces.Box, action_space: spaces.Space,
+               truncates: bool = False) -> dict:
         """Name -> (shape, dtype) of each buffer, in order."""
         action_shape, action_dtype = action_layout(action_space)
         observations = ((num_agents, *observation_space.shape), np.dtype(observation_space.dtype))
@@ -62,22 +63,28 @@ class Buffers(NamedTuple):
         return rows | ({"final_observations": observations} if truncates else {})
 
     @classmethod
-    def allocate(cls, num_agents: int, observation_space: spaces.Box, action_space: spaces.Space, truncates: bool = False) -> Buffers:
+    def allocate(cls, num_agents: int, observation_space: spaces.Box, action_space: spaces.Space,
+                 truncates: bool = False) -> Buffers:
         """Zeroed buffers for `num_agents` agents; masks are all True."""
         layout = cls.layout(num_agents, observation_space, action_space, truncates)
         buffers = cls(**{name: np.zeros(shape, dtype) for name, (shape, dtype) in layout.items()})
         buffers.masks[:] = True
         return buffers
 
-    def check(self, num_agents: int, observation_space: spaces.Box, action_space: spaces.Space, truncates: bool = False) -> Buffers:
-        """Return self if every array fits the layout, else raise ValueError naming the array and both sides."""
-        for name, (shape, dtype) in self.layout(num_agents, observation_space, action_space, truncates).items():
+    def check(self, num_agents: int, observation_space: spaces.Box, action_space: spaces.Space,
+              truncates: bool = False) -> Buffers:
+        """Return self if every array fits the layout. Raises ValueError naming the array and both sides."""
+        layout = self.layout(num_agents, observation_space, action_space, truncates)
+        for name, (shape, dtype) in layout.items():
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
-                given = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-                raise ValueError(f"{name}: given {given}, expected {dtype} {shape}; Buffers.allocate makes fitting ones")
+                is_array = isinstance(array, np.ndarray)
+                given = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
+                raise ValueError(f"{name}: given {given}, expected {dtype} {shape}; Buffers.allocate "
+                                 "makes fitting ones")
             if not array.flags.carray:
-                raise ValueError(f"{name}: given a strided, misaligned or read-only array, expected C-contiguous writable memory; "
+                raise ValueError(f"{name}: given a strided, misaligned or read-only array, "
+                                 "expected C-contiguous writable memory; "
                                  "pass a whole block of rows")
         return self
 

@@ -1,4 +1,4 @@
-"""Rectangles, discs and tiles in an RGB array: all that `render` of a small game needs, without a window or a GPU."""
+"""Rectangles, discs and tiles in an RGB array, for `render`, without a window or a GPU."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def canvas(height: int, width: int, colour=INK["ground"]) -> np.ndarray:
 
 
 def tiles(cells: np.ndarray, colours, scale: int = 16, gap: int = 1) -> np.ndarray:
-    """A grid of whole numbers (rows, columns) as squares of `scale` pixels; `colours[n]` is the colour of cell value n."""
+    """A grid of whole numbers (rows, columns) as squares of `scale` pixels; n is drawn in `colours[n]`."""
     palette = np.asarray(colours, np.uint8)
     image = palette[cells].repeat(scale, 0).repeat(scale, 1)
     if gap and scale > 3:
@@ -48,10 +48,12 @@ def disc(image: np.ndarray, row: float, column: float, radius: float, colour) ->
     patch[(rows - row) ** 2 + (columns - column) ** 2 <= radius**2] = colour
 
 
-def line(image: np.ndarray, row0: float, column0: float, row1: float, column1: float, colour, thickness: float = 1) -> None:
+def line(image: np.ndarray, row0: float, column0: float, row1: float, column1: float, colour,
+         thickness: float = 1) -> None:
     """Draw a straight line between two points, in pixels."""
     steps = max(2, int(2 * max(abs(row1 - row0), abs(column1 - column0))))
-    for row, column in zip(np.linspace(row0, row1, steps), np.linspace(column0, column1, steps)):
+    points = zip(np.linspace(row0, row1, steps), np.linspace(column0, column1, steps), strict=True)
+    for row, column in points:
         if thickness <= 1:
             if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
                 image[int(row), int(column)] = colour

@@ -1,4 +1,4 @@
-"""How much memory this process may still take: a batch that needs more is refused, before the system ends the process for it."""
+"""How much memory this process may still take: a batch that needs more is refused."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory() -> int:
-    """Bytes: the least that the machine, the container and the limits of the process leave; UNLIMITED where nothing tells."""
+    """Bytes that the machine, the container and the limits of the process leave, or UNLIMITED."""
     return max(0, min(_machine(), _container(), _process()))
 
 
@@ -29,10 +29,10 @@ def _machine() -> int:
 
 
 def _container() -> int:
-    """What the memory limit of the control group leaves; cached files do not count, because the kernel drops them first."""
+    """Bytes that the control group leaves; cached files do not count, because the kernel drops them first."""
     for limit, usage, statistics, cached in (("memory.max", "memory.current", "memory.stat", "inactive_file"),
-                                             ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat",
-                                              "total_inactive_file")):
+                                             ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes",
+                                              "memory/memory.stat", "total_inactive_file")):
         try:
             most = (CGROUP / limit).read_text().strip()
             if most == "max":

@@ -14,7 +14,8 @@ def require_fresh(module: str) -> None:
 
     Modules compiled by the reader (`puffer_min.course.build`) carry other names and are not looked at.
     """
-    if not module.startswith(("envs.", "puffer_min.")) or not (ROOT / (module.replace(".", "/") + ".pyx")).exists():
+    source = ROOT / (module.replace(".", "/") + ".pyx")
+    if not module.startswith(("envs.", "puffer_min.")) or not source.exists():
         return
     try:
         built = json.loads(manifest_path().read_text()).get(module)

@@ -1,6 +1,7 @@
 """Layouts of `grid`: MiniGrid's encoding to and from cells of one byte, and a picture of a level.
 
-A cell is  kind | colour << 4 | OPAQUE  (`envs/grid.pxd`); MiniGrid has three numbers for it: type, colour, state.
+A cell is  kind | colour << 4 | OPAQUE  (`envs/grid.pxd`); MiniGrid has three numbers for it: type, colour,
+           state.
 """
 
 from typing import NamedTuple
@@ -19,12 +20,13 @@ MOST = (LAVA, GREY, 2)
 AHEAD = ((1, 0), (0, 1), (-1, 0), (0, -1))
 """Direction (0 right, 1 down, 2 left, 3 up) -> (x, y) of one step; MiniGrid's y grows downwards."""
 
-COLOURS = np.array([(204, 71, 71), (0, 158, 115), (86, 140, 233), (170, 110, 220), (240, 228, 66), drawing.INK["wall"]], np.uint8)
+COLOURS = np.array([(204, 71, 71), (0, 158, 115), (86, 140, 233), (170, 110, 220), (240, 228, 66),
+                    drawing.INK["wall"]], np.uint8)
 """Red, green, blue, purple, yellow, grey, in MiniGrid's order."""
 
 
 class Layout(NamedTuple):
-    """A state of `grid` in MiniGrid's terms; what `get_layout` gives and, in this order, `set_layout` takes."""
+    """A state of `grid` in MiniGrid's terms, as `get_layout` gives it and `set_layout` takes it."""
 
     grid: np.ndarray                    # (width, height, 3) uint8 by [x, y]: type, colour, state
     agent_position: tuple[int, int]     # (x, y)
@@ -34,15 +36,17 @@ class Layout(NamedTuple):
 
 
 def pack(grid) -> np.ndarray:
-    """Cells (width, height) uint8 of an encoded grid (width, height, 3). Raises ValueError for what no layout can hold."""
+    """Cells (width, height) uint8 of an encoded grid (width, height, 3). Raises ValueError for a bad grid."""
     grid = np.asarray(grid)
     if grid.ndim != 3 or grid.shape[2] != 3:
-        raise ValueError(f"grid: shape {grid.shape} given, expected (width, height, 3) of (type, colour, state)")
+        raise ValueError(f"grid: shape {grid.shape} given, expected (width, height, 3) of (type, colour, "
+                         "state)")
     kind, colour, state = np.moveaxis(grid.astype(np.int64), 2, 0)
-    known = (kind > 0) & (kind <= LAVA) & (colour >= 0) & (colour <= GREY) & (state >= 0) & (state <= 2 * (kind == DOOR))
+    known = (kind > 0) & (kind <= LAVA) & (colour >= 0) & (colour <= GREY)
+    known &= (state >= 0) & (state <= 2 * (kind == DOOR))
     if not known.all():
-        raise ValueError(f"grid: (type, colour, state) {tuple(grid[~known][0].tolist())} given, expected a type from 1 to {LAVA}, "
-                         f"a colour from 0 to {GREY}, and state 0 unless it is a door")
+        raise ValueError(f"grid: (type, colour, state) {tuple(grid[~known][0].tolist())} given, expected a "
+                         f"type from 1 to {LAVA}, a colour from 0 to {GREY}, and state 0 unless it is a door")
     kind = np.where(kind == DOOR, DOORS[state], kind)
     opaque = (kind == WALL) | (kind >= DOORS[1])
     return (kind | (colour << 4) * (kind > EMPTY) | OPAQUE * opaque).astype(np.uint8)
@@ -57,21 +61,25 @@ def pack_layout(layout: Layout, size: int) -> tuple[np.ndarray, int]:
     width, height = given.shape
     edge = np.concatenate([given[0], given[-1], given[:, 0], given[:, -1]])
     if max(width, height) > size or min(width, height) < 3 or (edge & 15 != WALL).any():
-        raise ValueError(f"grid: {width} x {height} cells given, expected 3 to {size} a side with walls all round")
+        raise ValueError(f"grid: {width} x {height} cells given, expected 3 to {size} a side with walls all "
+                         "round")
     if not (0 <= x < width and 0 <= y < height and given[x, y] & 15 in ENTERED):
-        raise ValueError(f"agent_position={x, y} given, expected a cell of the grid on which the agent may stand")
+        raise ValueError(f"agent_position={x, y} given, expected a cell of the grid on which the agent may "
+                         "stand")
     if layout.direction not in range(4) or layout.max_steps < 1:
-        raise ValueError(f"direction={layout.direction}, max_steps={layout.max_steps} given, expected 0 to 3, and at least 1 step")
+        raise ValueError(f"direction={layout.direction}, max_steps={layout.max_steps} given, expected 0 to "
+                         "3, and at least 1 step")
     carried = EMPTY if layout.carrying is None else int(pack([[layout.carrying]])[0, 0])
     if carried & 15 not in (EMPTY, KEY, BALL, BOX):
-        raise ValueError(f"carrying={layout.carrying} given, expected None or (type, colour, 0) of a key, ball or box")
+        raise ValueError(f"carrying={layout.carrying} given, expected None or (type, colour, 0) of a key, "
+                         "ball or box")
     cells = np.full((size, size), WALL | GREY << 4 | OPAQUE, np.uint8)
     cells[:width, :height] = given
     return cells, carried
 
 
 def lit_cells(layout: Layout, seen: int) -> np.ndarray:
-    """(width, height) bool by [x, y]: the cells of the layout that are set in the bitboard `seen` of the agent's view."""
+    """(width, height) bool by [x, y]: the cells that are set in the bitboard `seen` of the agent's view."""
     cells = np.zeros(layout.grid.shape[:2], bool)
     (x, y), (dx, dy) = layout.agent_position, AHEAD[layout.direction]
     for row in range(7):
@@ -93,7 +101,7 @@ def unpack(cells) -> np.ndarray:
 
 
 def draw(layout: Layout, visible: np.ndarray) -> np.ndarray:
-    """RGB picture of a layout: walls, doors, objects, the agent as an arrowhead; the cells in `visible` (width, height) are lit."""
+    """RGB picture of a layout: walls, doors, objects, the agent as an arrowhead; `visible` cells are lit."""
     width, height = visible.shape
     scale = max(10, min(32, 600 // max(width, height)))
     image = drawing.canvas(height * scale, width * scale)
@@ -133,7 +141,8 @@ def draw_cell(patch: np.ndarray, scale: int, kind: int, colour: int, state: int)
         drawing.rectangle(patch, 0, 13 * unit, scale, 3 * unit, ink)
     elif kind == DOOR:
         patch[...] = ink
-        drawing.rectangle(patch, 2 * unit, 2 * unit, 12 * unit, 12 * unit, ink // 2 if state == 2 else drawing.INK["ground"])
+        inside = ink // 2 if state == 2 else drawing.INK["ground"]
+        drawing.rectangle(patch, 2 * unit, 2 * unit, 12 * unit, 12 * unit, inside)
         drawing.rectangle(patch, 7 * unit, 10 * unit, 2 * unit, 3 * unit, ink)
     elif kind == KEY:
         drawing.disc(patch, 5 * unit, 8 * unit, 3.2 * unit, ink)

@@ -15,7 +15,8 @@ DARK = tuple(tuple(part // 3 for part in colour) for colour in TEAM)
 MANA, LOW = (120, 120, 220), drawing.INK["danger"]
 GROUNDS = {battlefield.GROUND: (34, 48, 36), battlefield.TREE: (20, 30, 24), battlefield.LANE: (66, 60, 50),
            battlefield.RIVER: (34, 54, 76), battlefield.BASE: (58, 60, 68)}
-CODES = ((34, 48, 36), (20, 30, 24), TEAM[0], TEAM[0], TEAM[0], TEAM[0], TEAM[2], TEAM[1], TEAM[1], TEAM[1], TEAM[1])
+CODES = ((34, 48, 36), (20, 30, 24), TEAM[0], TEAM[0], TEAM[0], TEAM[0], TEAM[2], TEAM[1], TEAM[1], TEAM[1],
+         TEAM[1])
 SIZES = (0, 0, 9, 7, 7, 4, 4, 4, 7, 7, 9)
 
 
@@ -35,13 +36,14 @@ def bar(image, top, left, width, share, colour, height=3):
 
 
 def draw(entities, heroes, situation, observation) -> np.ndarray:
-    """The RGB array (768, 988, 3); the arguments are what `entities`, `heroes` and `situation` give, and the game's first observation."""
+    """The RGB array (768, 988, 3) of the results of `entities`, `heroes`, `situation`, and an observation."""
     image = ground().copy()
     alive = entities[entities["alive"]]
     for one in alive[alive["target"] >= 0]:
         other = entities[one["target"]]
         if other["alive"] and np.hypot(other["y"] - one["y"], other["x"] - one["x"]) <= one["reach"]:
-            drawing.line(image, one["y"] * SCALE, one["x"] * SCALE, other["y"] * SCALE, other["x"] * SCALE, DARK[one["side"]], 2)
+            start, end = (one["y"] * SCALE, one["x"] * SCALE), (other["y"] * SCALE, other["x"] * SCALE)
+            drawing.line(image, *start, *end, DARK[one["side"]], 2)
     for one in alive[np.argsort(alive["kind"] == HERO, kind="stable")]:             # heroes on top
         figure(image, one)
     if entities["alive"][0]:
@@ -54,13 +56,15 @@ def draw(entities, heroes, situation, observation) -> np.ndarray:
 
 
 def figure(image, one):
-    """An entity on the map: heroes are large discs with a white heart, towers squares, creeps and neutrals small discs."""
+    """An entity on the map: heroes are large discs with a white dot, towers squares, others small discs."""
     row, column, colour = one["y"] * SCALE, one["x"] * SCALE, TEAM[one["side"]]
     share = one["health"] / one["max_health"]
     if one["kind"] in (TOWER, ANCIENT):
         half = 7 if one["kind"] == TOWER else 11
-        drawing.rectangle(image, row - half, column - half, 2 * half, 2 * half, colour if one["exposed"] else DARK[one["side"]])
-        drawing.rectangle(image, row - half + 3, column - half + 3, 2 * half - 6, 2 * half - 6, DARK[one["side"]])
+        dark, inner = DARK[one["side"]], 2 * half - 6
+        frame = colour if one["exposed"] else dark
+        drawing.rectangle(image, row - half, column - half, 2 * half, 2 * half, frame)
+        drawing.rectangle(image, row - half + 3, column - half + 3, inner, inner, dark)
         bar(image, row - half - 5, column - half, 2 * half, share, colour)
     elif one["kind"] == HERO:
         drawing.disc(image, row, column, 6, colour)
@@ -76,21 +80,24 @@ def frame(image, row, column):
     """The edge of a window of 11 x 11 cells."""
     top, left, side, light = row * SCALE, column * SCALE, 11 * SCALE, drawing.INK["muted"]
     limit = battlefield.SIZE * SCALE
-    for edge in ((top, left, 1, side), (top + side, left, 1, side), (top, left, side, 1), (top, left + side, side, 1)):
+    for edge in ((top, left, 1, side), (top + side, left, 1, side),
+                 (top, left, side, 1), (top, left + side, side, 1)):
         drawing.rectangle(image[:, :limit], *edge, light)
 
 
 def window(image, observation):
-    """What the first agent sees, large: 20 pixels a cell, squares for towers, discs for the others; size and bar say what and how well."""
+    """The view of the first agent, 20 pixels a cell: towers as squares, others as discs, health as a bar."""
     left = battlefield.SIZE * SCALE
     for row, line in enumerate(observation[:484].reshape(11, 11, 4)):
-        for column, (code, health, mana, level) in enumerate(line):
+        for column, (code, health, mana, _) in enumerate(line):
             top, side = 20 * row, left + 20 * column
             drawing.rectangle(image, top, side, 19, 19, CODES[int(code == 1)])           # a tree, or ground
             if code > 1:
                 shape = drawing.rectangle if code in (2, 3, 9, 10) else drawing.disc
                 size = SIZES[code]
-                at = (top + 9 - size, side + 9 - size, 2 * size, 2 * size) if shape is drawing.rectangle else (top + 9, side + 9, size)
+                at = top + 9, side + 9, size
+                if shape is drawing.rectangle:
+                    at = top + 9 - size, side + 9 - size, 2 * size, 2 * size
                 shape(image, *at, CODES[code])
                 bar(image, top + 1, side + 2, 16, health / 255, drawing.INK["text"], 2)
                 if mana:
@@ -98,7 +105,7 @@ def window(image, observation):
 
 
 def table_row(image, top, n, one, hero):
-    """A hero's level, health, mana, the state of its three abilities (bright: ready), kills and deaths as ticks."""
+    """A hero's level, health, mana, its three abilities (bright: ready), kills and deaths as ticks."""
     left, colour = battlefield.SIZE * SCALE + 8, TEAM[n // 5] if one["alive"] else DARK[n // 5]
     drawing.disc(image, top + 12, left + 10, 9, colour)
     number(image, top + 12, left + 10, n % 5 + 1, drawing.INK["ground"])
@@ -107,7 +114,8 @@ def table_row(image, top, n, one, hero):
     bar(image, top + 12, left + 60, 90, hero["mana"] / hero["max_mana"], MANA, 5)
     for ability in range(3):
         ready = 1 - min(1.0, hero["ready_in"][ability] / 60)
-        bar(image, top + 20, left + 60 + 32 * ability, 26, ready, drawing.INK["food"] if ready == 1 else drawing.INK["muted"], 4)
+        ink = drawing.INK["food" if ready == 1 else "muted"]
+        bar(image, top + 20, left + 60 + 32 * ability, 26, ready, ink, 4)
     number(image, top + 8, left + 178, hero["kills"], drawing.INK["goal"])
     number(image, top + 22, left + 178, hero["deaths"], drawing.INK["danger"])
 

@@ -1,13 +1,14 @@
-"""Settings at the border: an environment's constructor checks each one in a line that names it and says what would do.
+"""Settings at the border: an environment's constructor checks each one in a line that names the bounds.
 
     self.size = whole("size", size, 3, 255)
     self.share = number("share", share, low=0.5, below=1)
     self.task = choice("task", task, TASKS)
     self.threats = flag("threats", threats)
 
-Each function returns a plain int, float, str or bool that lies within the bounds, or raises ValueError with one sentence. Scalars of
-NumPy and torch are numbers; True is none, and neither is an array of one element. The bounds keep every product that the rules
-compute within 32 bits; `Native.prepare` does the same for the batch as a whole, and refuses one that needs more memory than is free.
+Each function returns a plain int, float, str or bool that lies within the bounds, or raises ValueError with
+one sentence. Scalars of NumPy and torch are numbers; True is none, and neither is an array of one element.
+The bounds keep every product that the rules compute within 32 bits; `Native.prepare` does the same for the
+batch as a whole, and refuses one that needs more memory than is free.
 """
 
 import math
@@ -15,7 +16,7 @@ import operator
 
 import numpy as np
 
-LONGEST = 1_000_000_000         # steps, ticks or frames that a setting may ask for: they are counted in 32 bits
+LONGEST = 1_000_000_000         # steps, ticks or frames of a setting: they are counted in 32 bits
 LARGEST_REWARD = 1_000_000      # what a setting may pay or take: rewards and returns are float32
 
 
@@ -24,24 +25,26 @@ def whole(name, value, low=0, high=None) -> int:
     if not is_flag(value):
         try:
             found = operator.index(value)
-        except Exception:           # TypeError for most, and what torch raises for a tensor of several elements
+        except Exception:           # TypeError, or torch's error for a tensor of several elements
             found = None
         if found is not None and low <= found and (high is None or found <= high):
             return found
-    raise refusal(name, value, f"a whole number >= {low}" if high is None else f"a whole number from {low:,} to {high:,}")
+    limits = f">= {low}" if high is None else f"from {low:,} to {high:,}"
+    raise refusal(name, value, f"a whole number {limits}")
 
 
 def number(name, value, low=None, high=None, *, above=None, below=None) -> float:
-    """`value` as a finite float, at least `low` and at most `high`, or above `above` and below `below`; None is no bound."""
+    """`value` as a finite float, >= `low` and <= `high`, or > `above` and < `below`; None is no bound."""
     try:
-        found = float(value) if np.ndim(value) == 0 and not is_flag(value) and not isinstance(value, str | bytes) else math.nan
+        scalar = np.ndim(value) == 0 and not is_flag(value) and not isinstance(value, str | bytes)
+        found = float(value) if scalar else math.nan
     except Exception:               # no number, or one beyond the largest float
         found = math.nan
     if (math.isfinite(found) and (low is None or found >= low) and (high is None or found <= high)
             and (above is None or found > above) and (below is None or found < below)):
         return found
-    bounds = [f"{words} {bound:,}" for words, bound in (("at least", low), ("above", above), ("at most", high), ("below", below))
-              if bound is not None]
+    given = ("at least", low), ("above", above), ("at most", high), ("below", below)
+    bounds = [f"{words} {bound:,}" for words, bound in given if bound is not None]
     raise refusal(name, value, " ".join(["a finite number", " and ".join(bounds)]).strip())
 
 
@@ -61,7 +64,8 @@ def flag(name, value) -> bool:
 
 def is_flag(value) -> bool:
     """Whether `value` is True or False, Python's, NumPy's or torch's."""
-    return isinstance(value, bool | np.bool_) or "bool" in str(getattr(value, "dtype", "")) and np.ndim(value) == 0
+    boolean = "bool" in str(getattr(value, "dtype", "")) and np.ndim(value) == 0
+    return isinstance(value, bool | np.bool_) or boolean
 
 
 def refusal(name, value, expected) -> ValueError:

@@ -1,7 +1,7 @@
-"""grid in plain Python and NumPy, as an ordinary Gymnasium environment: the oracle of `envs/grid.pyx` and its "before".
+"""grid in plain Python and NumPy, as a Gymnasium environment: the oracle of `envs/grid.pyx`, its "before".
 
-The rules, tasks and codes are in `envs/grid.pyx`. With the same seed and index the trajectory is the same, as long as `reset()` is called
-where an episode ends.
+The rules, tasks and codes are in `envs/grid.pyx`. With the same seed and index the trajectory is the same, as
+long as `reset()` is called where an episode ends.
 """
 
 import gymnasium as gym
@@ -13,7 +13,7 @@ UNSEEN, EMPTY, WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA = range(10)
 RED, GREEN, BLUE, PURPLE, YELLOW, GREY = range(6)
 OPEN, CLOSED, LOCKED = range(3)
 LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE = range(7)
-STEPS = [(1, 0), (0, 1), (-1, 0), (0, -1)]                  # direction -> step along x and y: right, down, left, up
+STEPS = [(1, 0), (0, 1), (-1, 0), (0, -1)]                  # direction -> step in x, y: right, down, left, up
 NOTHING = (EMPTY, 0, 0)                                     # objects are (type, colour, state)
 THE_WALL = (WALL, GREY, 0)
 VIEW = 7
@@ -21,13 +21,14 @@ SIZES = {"empty": 8, "empty_random": 8, "four_rooms": 19, "door_key": 8, "lava_g
 
 
 class Grid(gym.Env):
-    """One level after the other of a task, drawn from the stream of (seed, index); `index` is the environment's place in a batch.
+    """The levels of a task, drawn from the stream of (seed, index); `index` is the place in a batch.
 
-    Observation (7, 7, 3) uint8, Discrete(7) actions, reward 1 - 0.9 * steps / max_steps at the goal; goal and lava terminate,
-    `max_steps` truncates.
+    Observation (7, 7, 3) uint8, Discrete(7) actions, reward 1 - 0.9 * steps / max_steps at the goal; goal and
+    lava terminate, `max_steps` truncates.
     """
 
-    def __init__(self, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0, index=0):
+    def __init__(self, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0,
+                 start_level=0, index=0):
         self.task, self.size = task, size or SIZES[task]
         factor = 10 if task == "door_key" else 4
         self.max_steps = max_steps or (100 if task == "four_rooms" else factor * self.size**2)
@@ -174,14 +175,15 @@ class Grid(gym.Env):
         for i in range(VIEW):
             for j in range(VIEW):
                 forward, right = VIEW - 1 - j, i - VIEW // 2
-                view[i, j] = self.grid.get((x + dx * forward - dy * right, y + dy * forward + dx * right), THE_WALL)
+                cell = x + dx * forward - dy * right, y + dy * forward + dx * right
+                view[i, j] = self.grid.get(cell, THE_WALL)
         if not self.see_through_walls:
             view[~self.lit_cells(view)] = (UNSEEN, 0, 0)
         view[VIEW // 2, VIEW - 1] = NOTHING if self.carrying is None else self.carrying
         return view
 
     def lit_cells(self, view):
-        """Light goes from the agent along its row, to the right and to the left, and from each cell it passes into the row before it."""
+        """Light goes from the agent along its row, right and left, and from each cell into the next row."""
         lit = np.zeros((VIEW, VIEW), bool)
         lit[VIEW // 2, VIEW - 1] = True
         for j in reversed(range(VIEW)):

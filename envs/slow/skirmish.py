@@ -1,4 +1,4 @@
-"""skirmish in plain Python and NumPy, as people write it: the oracle of `envs/skirmish.pyx`, its "before", and stage 0 of level 9.
+"""skirmish in plain Python and NumPy: the oracle of `envs/skirmish.pyx`, and stage 0 of level 9.
 
 The rules are in `envs/skirmish.pyx`. With the same seed, index and settings the trajectory is the same.
 """
@@ -22,10 +22,10 @@ PAUSE = [8, 5, 5, 5]                        # ticks between two attacks
 BOUNTY = [1.0, 2.0, 0.5, 0.5]
 STRIKE, STRIKE_RADIUS, MEND, REST = 60, 2, 150, 15
 WAVE, WAVE_SIZE, SLOTS, RETURN = 200, 3, 30, 600
-TOWERS = [(42, 6), (26, 6), (46, 17), (38, 25), (57, 21), (57, 37)]         # (row, column), team 0; team 1's are opposite
-CORNERS = [(5, 5), (32, 31), (58, 58)]                                      # where the three lanes turn, for team 0
+TOWERS = [(42, 6), (26, 6), (46, 17), (38, 25), (57, 21), (57, 37)]     # cells of team 0; team 1: opposite
+CORNERS = [(5, 5), (32, 31), (58, 58)]                          # where the three lanes turn, for team 0
 BASES = [(58, 5), (5, 58)]
-EMPTY, OUTSIDE, OWN, FOE, WILD = 0, 1, 2, 5, 8                              # plane 0; OWN and FOE: hero, tower, creep
+EMPTY, OUTSIDE, OWN, FOE, WILD = 0, 1, 2, 5, 8              # plane 0; OWN and FOE: hero, tower, creep
 
 
 def opposite(cell):
@@ -53,8 +53,9 @@ class Entity:
 class Skirmish:
     """One skirmish of ten heroes, each an agent. `index` is the environment's place in a batch.
 
-    `step(actions)` takes (10, 6) whole numbers and returns observations (10, 11, 11, 3) uint8, rewards float32, terminals bool,
-    truncations bool and infos, one dict for each hero when the time is up. A new skirmish then begins in the same step.
+    `step(actions)` takes (10, 6) whole numbers and returns observations (10, 11, 11, 3) uint8, rewards
+    float32, terminals bool, truncations bool and infos, one dict for each hero when the time is up. A new
+    skirmish then begins in the same step.
     """
 
     num_envs, num_agents = 1, 10
@@ -62,7 +63,8 @@ class Skirmish:
     def __init__(self, scan_every=5, limit=1000, index=0):
         self.scan_every, self.limit = scan_every, limit
         shape = (2 * VISION + 1, 2 * VISION + 1, 3)
-        self.single_observation_space = gym.spaces.Box(0, np.broadcast_to(np.array([WILD, 15, 15], np.uint8), shape), dtype=np.uint8)
+        high = np.broadcast_to(np.array([WILD, 15, 15], np.uint8), shape)
+        self.single_observation_space = gym.spaces.Box(0, high, dtype=np.uint8)
         self.single_action_space = gym.spaces.MultiDiscrete([7, 7, 3, 2, 2, 2])
         self.actions = np.zeros((self.num_agents, 6), np.int32)
         self.index = index
@@ -88,7 +90,8 @@ class Skirmish:
             self.entities.append(Entity(i, HERO, team, opposite(home) if team else home))
         for team in range(2):
             for cell in TOWERS:
-                self.entities.append(Entity(len(self.entities), TOWER, team, opposite(cell) if team else cell))
+                cell_of_team = opposite(cell) if team else cell
+                self.entities.append(Entity(len(self.entities), TOWER, team, cell_of_team))
         for _ in range(16):
             camp = (11 + self.stream.below(20), 11 + self.stream.below(20))
             for home in (camp, opposite(camp)):
@@ -96,13 +99,14 @@ class Skirmish:
                     self.entities.append(Entity(len(self.entities), NEUTRAL, 2, home))
         for entity in self.entities:
             self.place(entity, entity.home)
-            entity.home = (entity.row, entity.column)       # where four neutrals share a camp, each has a cell of its own
+            entity.home = (entity.row, entity.column)       # each of the four neutrals of a camp has a cell
         while len(self.entities) < NUM_ENTITIES:
-            self.entities.append(Entity(len(self.entities), CREEP, (len(self.entities) - FIRST_CREEP) // SLOTS))
+            number = len(self.entities)
+            self.entities.append(Entity(number, CREEP, (number - FIRST_CREEP) // SLOTS))
         self.send_wave()
 
     def place(self, entity, cell):
-        """Put an entity with full health on a cell, or on the next one that is free; for team 1 the next is to the left."""
+        """Put an entity with full health on a cell, or the next free one, which for team 1 is to the left."""
         row, column = cell
         while self.grid[row][column] is not None:
             following = row * SIZE + column + (-1 if entity.team == 1 else 1)
@@ -117,7 +121,8 @@ class Skirmish:
     def send_wave(self):
         """Three creeps a lane for each side, as long as there are slots."""
         for team in range(2):
-            free = [creep for creep in self.entities[FIRST_CREEP:] if creep.team == team and creep.health <= 0]
+            creeps = self.entities[FIRST_CREEP:]
+            free = [creep for creep in creeps if creep.team == team and creep.health <= 0]
             for k, creep in enumerate(free[:3 * WAVE_SIZE]):
                 creep.lane, creep.leg = k % 3, 0
                 self.place(creep, BASES[team])
@@ -141,7 +146,8 @@ class Skirmish:
         rewards, infos = self.rewards, []
         terminals = np.full(self.num_agents, self.tick >= self.limit)
         if self.tick >= self.limit:
-            infos = [{"score": kills, "deaths": deaths} for kills, deaths in zip(self.kills, self.deaths)]
+            pairs = zip(self.kills, self.deaths, strict=True)
+            infos = [{"score": kills, "deaths": deaths} for kills, deaths in pairs]
             self.start()
         return self.observe(), rewards, terminals, np.zeros(self.num_agents, bool), infos
 
@@ -293,7 +299,7 @@ class Skirmish:
         return observations
 
     def describe(self, hero, other):
-        """Who it is, seen by a hero; its health in fifteenths; the ticks until it attacks, or until the hero's own next skill."""
+        """Its kind, for a hero; its health in fifteenths; ticks until its attack or the hero's skill."""
         if other.team == 2:
             who = WILD
         else:

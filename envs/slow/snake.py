@@ -1,6 +1,7 @@
 """snake in plain Python and NumPy: the oracle of `envs/snake.pyx` and its "before".
 
-The rules, codes and settings are in `envs/snake.pyx`. With the same seed and index the trajectory is the same.
+The rules, codes and settings are in `envs/snake.pyx`. With the same seed and index the trajectory is the
+same.
 """
 
 from collections import deque
@@ -28,17 +29,20 @@ class Snake:
 class SnakeBoard:
     """One board with `num_snakes` snakes, each an agent. `index` is the environment's place in a batch.
 
-    `step(actions)` takes `num_snakes` whole numbers and returns observations (num_snakes, 2 * vision + 1, 2 * vision + 1) int8, rewards
-    float32, terminals bool, truncations bool and infos, one dict for each life that ended. A dead snake starts anew in the same step.
+    `step(actions)` takes `num_snakes` whole numbers and returns observations (num_snakes, 2 * vision + 1, 2 *
+    vision + 1) int8, rewards float32, terminals bool, truncations bool and infos, one dict for each life that
+    ended. A dead snake starts anew in the same step.
     """
 
-    def __init__(self, num_snakes=16, width=160, height=90, num_food=256, vision=5, max_length=883, starvation=256, leave_corpse=True,
+    def __init__(self, num_snakes=16, width=160, height=90, num_food=256, vision=5, max_length=883,
+                 starvation=256, leave_corpse=True,
                  reward_food=0.1, reward_corpse=0.1, reward_death=-1.0, index=0):
         self.num_agents = num_snakes
         self.width, self.height, self.num_food, self.vision = width, height, num_food, vision
         self.max_length, self.starvation, self.leave_corpse = max_length, starvation, leave_corpse
         self.reward_food, self.reward_corpse, self.reward_death = reward_food, reward_corpse, reward_death
-        self.single_observation_space = gym.spaces.Box(BODY - 3, FOOD, (2 * vision + 1, 2 * vision + 1), np.int8)
+        side = 2 * vision + 1
+        self.single_observation_space = gym.spaces.Box(BODY - 3, FOOD, (side, side), np.int8)
         self.single_action_space = gym.spaces.Discrete(4)
         self.index = index
         self.stream = Stream(0, index)

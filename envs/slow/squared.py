@@ -1,7 +1,7 @@
-"""squared in plain Python, as an ordinary Gymnasium environment: the oracle of `envs/squared.pyx` and its "before".
+"""squared in plain Python, as a Gymnasium environment: the oracle of `envs/squared.pyx`, its "before".
 
-The rules are in `envs/squared.pyx`. With the same seed and index the trajectory is the same, as long as `reset()` is called where an
-episode ends.
+The rules are in `envs/squared.pyx`. With the same seed and index the trajectory is the same, as long as
+`reset()` is called where an episode ends.
 """
 
 import gymnasium as gym
@@ -14,10 +14,10 @@ MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]          # stay, up, down, le
 
 
 class Squared(gym.Env):
-    """Walk from the centre of a `size` x `size` square to the target. `index` is the environment's place in a batch.
+    """Walk from the centre of a `size` x `size` square to the target. `index` is the place in a batch.
 
-    Observation size * size uint8 (0 empty, 1 agent, 2 target), Discrete(5) actions, reward 1 at the target and -1 for leaving
-    the square or taking 3 * size steps.
+    Observation size * size uint8 (0 empty, 1 agent, 2 target), Discrete(5) actions, reward 1 at the target
+    and -1 for leaving the square or taking 3 * size steps.
     """
 
     def __init__(self, size=11, index=0):
@@ -31,7 +31,8 @@ class Squared(gym.Env):
         if seed is not None:
             self.stream = Stream(seed, self.index)
         centre = self.size // 2
-        others = [(row, column) for row in range(self.size) for column in range(self.size) if (row, column) != (centre, centre)]
+        cells = [(row, column) for row in range(self.size) for column in range(self.size)]
+        others = [cell for cell in cells if cell != (centre, centre)]
         self.agent = (centre, centre)
         self.target = others[self.stream.below(len(others))]
         self.steps = 0
