@@ -180,7 +180,7 @@ def test_worker_that_hangs_is_given_up_and_ended(start_method, nothing_left):
     assert gone(vec.pids)
 
 
-def test_thread_that_hangs_is_reported_where_the_caller_does_not_step_itself():
+def test_thread_that_hangs_is_reported_where_the_caller_does_not_step_itself_and_ends_after_its_step(nothing_left):
     gate = threading.Event()
 
     class Stuck(Counter):

@@ -2,6 +2,7 @@
 
 import mmap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -63,7 +64,18 @@ def test_a_thread_that_was_not_woken_finds_its_turn_after_steps_that_the_caller_
         assert vec.log() == serial.log()
 
 
-def test_a_worker_is_one_thread_and_closing_ends_it():
+@pytest.fixture
+def mine():
+    """Gives the threads of vectorizers that this test made: one that hung in another test cannot be ended."""
+    before = set(threading.enumerate())
+
+    def found():
+        new = set(threading.enumerate()) - before
+        return [thread for thread in new if thread.name.startswith("puffer_min")]
+    return found
+
+
+def test_a_worker_is_one_thread_and_closing_ends_it(mine):
     with make_vec("squared", 8, 3, "thread") as vec:
         vec.reset(0)
         vec.step(np.zeros(8, np.int32))
@@ -71,13 +83,11 @@ def test_a_worker_is_one_thread_and_closing_ends_it():
     assert not mine()
 
 
-def test_a_vectorizer_that_is_forgotten_ends_its_threads():
+def test_a_vectorizer_that_is_forgotten_ends_its_threads(mine):
     vec = make_vec("squared", 8, 3, "thread")
     vec.reset(0)
     del vec
+    deadline = time.monotonic() + 10            # the workers have stopped, but nobody waits for their last lines
+    while mine() and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert not mine()
-
-
-def mine():
-    """Threads of vectorizers."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("puffer_min")]

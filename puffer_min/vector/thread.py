@@ -5,8 +5,8 @@ so this is the fastest way onto several cores. In `step` the caller, which would
 well, and no more threads than cores take part. Environments in Python gain only where they release the lock,
 in C or while they wait.
 
-A thread cannot be killed: after `timeout` the vectorizer gives up a part that hangs, and its thread ends with
-the process. Use processes for environments that may hang.
+A thread cannot be killed: after `timeout` the vectorizer gives up a part that hangs, and its thread ends after
+its step, or with the process. Use processes for environments that may hang.
 """
 
 import mmap
@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from puffer_min.cores import cores
-from puffer_min.vector.handoff import Handoff
+from puffer_min.vector.handoff import STOP, Handoff
 from puffer_min.vector.parts import Part, exception_of, part_bounds
 from puffer_min.vector.serial import close_all, make_batch, require_distinct
 from puffer_min.vector.shared_memory import buffers_of
@@ -95,6 +95,7 @@ class ThreadVectorizer(Vectorizer):
 
     def _end(self, stopped):
         self._finalizer.detach()
+        self._handoff.give([worker for worker in self._everyone if worker not in stopped], STOP)
         for worker in stopped:
             self._threads[worker].join()
 
