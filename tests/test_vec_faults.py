@@ -93,6 +93,12 @@ def test_exception_that_cannot_be_pickled_arrives_with_its_words(nothing_left):
 
 
 @pytest.mark.parametrize("backend", ["process", "thread"])
+def test_an_environment_that_calls_sys_exit_when_it_is_made_is_an_error_too(backend, nothing_left):
+    with pytest.raises(RuntimeError, match=r"an environment called sys.exit\(0\)"):
+        make_vec(lambda: sys.exit(0), 2, 2, backend)
+
+
+@pytest.mark.parametrize("backend", ["process", "thread"])
 def test_environment_that_calls_sys_exit_is_an_error_of_the_caller_and_not_its_end(backend, nothing_left):
     vec = make_vec(Failing, 2, 2, backend, what="exit")
     with pytest.raises(RuntimeError, match=r"an environment called sys.exit\(3\): end an episode with a terminal flag") as caught:

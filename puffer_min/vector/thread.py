@@ -48,6 +48,9 @@ class ThreadVectorizer(Vectorizer):
             arrays["masks"][:] = True
             self._adopt(arrays, Handoff(arrays["handoff"], num_workers))
             self.bind(buffers_of(arrays))
+        except SystemExit as error:                         # in a process it would not end the caller either
+            close_all(self.parts)
+            raise exception_of(error) from error
         except BaseException:
             close_all(self.parts)
             raise
