@@ -5,9 +5,9 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-The way of the data is the way of the reading: env/ -> emulation/ -> vector/ -> learner/ -> commands/;
-README.md beside this file says which question is answered where. Importing this package changes nothing in
-the process and imports neither NumPy nor torch; a name is looked up in its module when it is first used.
+Read the rooms in the order of the data: env/ -> emulation/ -> vector/ -> learner/ -> commands/. README.md in
+this folder says which file answers which question. Importing this package changes nothing in the process and
+imports neither NumPy nor torch; a name is imported from its module when it is first used.
 """
 
 import importlib
@@ -22,8 +22,8 @@ _HOME = {
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "emulation.arrays",
-    "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config",
-    "Policy": "learner.policy", "make_policy": "learner.policy", "Actor": "learner.actor", "RandomPolicy": "env.actions",
+    "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config", "Actor": "learner.actor",
+    "Policy": "learner.policy", "make_policy": "learner.policy", "RandomPolicy": "env.actions",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
     "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
@@ -53,9 +53,9 @@ _MOVED = {                          # room -> names of its modules, "name=path" 
                  "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
     "vector": "handoff process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
-    "learner": "ppo config buffer advantage distributions=sampling policy encoders encoders=structured_encoder "
-               "asynchronous distributed checkpoint",
-    "commands": "train=training evaluate=evaluation sweep bench=benchmark check play game log=training_log "
+    "learner": "ppo config buffer advantage distributions=sampling policy asynchronous distributed "
+               "encoders encoders=structured_encoder checkpoint",
+    "commands": "train=training evaluate=evaluation bench=benchmark log=training_log sweep check play game "
                 "dashboard",
     "course": "statistics",
 }
@@ -75,16 +75,14 @@ class _OldPaths:
 
     @staticmethod
     def create_module(spec):
-        if spec.name not in _NOW:
-            return None                                 # an empty package
-        _warn(spec.name, _NOW[spec.name], 3)
-        spec.module = importlib.import_module(_NOW[spec.name])
-        spec.its_own = spec.module.__spec__             # the import system is about to replace it
-        return spec.module
+        return None                                     # an empty module, or the empty package `adapters`
 
     @staticmethod
     def exec_module(module):
-        module.__spec__ = getattr(module.__spec__, "its_own", module.__spec__)
+        old = module.__name__
+        if old in _NOW:
+            _warn(old, _NOW[old], 3)
+            sys.modules[old] = importlib.import_module(_NOW[old])       # import takes it from there
 
 
 def _warn(old, new, level):

@@ -5,10 +5,9 @@ called. Exit status:
 
     0       the command did its work
     1       it found a fault: a problem in an environment (check), a folder that could not be written (train),
-            not one trial that could be trained (sweep)
+            no trial that could be trained (sweep)
     2       it could not work with these arguments; one sentence says why
-    130     Ctrl-C ended it (128 + the number of the signal: 143 for SIGTERM, 129 for SIGHUP); the policy is
-            saved
+    130     Ctrl-C ended it; 128 + the number of any other signal (143 for SIGTERM). The policy is saved.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import sys
 
 COMMANDS = {
     "train": ("train", "train a policy on an environment"),
-    "eval": ("evaluate", "play episodes with a trained policy and print what they come to"),
+    "eval": ("evaluate", "play episodes with a trained policy and print their score and return"),
     "sweep": ("sweep", "search the learner's settings for a high score at a low cost"),
     "bench": ("bench", "measure how fast environments are on this machine"),
     "check": ("check", "check an environment against the contract"),

@@ -8,7 +8,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")           # "quota period" in micr
 
 
 def cores() -> int:
-    """Number of processors in this process's affinity, or the quota of its container (cgroup v2) if that is lower."""
+    """Processors in this process's affinity, or its container's quota (cgroup v2) if that is lower."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):      # no cgroup v2, or the quota is "max"
         quota, period = CGROUP_LIMIT.read_text().split()

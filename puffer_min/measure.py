@@ -3,15 +3,14 @@
     measure(envs.make("snake"))             # agent-steps/s of an environment or a vectorizer
     measure(lambda: gae(*rows), per_call=rows[0].size, unit="samples")
 
-Inside the clock are the calls of `step`, and nothing else. Actions are drawn before (seeded, a ring of up to
-64 batches); the first reset and a warm-up are outside. Environments that reset themselves do so inside the
-clock. A plain Gymnasium environment must be reset by its caller; that is inside the clock too, and its share
-of the time is reported. The best of several repeats is the figure, because anything else that runs on a
-machine only makes a repeat slower; the median is beside it.
+Only the calls of `step` are clocked. Actions are drawn before (seeded, a ring of up to 64 batches); the first
+reset and a warm-up are not clocked. Environments that reset themselves do so inside the clock; the resets of
+a plain Gymnasium environment are clocked too, and their share of the time is reported. The best repeat is the
+figure, because other programs only make a repeat slower; the median is given too.
 
-One *agent-step* is one row of the batch advanced by one step; a *tick* is one environment advanced by one
-step (ten agent-steps in a game of ten agents). Figures that were measured under different conditions are not
-comparable: `require_alike` refuses them.
+An *agent-step* is one row of the batch advanced by one step; a *tick* is one environment advanced by one step
+(ten agent-steps in a game of ten agents). `require_alike` refuses to compare figures that were measured under
+different conditions.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ RING_BYTES = 16 * 2**20         # of actions that are drawn before the clock sta
 MAX_REPEATED_CALLS = 10_000_000
 
 INSPECTORS = []
-"""Functions thing -> (profiled, debug), where they know how the thing was compiled. The course adds one."""
+"""Functions thing -> (profiled, debug): how the thing was compiled. The course adds one."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What must be equal before two figures may be compared.
+    """What must be equal in two figures that are compared.
 
     unit        "agent-steps", "calls" or the caller's own word
-    num_envs, num_agents    environments and rows behind one call; None for a plain callable
+    num_envs, num_agents    environments and rows of one call; None for a plain callable
     profiled    a profiler was on, or its hook is compiled in: the figure is no speed
-    debug       the compiled code has its checks on
+    debug       the checks of the compiled code were on
     """
 
     unit: str
@@ -61,7 +60,7 @@ class Conditions:
 
 
 class UnlikeConditions(ValueError):
-    """Two figures that were not measured alike cannot be compared."""
+    """Two figures that were measured under different conditions cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +146,9 @@ def measure(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per
 
 def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0,
                      per_call: int = 1, unit: str | None = None) -> dict[str, Measurement]:
-    """`measure` for several things whose ratio matters: their repeats take turns, so that a busy minute
-    falls on all.
+    """`measure` for several things, name -> thing, whose ratio matters; `seconds` is for each of them.
 
-    things      name -> thing; `seconds` is for each of them
+    Their repeats take turns, so that other programs slow all of them down.
     """
     if seconds <= 0 or repeats < 1:
         raise ValueError(f"seconds={seconds}, repeats={repeats}: expected seconds > 0 and repeats >= 1")
@@ -192,7 +190,7 @@ class _Runner:
         self.call, self.per_call = call, per_call
 
     def run(self, count: int) -> float:
-        """Seconds of `count` calls, with garbage collection turned off."""
+        """The seconds of `count` calls, with garbage collection turned off."""
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -256,22 +254,26 @@ def _runner(thing, seed: int, per_call: int) -> _Runner:
         return _Batch(thing, draw_actions(thing, seed), thing.num_envs, thing.num_agents)
     if isinstance(thing, gymnasium.vector.VectorEnv):
         thing.reset(seed=seed)
-        thing.action_space.seed(seed)
-        return _Batch(thing, [thing.action_space.sample() for _ in range(64)], thing.num_envs, thing.num_envs)
+        return _Batch(thing, _samples(thing, seed), thing.num_envs, thing.num_envs)
     if isinstance(thing, gymnasium.Env):
         thing.reset(seed=seed)
-        thing.action_space.seed(seed)
-        return _Single(thing, [thing.action_space.sample() for _ in range(64)])
+        return _Single(thing, _samples(thing, seed))
     if hasattr(thing, "num_envs") and hasattr(thing, "step_async"):                 # of Stable-Baselines3
         thing.seed(seed)
         thing.reset()
-        thing.action_space.seed(seed)
-        actions = [np.stack([thing.action_space.sample() for _ in range(thing.num_envs)]) for _ in range(64)]
+        actions = np.reshape(_samples(thing, seed, 64 * thing.num_envs),
+                             (64, thing.num_envs, *thing.action_space.shape))
         return _Batch(thing, actions, thing.num_envs, thing.num_envs)
     if callable(thing):
         return _Runner(thing, per_call)
     raise TypeError(f"measure: given {type(thing).__name__}, expected an environment or a callable "
                     "without arguments")
+
+
+def _samples(thing, seed: int, count: int = 64) -> list:
+    """Actions from the seeded action space."""
+    thing.action_space.seed(seed)
+    return [thing.action_space.sample() for _ in range(count)]
 
 
 def draw_actions(env, seed: int = 0) -> list[np.ndarray]:
@@ -288,10 +290,9 @@ def _name_of(thing) -> str:
 
 def _profiled_and_debug(thing) -> tuple[bool, bool]:
     """Whether a profiler is on or compiled in, and whether the compiled code has its checks on."""
-    found = [inspector(thing) for inspector in INSPECTORS]
     profiling = sys.getprofile() is not None or sys.gettrace() is not None
-    return (profiling or any(profiled for profiled, _ in found),
-            compile_settings.is_debug() or any(debug for _, debug in found))
+    found = [(profiling, compile_settings.is_debug()), *(inspector(thing) for inspector in INSPECTORS)]
+    return tuple(any(flags) for flags in zip(*found, strict=True))
 
 
 def quantity(value: float) -> str:

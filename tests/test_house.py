@@ -38,6 +38,21 @@ def test_a_folder_holds_at_most_twelve_files():
     assert {folder: count for folder, count in counts.items() if count > 12} == {}
 
 
+def lines_of(*paths) -> int:
+    return sum(len(text_of(path).splitlines()) for path in sources() if str(path) in paths)
+
+
+def test_the_story_of_level_three_is_at_most_1200_lines():
+    story = "ppo.py", "buffer.py", "advantage.pyx", "distributions.py", "policy.py", "config.py"
+    assert 0 < lines_of(*(f"learner/{name}" for name in story)) <= 1200
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if path.parts[0] in ("learner", "commands")], ids=str)
+def test_a_file_has_less_than_400_lines_of_at_most_110_columns(path):
+    lines = text_of(path).splitlines()
+    assert len(lines) < 400 and max(map(len, lines), default=0) <= 110
+
+
 # ---------------------------------------------------------------------- who imports whom
 
 def name_of(path: Path) -> str:

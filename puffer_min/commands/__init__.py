@@ -1,8 +1,6 @@
-"""The commands of `python -m puffer_min`, and the functions behind them: train, evaluate, run_sweep,
-check_environment.
+"""The commands of `python -m puffer_min`, and their functions: train, evaluate, run_sweep, check_environment.
 
-`tune_process` stands here because it must run before torch is imported, and every other module of this room
-may import torch.
+`tune_process` is in this file because it must run before torch is imported, and the other modules import it.
 """
 
 import contextlib
@@ -12,18 +10,15 @@ import sys
 
 
 def tune_process() -> None:
-    """Change two settings of the whole process that decide how fast training is; neither is put back.
-    `train` calls this.
+    """Make training faster by two settings of the whole process; they stay. `train` calls this.
 
-    GOMP_SPINCOUNT      Threads of torch wait for each other by spinning. On a busy machine that keeps other
-                        programs, and the threads that are waited for, off the cores; after 5,000 rounds they
-                        now sleep. libgomp reads the variable when torch is first imported.
-                        `puffer_min.train` is looked up when it is first used, and the head of train.py calls
-                        this function before it imports torch. In a program that imports torch before that,
-                        set the variable yourself. A value of yours, or OMP_WAIT_POLICY, is left as it is.
-    mallopt             glibc keeps freed blocks of several MB. A minibatch allocates and frees tensors of 2
-                        to 8 MB all the time, and each page of a fresh one costs a fault. Nothing is done
-                        elsewhere than on Linux with glibc.
+    GOMP_SPINCOUNT      Threads of torch spin while they wait. On a busy machine this keeps other threads off
+                        the cores; with this setting they sleep after 5,000 rounds. libgomp reads the variable
+                        when torch is first imported, so train.py calls this function before that. A program
+                        that imports torch earlier sets the variable itself. A value that is set already, or
+                        OMP_WAIT_POLICY, is not changed.
+    mallopt             On Linux, glibc keeps freed blocks of several MB. Every minibatch allocates and frees
+                        tensors of 2 to 8 MB, and each page of a new block costs a page fault.
     """
     if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")

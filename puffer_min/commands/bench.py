@@ -3,22 +3,21 @@
     python -m puffer_min bench squared snake
     python -m puffer_min bench --all --seconds 1 --json bench.json
 
-One line an environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments behind a call.
-Beside it the bytes that an agent-step reads and writes in the buffers, and the best figure as a share of a
-bound measured in the same run: the speed at which NumPy copies blocks of the same size. A simulator near
-that bound is as fast as memory; one far from it computes.
+Each line is one environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments a call, the
+bytes of an agent-step in the buffers, and the best figure as a share of the speed at which NumPy copies
+blocks of the same size, measured in the same run. A simulator near 1 is as fast as memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import platform
 import sys
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 
 import envs
 from puffer_min.cores import cores
@@ -32,7 +31,7 @@ MAX_AGENTS = 2**18              # a batch of more agents is left out
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Speed of the machine in the same minute, one thread: figures of two machines are compared through it.
+    """Speed of the machine, one thread, measured before the table to compare figures of two machines.
 
     python_adds     additions per second in a Python loop
     copy_memory, copy_cache     bytes read and written per second by np.copyto, of 64 MiB and of 512 KiB
@@ -62,32 +61,20 @@ def yardstick(seconds: float = 1.0) -> Yardstick:
         for i in range(loop):
             total += i
 
-    multiply, by, restore = _matmul()
+    matrix, threads = torch.ones(512, 512), torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        flops = measure(multiply, per_call=2 * 512**3, **each).best
+        flops = measure(lambda: torch.mm(matrix, matrix), per_call=2 * 512**3, **each).best
     finally:
-        restore()
+        torch.set_num_threads(threads)
     copies = [copy_speed(size, seconds / 4) for size in (64 * 2**20, 2**19)]
-    return Yardstick(measure(adds, per_call=loop, **each).best, *copies, flops, by)
+    return Yardstick(measure(adds, per_call=loop, **each).best, *copies, flops, f"torch {torch.__version__}")
 
 
 def copy_speed(size: int, seconds: float = 0.2) -> float:
     """Bytes read and written per second when NumPy copies a block of `size` bytes again and again."""
     source, target = np.ones(size, np.uint8), np.zeros(size, np.uint8)
     return measure(lambda: np.copyto(target, source), per_call=2 * size, seconds=seconds).best
-
-
-def _matmul():
-    """A product of 512 x 512 float32 matrices, its library, and a function that resets its threads."""
-    a = np.random.default_rng(0).standard_normal((512, 512), np.float32)
-    try:
-        import torch
-    except ImportError:
-        return (lambda: a @ a), "NumPy, its own number of threads", lambda: None
-    threads, matrix = torch.get_num_threads(), torch.from_numpy(a)
-    torch.set_num_threads(1)
-    restore = functools.partial(torch.set_num_threads, threads)
-    return functools.partial(torch.mm, matrix, matrix), f"torch {torch.__version__}", restore
 
 
 # ---------------------------------------------------------------------- the table
@@ -150,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         first, share = found[0], max(speed.share_of_copy for speed in found)
         rates = [quantity(speed.measurement.best) for speed in found] + ["-"] * (len(BATCHES) - len(found))
         agents = first.measurement.per_call // first.num_envs
-        show(_row(name, str(agents), str(first.bytes_per_step), rates, f"{share:.2g}"))
+        show(_row(name, agents, first.bytes_per_step, rates, f"{share:.2g}"))
         rows = [{"num_envs": speed.num_envs, "bytes_per_step": speed.bytes_per_step,
                  "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]
         results.append({"name": name, "rows": rows})
@@ -167,5 +154,5 @@ def run(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
-def _row(name: str, agents: str, size: str, rates: list[str], share: str) -> str:
+def _row(name, agents, size, rates, share) -> str:
     return f"{name:<14}{agents:>7}{size:>8}" + "".join(f"{rate:>10}" for rate in rates) + f"{share:>12}"

@@ -1,8 +1,7 @@
-"""`check_environment`: does an environment keep the contract? One line for each check, on the reader's own
-environment as well.
+"""`check_environment`: does an environment, native or of your own, keep the contract? One line a check.
 
     python -m puffer_min check cartpole                         a native environment
-    python -m puffer_min check my_env.py:MyEnv --set size=7     a class of one's own, with a setting
+    python -m puffer_min check my_env.py:MyEnv --set size=7     a class of yours, with a setting
 
     report = check_environment(MyEnv)
     assert report.ok, report
@@ -19,39 +18,30 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
     """Check an environment against the contract.
 
     environment  name of a native environment; "file.py:Name" or "module:Name" of a class or function; such a
-                 class or function itself (native, `PufferEnv`, `gymnasium.Env`); or an object, which is
-                 closed by the last check.
-    num_envs     environments of a native batch; a Python environment is checked alone.
-    steps        random steps of the play that most checks look at.
-    settings     passed on to the environment.
+                 class or function itself (native, `PufferEnv`, `gymnasium.Env`); or an environment, which the
+                 last check closes
+    num_envs     environments of a native batch; a Python environment is checked alone
+    steps        random steps of the play that most checks look at
+    settings     passed on to the environment
 
-    Raises ValueError or ImportError if there is no such environment; everything the environment does wrong
-    is in the report.
+    Raises ValueError or ImportError if there is no such environment; all other faults are in the report.
     """
-    name = environment
-    if not isinstance(environment, str):
-        name = getattr(environment, "__name__", type(environment).__name__)
     if isinstance(environment, str):
-        environment = load_environment(environment)
-    make = None
+        name, environment = environment, load_environment(environment)
+    else:
+        name = getattr(environment, "__name__", type(environment).__name__)
+
+    def make(num_envs):
+        if getattr(environment, "native", False):
+            return environment(num_envs, seed=seed, **settings)
+        return adapt(environment(**settings))
+    made = isinstance(environment, type) or not hasattr(environment, "step")
+    ready = hasattr(environment, "native")
     try:
-        if isinstance(environment, type) or not hasattr(environment, "step"):
-            make = _maker(environment, seed, settings)
-            env = make(num_envs)
-        elif hasattr(environment, "native"):
-            env = environment
-        else:
-            env = adapt(environment)
+        env = make(num_envs) if made else environment if ready else adapt(environment)
     except Exception as error:
         return not_made(name, error)
-    return check(env, make, name=name, steps=steps, seed=seed)
-
-
-def _maker(environment, seed, settings):
-    """A function of num_envs that makes the environment."""
-    if getattr(environment, "native", False):
-        return lambda num_envs: environment(num_envs, seed=seed, **settings)
-    return lambda num_envs: adapt(environment(**settings))
+    return check(env, make if made else None, name=name, steps=steps, seed=seed)
 
 
 def add_arguments(parser):

@@ -1,8 +1,8 @@
 """The dashboard in the terminal: the state of a run, drawn at most three times a second.
 
 `make_dashboard("terminal" | None | function)` gives an object that is called with the dict of each update
-and closed at the end. Where there is no terminal, `TerminalDashboard` prints a plain line every few seconds
-instead. In a notebook `puffer_min.course.training_dashboard()` is such a function.
+and closed at the end. Without a terminal, `TerminalDashboard` prints a plain line every few seconds. In a
+notebook, give `puffer_min.course.training_dashboard()` as the function.
 """
 
 import sys
@@ -53,10 +53,7 @@ class Plain:
 
 
 def sparkline(values, width: int = 40) -> str:
-    """A curve of at most `width` blocks, each the mean of an equal share of `values`; None is left out.
-
-    Returns "" where there are no values.
-    """
+    """A curve of at most `width` blocks, each the mean of an equal share of `values` without their None."""
     values = [value for value in values if value is not None]
     if not values:
         return ""
@@ -83,6 +80,14 @@ def number(value) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def columns(first: str, second: str, rows: dict) -> Table:
+    """A table of two columns with these heads."""
+    table = Table(first, second, box=None, padding=(0, 1, 0, 0))
+    for row in rows.items():
+        table.add_row(*row)
+    return table
+
+
 class Panels:
     """The picture of a run, drawn from its updates."""
 
@@ -106,7 +111,9 @@ class Panels:
                      Text(f"{last['sps']:,.0f} steps/s", style="bold cyan", justify="center"),
                      Text(f"{in_words(last['seconds'])}, {in_words(max(0, left))} left", justify="right"))
         body = Table.grid(padding=(0, 2 if width < 100 else 4))
-        body.add_row(self._stages(bars=width >= 100), self._losses(), self._episodes())
+        numbers = (columns(title, "", {name: number(last.get(name)) for name in names})
+                   for title, names in (("loss", LOSSES), ("episodes", self._episodes())))
+        body.add_row(self._stages(bars=width >= 100), *numbers)
         curves = Table.grid(padding=(0, 2))
         for name, curve in self.curves.items():
             line = sparkline(curve, width - 34)
@@ -117,24 +124,13 @@ class Panels:
         return Panel(parts, title=f"puffer_min: {self.env_name}", border_style="cyan")
 
     def _stages(self, bars):
-        table = Table("stage", "share", box=None, padding=(0, 1, 0, 0))
-        for stage in STAGES:
-            share = self.last["stages"][stage]
-            table.add_row(stage, f"{share:5.1%}" + f" {'█' * round(share * 12):12}" * bars)
-        return table
-
-    def _losses(self):
-        table = Table("loss", "", box=None, padding=(0, 1, 0, 0))
-        for name in LOSSES:
-            table.add_row(name, number(self.last.get(name)))
-        return table
+        shares = {stage: self.last["stages"][stage] for stage in STAGES}
+        return columns("stage", "share", {stage: f"{share:5.1%}" + f" {'█' * round(share * 12):12}" * bars
+                                          for stage, share in shares.items()})
 
     def _episodes(self):
-        table = Table("episodes", "", box=None, padding=(0, 1, 0, 0))
         own = [name for name in self.last if name not in NOT_EPISODE]
-        for name in sorted(own, key=lambda name: (name not in ("episodes", *EPISODE), name))[:9]:
-            table.add_row(name, number(self.last[name]))
-        return table
+        return sorted(own, key=lambda name: (name not in ("episodes", *EPISODE), name))[:9]
 
 
 class TerminalDashboard:

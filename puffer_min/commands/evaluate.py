@@ -10,18 +10,11 @@ import gymnasium
 import numpy as np
 
 from envs.core.settings import whole
-from puffer_min.commands.locate import (
-    add_environment,
-    add_policy,
-    load_environment,
-    load_object,
-    name_of,
-    parse_setting,
-)
+from puffer_min.commands import locate
 from puffer_min.env.actions import actions_of
 from puffer_min.env.episodes import EpisodeStatistics
-from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
 from puffer_min.learner.actor import Actor
+from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
 from puffer_min.vector import adapt, make_vec
 
 MAX_AGENTS = 128
@@ -32,13 +25,12 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
 
     env           name of a native environment, a callable that makes one, or an environment or vectorizer,
                   which stays open
-    policy        object with act(observations) -> actions; reset() and observe_ends(ends) are called if it
-                  has them
+    policy        object with act(observations) -> actions; its reset() and observe_ends(ends) are optional
     env_settings  passed on to the environment
 
-    Every agent plays the same number of episodes, so there may be a few more: counting the episodes that
-    finish first would favour short ones. `score` and the environment's own metrics are means of its log,
-    which also holds what agents played while others finished. Raises TypeError for something that is no
+    Every agent plays the same number of episodes, so a few more than `episodes` may be played: counting the
+    episodes that finish first would favour short ones. `score` and the environment's metrics are means of its
+    log, which also holds what agents played while others finished. Raises TypeError for something that is no
     environment or no policy, ValueError unless `episodes` is a whole number of at least 1.
     """
     if isinstance(env, gymnasium.vector.VectorEnv):
@@ -58,7 +50,7 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
 
 
 def _sized(env, episodes, seed, settings):
-    """A vectorizer of so many environments that each agent plays a few episodes."""
+    """A vectorizer with about one agent for each episode, MAX_AGENTS at most."""
     vec = make_vec(env, num_envs=1, seed=seed, report_interval=0, env_settings=settings)
     num_envs = max(1, min(episodes, MAX_AGENTS) // vec.num_agents)
     if num_envs > 1:
@@ -79,7 +71,7 @@ def _play(env, policy, quota, seed):
     returns, lengths = np.zeros(env.num_agents), np.zeros(env.num_agents, int)
     played, seen = np.zeros(env.num_agents, int), np.zeros(env.num_agents, bool)
     finished = []
-    while not seen.any() or (played[seen] < quota).any():       # no slot is awaited that never holds an agent
+    while not seen.any() or (played[seen] < quota).any():       # slots that never hold an agent do not count
         living = env.masks.copy()
         seen |= living
         observations, rewards, terminals, truncations, infos = env.step(actions_of(policy, env, observations))
@@ -105,9 +97,9 @@ def _play(env, policy, quota, seed):
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min eval`."""
-    add_environment(parser)
+    locate.add_environment(parser)
     parser.add_argument("--checkpoint", required=True, metavar="FILE")
-    add_policy(parser)
+    locate.add_policy(parser)
     parser.add_argument("--episodes", type=int, default=100, help="episodes to play (100)")
     parser.add_argument("--greedy", action="store_true",
                         help="take the most probable action; otherwise actions are drawn")
@@ -116,13 +108,13 @@ def add_arguments(parser) -> None:
 def run(args) -> int:
     """Play and print; nothing is written."""
     contents = read_checkpoint(args.checkpoint)
-    make_env = load_environment(args.environment) if ":" in args.environment else args.environment
+    make_env = locate.environment(args.environment)
     if isinstance(make_env, str):               # before the checkpoint's settings go to another environment
         require_same_environment(contents, args.checkpoint, None, make_env)
-    settings = contents["env_settings"] | dict(parse_setting(text) for text in args.set)
+    settings = contents["env_settings"] | dict(locate.parse_setting(text) for text in args.set)
     with _sized(make_env, args.episodes, args.seed, settings) as env:
-        require_same_environment(contents, args.checkpoint, env, name_of(env))
-        factory = load_object(args.policy) if args.policy else None
+        require_same_environment(contents, args.checkpoint, env, locate.name_of(env))
+        factory = args.policy and locate.load_object(args.policy)
         policy = Actor(policy_from(contents, args.checkpoint, factory), seed=args.seed, greedy=args.greedy)
         report = evaluate(env, policy, episodes=args.episodes, seed=args.seed)
     for name, value in report.items():

@@ -1,16 +1,15 @@
-"""`Game`: one agent of a batch in the hands of a person, of a policy or of chance, one step at a time.
+"""`Game`: one agent of a batch, driven by a person, a policy or random actions, one step at a time.
 
-The notebook's `Player` and the terminal's `python -m puffer_min play` are two faces of this one class. It
-steps the whole batch, shows the environment in which its agent lives, and counts what a player wants to
-read: steps, reward, return, length, episodes.
+The notebook's `Player` and `python -m puffer_min play` use this class. It steps the whole batch, shows the
+environment of its agent, and counts steps, reward, return, length and episodes.
 
     game = Game(envs.make("snake"), policy, agent=0)
     game.step("ArrowUp")            # a browser key name, or None where nothing is pressed
     game.frame()                    # RGB array
 
 Environments reset themselves inside `step`, so the picture after an episode's last step already shows the
-next episode; `game.ended` is True on exactly that step and `game.last_return`, `game.last_length` hold what
-the episode came to.
+next episode. `game.ended` is True on exactly that step; `game.last_return` and `game.last_length` are those
+of the episode.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight":
 
 
 def key_actions(env) -> dict:
-    """Browser key name -> action: the environment's keys, w a s d beside arrows, else digits."""
+    """Browser key name -> action: the environment's keys, w a s d as second arrows, else digits."""
     keys = dict(getattr(env, "keys", None) or {})
     if not keys and isinstance(env.single_action_space, spaces.Discrete):
         return {str(action): action for action in range(min(10, int(env.single_action_space.n)))}
@@ -37,16 +36,16 @@ def key_actions(env) -> dict:
 
 
 class Game:
-    """Plays `env`, and steps the whole batch. One agent, `agent`, is watched; a person drives this agent.
+    """Steps all agents of `env`. One agent, `agent`, is watched and can be driven by a person.
 
     env         an environment of `envs.make`, a `PufferEnv`, or a Gymnasium environment with
                 render_mode="rgb_array"; it is reset at once and belongs to the game from then on
-    policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or a function
-                that does the same; `reset()` and `observe_ends(ends)` are called if it has them
+    policy      object with `act(observations) -> actions` for all agents, NumPy in and out, or such a
+                function; its `reset()` and `observe_ends(ends)` are optional
     agent       row of the agent that is watched, 0 <= agent < env.num_agents; its environment is drawn
     seed        of the first reset and of the random actions
-    controller  who drives the agent: "human", "policy" or "random"; by default the policy if there is one,
-                else a person if the environment has keys, else chance
+    controller  what drives the agent: "human", "policy" or "random"; by default the policy if there is one,
+                else a person if the environment has keys, else random actions
 
     While a person drives one agent, the others follow the policy, or act at random without a policy. With
     "random" all agents act at random.
@@ -59,7 +58,7 @@ class Game:
         missing = [name for name in needed if not hasattr(env, name)]
         if missing:
             raise TypeError(f"{type(env).__name__} has no {', '.join(missing)}: "
-                            f"give an environment of envs.make(...) or a puffer_min.PufferEnv")
+                            "give an environment of envs.make(...) or a puffer_min.PufferEnv")
         if not 0 <= agent < env.num_agents:
             raise ValueError(f"agent={agent} given, expected a row from 0 to {env.num_agents - 1}, "
                              f"for the environment has {env.num_agents} agents")
@@ -74,21 +73,18 @@ class Game:
         self.restart(seed)
 
     def take_over(self, controller: str) -> None:
-        """Let `controller` drive from the next step on.
-
-        Raises ValueError for another word, and where there is no policy or the environment has no keys.
-        """
+        """Let `controller` drive from the next step on. ValueError if it is unknown or cannot drive."""
         if controller not in CONTROLLERS:
             raise ValueError(f"controller={controller!r} given, expected one of {', '.join(CONTROLLERS)}")
         if controller == "policy" and self.policy is None:
             raise ValueError("there is no policy to take over: give one, as in Player(env, policy)")
         if controller == "human" and not self.keys:
-            raise ValueError(f"{type(self.env).__name__} names no keys, so nobody can play it by hand; "
-                             f"set its `keys` to a dict of key name -> action")
+            raise ValueError(f"{type(self.env).__name__} names no keys, so it cannot be played by hand; "
+                             "set its `keys` to a dict of key name -> action")
         self.controller = controller
 
     def restart(self, seed: int | None = None) -> None:
-        """Begin a new game, counters at zero. Without a seed the random streams go on from where they are."""
+        """Begin a new game, counters at zero. Without a seed the random streams continue."""
         self.observations, _ = self.env.reset() if seed is None else self.env.reset(seed=seed)
         if hasattr(self.policy, "reset"):
             self.policy.reset()
@@ -97,12 +93,12 @@ class Game:
         self.ended, self.action = False, None
 
     def step(self, key: str | None = None) -> None:
-        """Step the whole batch once. `key` is the key that a person holds down, None for none.
+        """Step the whole batch once. `key` is the key that a person holds down; None or unknown: no key.
 
-        A key without a meaning counts as none. Raises ValueError if the policy's actions have another shape.
+        Raises ValueError if the policy's actions have another shape than the environment's.
         """
         env = self.env
-        if self.policy is not None:         # while a person drives, too, so that it remembers the game
+        if self.policy is not None:         # also while a person drives: a policy may have a memory
             proposed = actions_of(self.policy, self.env, self.observations)
         if self.policy is None or self.controller == "random":
             proposed = random_actions(env.single_action_space, env.num_agents, self.random)
@@ -138,8 +134,7 @@ class Game:
 
     def frame(self) -> np.ndarray:
         """RGB picture (height, width, 3) uint8 of the agent's environment, as `render` draws it."""
-        image = self.env.render(self.index) if self.index else self.env.render()
-        image = np.asarray(image)
+        image = np.asarray(self.env.render(self.index) if self.index else self.env.render())
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise TypeError(f"render() gave {image.dtype} {image.shape}, expected uint8 (height, width, 3)")
         return image

@@ -1,5 +1,4 @@
-"""What the command line names: environments, functions and settings, and the name under which an environment
-goes.
+"""What the command line names: environments, networks, settings; and the name of an environment.
 
     load_environment("snake")                       a native environment
     load_environment("my_env.py:MyEnv")             a class or function of a file
@@ -9,8 +8,8 @@ goes.
     name_of(MyEnv)                                  "MyEnv"
 
 A file is loaded as `python my_env.py` would run it: its folder comes first on `sys.path`, so that modules
-beside it are found. It is registered in `sys.modules` under its own name, so that dataclasses, pickle and
-worker processes find its classes again.
+next to it are found. It is registered in `sys.modules` under its own name, so that dataclasses, pickle and
+worker processes find its classes.
 """
 
 import ast
@@ -29,12 +28,16 @@ _loaded = {}                # path of a file -> (its time of change when it was 
 
 
 def load_environment(name: str):
-    """The class or function that `name` stands for: a native environment, "file.py:Name" or "module:Name".
+    """The class or function of a native environment, of "file.py:Name" or of "module:Name".
 
-    Raises ValueError where there is no such environment, file or name, ImportError where there is no such
-    module.
+    Raises ValueError if there is no such environment, file or name, ImportError if there is no such module.
     """
     return load_object(name) if ":" in name else envs.load(name)
+
+
+def environment(name: str):
+    """The class or function of "file.py:Name" or "module:Name"; the name of a native environment itself."""
+    return load_object(name) if ":" in name else name
 
 
 def load_object(name: str):
@@ -137,10 +140,9 @@ def parse_settings(texts) -> tuple[dict, dict | None]:
 
 
 def name_of(env) -> str:
-    """The name of an environment, a vectorizer, or something that makes environments.
+    """The name of an environment or vectorizer, or of a class or function that makes environments.
 
-    That is the name of a native environment, the id of a Gymnasium environment, else the name of the class
-    or function.
+    It is a native environment's name, a Gymnasium environment's id, else the name of the class or function.
     """
     if isinstance(env, str):
         return env

@@ -17,14 +17,14 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def run_folder(given, name: str, resumed):
-    """A folder for a run, in which no other run was or writes while this is entered; it is made if need be.
+    """A folder for one run, locked against other processes while this is entered. It is made if needed.
 
     given     the folder that the user names, or None
-    name      without either, the folder is name-TIME
-    resumed   the checkpoint that the run goes on from, or None; into its folder it may write
+    name      where neither `given` nor `resumed` is given, the folder is name-TIME
+    resumed   the checkpoint that the run goes on from, or None; the run may write into its folder
 
-    Where there is another run in the folder, the new one goes to folder-2, folder-3 ... Raises ValueError if
-    another process is resuming the same run, OSError if no folder can be made.
+    If the folder holds another run, the new one goes to folder-2, folder-3 ... Raises ValueError if another
+    process is resuming the same run, OSError if no folder can be made.
     """
     folder = Path(given or (Path(resumed).parent if resumed else f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
     own = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
@@ -56,9 +56,9 @@ def holds_run(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def alone_in(folder, *, wait=True):
-    """While it is entered, this process is the only one in it for `folder`; nothing is written there.
+    """While it is entered, this process holds the lock of `folder`; nothing is written there.
 
-    wait   False: raises BlockingIOError where another process is inside, instead of waiting for it
+    wait   False: raises BlockingIOError where another process holds it, instead of waiting for it
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -125,16 +125,6 @@ class TensorBoard:
     def close(self) -> None:
         """Write everything to the disk."""
         self.writer.close()
-
-
-class Silence:
-    """In the place of a log or of TensorBoard, where nothing is to be written."""
-
-    def write(self, update: dict) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def read_log(path) -> list[dict]:

@@ -1,16 +1,14 @@
 """`python -m puffer_min play snake`: play an environment in the terminal, or watch a checkpoint play it.
 
-Two pixels make one character: the upper half block "▀" in the colour of the upper pixel on the colour of the
-lower one, in 24-bit colour. The picture of `render()` is shrunk to fit the window, which may be resized at
-any time.
+A character shows two pixels: the upper half block "▀" in the colour of the upper pixel, on the colour of the
+lower one. The picture of `render()` is shrunk to fit the window, which may be resized at any time.
 
-A terminal reports that a key goes down, never that it comes up: a key counts for one step, and holding it
-repeats it. Whatever ends the game (q, Ctrl-C, an error, SIGTERM, a closed window) the terminal is given back
-as it was.
+A terminal reports that a key goes down, not that it comes up: a key counts for one step, and holding it
+repeats it. The terminal's settings are restored, whatever ends the game: q, Ctrl-C, an error, SIGTERM or a
+closed window.
 """
 
-from __future__ import annotations
-
+import contextlib
 import os
 import re
 import select
@@ -22,15 +20,8 @@ import time
 import numpy as np
 
 import envs
+from puffer_min.commands import locate
 from puffer_min.commands.game import Game
-from puffer_min.commands.locate import (
-    add_environment,
-    add_policy,
-    load_environment,
-    load_object,
-    name_of,
-    parse_setting,
-)
 
 try:
     import termios
@@ -38,7 +29,7 @@ try:
 except ImportError:                     # Windows
     termios = tty = None
 
-ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"                         # the other screen, no cursor
+ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"                         # the alternate screen, no cursor
 LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
 NAMES = {"A": "ArrowUp", "B": "ArrowDown", "C": "ArrowRight", "D": "ArrowLeft"}
 SYMBOLS = {"ArrowUp": "↑", "ArrowDown": "↓", "ArrowLeft": "←", "ArrowRight": "→", " ": "space"}
@@ -81,7 +72,7 @@ def half_blocks(image: np.ndarray, columns: int, lines: int) -> list[str]:
 # ---------------------------------------------------------------------- the terminal
 
 class Terminal:
-    """The terminal, lent to the game in a `with` block: keys without Enter, the other screen, no cursor."""
+    """The terminal of a game in a `with` block: keys without Enter, the alternate screen, no cursor."""
 
     def __enter__(self):
         self.input, self.output = sys.stdin.fileno(), sys.stdout
@@ -92,7 +83,7 @@ class Terminal:
             tty.setcbreak(self.input)
             settings = termios.tcgetattr(self.input)
             disabled = os.fpathconf(self.input, "PC_VDISABLE")
-            settings[6][termios.VSUSP] = disabled       # no Ctrl-Z: it would leave the other screen
+            settings[6][termios.VSUSP] = disabled       # no Ctrl-Z: it would leave the alternate screen
             termios.tcsetattr(self.input, termios.TCSANOW, settings)
             self.write(ENTER)
         except BaseException:
@@ -101,14 +92,10 @@ class Terminal:
         return self
 
     def __exit__(self, *exception):
-        try:
+        with contextlib.suppress(OSError):              # the window is gone
             self.write(LEAVE)
-        except OSError:                                 # the window is gone
-            pass
-        try:
+        with contextlib.suppress(termios.error):
             termios.tcsetattr(self.input, termios.TCSAFLUSH, self.before)
-        except termios.error:
-            pass
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
@@ -190,17 +177,17 @@ class Session:
         self.step(None)
 
     def pass_controls(self) -> None:
-        """Pass the controls from the person to the policy, or to chance without a policy; and back."""
+        """Pass the controls from the person to the policy (without one, to random actions), and back."""
         if self.game.controller != "human":
             self.game.take_over("human" if self.game.keys else "random")
         else:
             self.game.take_over("policy" if self.game.policy is not None else "random")
 
     def faster(self) -> None:
-        self.fps = next((speed for speed in SPEEDS if speed > self.fps), SPEEDS[-1])
+        self.fps = min((speed for speed in SPEEDS if speed > self.fps), default=SPEEDS[-1])
 
     def slower(self) -> None:
-        self.fps = next((speed for speed in reversed(SPEEDS) if speed < self.fps), SPEEDS[0])
+        self.fps = max((speed for speed in SPEEDS if speed < self.fps), default=SPEEDS[0])
 
     def quit(self) -> None:
         self.ended = True
@@ -222,10 +209,10 @@ class Session:
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min play`."""
-    add_environment(parser)
+    locate.add_environment(parser)
     parser.add_argument("--checkpoint", metavar="FILE",
                         help="let the policy of this checkpoint play; p takes over and gives back")
-    add_policy(parser)
+    locate.add_policy(parser)
     parser.add_argument("--fps", type=int, default=10,
                         help=f"steps a second, {SPEEDS[0]} to {SPEEDS[-1]} (10)")
     parser.add_argument("--agent", type=int, default=0, help="the agent to drive and to watch (0)")
@@ -238,7 +225,7 @@ def make_game(args) -> Game:
     if args.policy and not args.checkpoint:
         raise ValueError(f"--policy {args.policy} given without --checkpoint, expected both: it makes the "
                          "network of a checkpoint")
-    settings, policy = dict(parse_setting(text) for text in args.set), None
+    settings, policy = dict(locate.parse_setting(text) for text in args.set), None
     if args.checkpoint:
         from puffer_min.learner import checkpoint  # brings torch, which takes a second or two
         from puffer_min.learner.actor import Actor
@@ -246,12 +233,12 @@ def make_game(args) -> Game:
         if contents["env_name"] == args.environment.rpartition(":")[2]:
             settings = contents["env_settings"] | settings
     if ":" in args.environment:
-        env = load_environment(args.environment)(**settings)
+        env = locate.load_environment(args.environment)(**settings)
     else:
         env = envs.make(args.environment, seed=args.seed, **settings)
     if args.checkpoint:
-        checkpoint.require_same_environment(contents, args.checkpoint, env, name_of(env))
-        factory = load_object(args.policy) if args.policy else None
+        checkpoint.require_same_environment(contents, args.checkpoint, env, locate.name_of(env))
+        factory = args.policy and locate.load_object(args.policy)
         policy = Actor(checkpoint.policy_from(contents, args.checkpoint, factory), seed=args.seed)
     game = Game(env, policy, agent=args.agent, seed=args.seed)
     game.frame()                        # an environment that cannot be drawn says so on the user's own screen
@@ -270,10 +257,8 @@ def run(args) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        with Terminal() as terminal:
+        with contextlib.suppress(KeyboardInterrupt, EOFError), Terminal() as terminal:
             Session(game, terminal, args.fps).run()
-    except (KeyboardInterrupt, EOFError):
-        pass
     except Exception as error:          # the environment or the policy may fail in any way
         what = f"{type(error).__name__}: {error}"
         print(f"{args.environment} stopped at step {game.steps + 1}: {what}", file=sys.stderr)

@@ -7,15 +7,13 @@
 
 A trained policy is never lost:
 
-    at the beginning        a checkpoint is written, read back and deleted: what cannot be saved is said in
-                            the first second
-    every few updates       a checkpoint; where it cannot be written, a sentence, and the run goes on
-    after each update       a copy of what was learned, in memory
-    an error                the policy of the last whole update is written; then the error goes on, with a
-                            note where it is
-    a NaN                   the same: weights that are not finite are never written
+    at the beginning        a checkpoint is written, read back and deleted, to say what cannot be saved
+    every few updates       a checkpoint is written; if that fails, a sentence says so and the run goes on
+    after each update       what was learned is copied in memory
+    an error or a NaN       the policy of the last whole update is written; a note of the error says where.
+                            Weights that are not finite are never written.
     Ctrl-C, SIGTERM, SIGHUP the run ends after the update, with a checkpoint; a second signal ends it at once
-    a reader that fails     log, TensorBoard and dashboard are left out with a sentence
+    a reader that fails     log, TensorBoard or dashboard is left out with a sentence
 """
 
 import contextlib
@@ -30,21 +28,13 @@ from pathlib import Path
 import torch
 
 from puffer_min.commands.dashboard import Plain
-from puffer_min.commands.log import Silence, TensorBoard, TrainingLog, run_folder
+from puffer_min.commands.log import TensorBoard, TrainingLog, run_folder
+from puffer_min.learner import checkpoint as files
+from puffer_min.learner.actor import Actor
 from puffer_min.learner.asynchronous import AsynchronousPPO
-from puffer_min.learner.checkpoint import (
-    CheckpointError,
-    describe_policy,
-    is_readable,
-    pack_state,
-    read_checkpoint,
-    restore_learner,
-    save_checkpoint,
-    unpack_state,
-)
+from puffer_min.learner.checkpoint import CheckpointError, is_readable, read_checkpoint, save_checkpoint
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, PeerLost
-from puffer_min.learner.actor import Actor
 from puffer_min.learner.ppo import PPO, NotFinite
 from puffer_min.vector import WorkerDied
 
@@ -55,7 +45,7 @@ class Result:
 
     history     one dict an update
     policy      plays: act(observations) -> actions
-    checkpoint  its file; elsewhere than in run_dir if that could not be written
+    checkpoint  its file; outside run_dir if that could not be written
     ended       why the run ended: "done", "target" (target_score was reached) or "interrupted" (by `signal`)
     signal      number of the signal that interrupted the run, or None
     """
@@ -71,7 +61,7 @@ class Result:
     signal: int | None = None
 
     def save(self, path) -> Path:
-        """Write the policy, without what is needed to resume its training, to `path`."""
+        """Write the policy to `path`, without the state that resuming its training needs."""
         return save_checkpoint(path, self.description)
 
     def __str__(self):
@@ -125,12 +115,13 @@ class Run:
             if source == self.checkpoint.resolve():
                 self.saved_at = self.resumed_at
             self.rehearse()
-            log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at) if first else Silence()
-            board = TensorBoard(self.run_dir / "tensorboard") if tensorboard and first else Silence()
-            for name, reader in (("The dashboard", show), ("TensorBoard", board), ("The log", log)):
-                stack.callback(guarded(name, reader.close))
-            readers = [guarded("The log", log.write), guarded("TensorBoard", board.write),
-                       show if isinstance(show, Plain) else guarded("The dashboard", show)]
+            readers = [show if isinstance(show, Plain) else guarded("The dashboard", show)]
+            stack.callback(guarded("The dashboard", show.close))
+            if first and tensorboard:
+                readers.insert(0, writer("TensorBoard", TensorBoard(self.run_dir / "tensorboard"), stack))
+            if first:
+                log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at)
+                readers.insert(0, writer("The log", log, stack))
             self.remember()
             try:
                 ended = self.iterate(readers, stop)
@@ -189,8 +180,8 @@ class Run:
     def description(self) -> dict:
         """The part of a checkpoint that is enough to play."""
         left_out = {"settings_left_out": self.settings_left_out} if self.settings_left_out else {}
-        return left_out | describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings,
-                                          self.config, self.seed)
+        return left_out | files.describe_policy(self.learner.policy, self.env, self.env_name,
+                                                self.env_settings, self.config, self.seed)
 
     def contents(self, learner_state: dict, env_state) -> dict:
         """A whole checkpoint."""
@@ -209,9 +200,9 @@ class Run:
                 return None
             if not hasattr(self.env, "get_state"):
                 raise TypeError(f"{type(self.env).__name__} has no get_state")
-            state = pack_state(self.env)
+            state = files.pack_state(self.env)
             if trial:
-                unpack_state(state)
+                files.unpack_state(state)
             return state
         except (Exception, SystemExit) as error:                # an environment may hold anything
             self.saves_env = False
@@ -271,7 +262,7 @@ class Run:
     def fail(self, error, stop) -> str:
         """Write the policy of the last whole update, note in `error` where it is, and raise `error`.
 
-        Returns "interrupted" where the error follows from a signal that the workers have got, too.
+        Returns "interrupted" if the error follows from a signal that the workers got, too.
         """
         if self.good[0] not in (self.saved_at, self.resumed_at or 0):
             self.rescue()
@@ -293,7 +284,7 @@ class Run:
         raise error
 
     def rescue(self) -> None:
-        """Write what was learned until the last whole update, with as much else as can still be had."""
+        """Write what was learned until the last whole update, and as much else as can be saved."""
         learner = self.learner
         attempts = [lambda: self.contents(learner.get_state(), self.env_state()),
                     lambda: self.contents(PPO.get_state(learner), None)]
@@ -323,12 +314,12 @@ class Run:
             self.say(f"{path} is of step {saved['steps']:,}, so total_steps={self.config.total_steps:,} is "
                      "reached: give a larger total_steps to go on.")
         learner = self.learner
-        restore_learner(learner, saved, path)
+        files.restore_learner(learner, saved, path)
         self.seconds_before, self.resumed_at = saved["seconds"], saved["steps"]
         why = "holds no state of the environment"
         if saved["env"] is not None:
             try:
-                self.env.set_state(unpack_state(saved["env"]))
+                self.env.set_state(files.unpack_state(saved["env"]))
                 return
             except Exception as error:          # classes of another program, or of another version
                 why = f"holds a state of the environment that cannot be restored here ({in_short(error)})"
@@ -343,8 +334,7 @@ class Run:
 
 
 class Stop:
-    """While it is entered, Ctrl-C, SIGTERM and SIGHUP ask for the run's end; the handlers before are put
-    back.
+    """While it is entered, Ctrl-C, SIGTERM and SIGHUP ask for the run's end. Earlier handlers are put back.
 
     The first sets `signal` to its number, the second ends the run at once: KeyboardInterrupt for Ctrl-C,
     else SystemExit with 128 + its number. A SIGTERM or SIGHUP that the program ignores (nohup) stays
@@ -382,7 +372,7 @@ class Stop:
 
 
 def guarded(name, call):
-    """`call`, which is left out with a sentence after its first failure: no reader costs a run."""
+    """`call`, which is left out with a sentence after its first failure and never ends the run."""
     failed = []
 
     def guard(*arguments):
@@ -395,13 +385,19 @@ def guarded(name, call):
     return guard
 
 
+def writer(name, output, stack):
+    """The guarded `write` of a log, which `stack` closes."""
+    stack.callback(guarded(name, output.close))
+    return guarded(name, output.write)
+
+
 def in_short(error) -> str:
     """The kind of an error and the first line of its text."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def say(text) -> None:
-    """Print to standard error, unless that is closed, or a signal came in the middle of another print."""
+    """Print to standard error, unless it is closed, or a signal interrupted another print."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         print(text, file=sys.stderr, flush=True)
 

@@ -30,10 +30,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 import envs
-from puffer_min.commands.locate import add_environment, load_environment, name_of, parse_setting
+from puffer_min.commands.locate import add_environment, environment, name_of, parse_setting
 from puffer_min.commands.log import alone_in
 from puffer_min.commands.run import in_short
 from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
@@ -58,11 +56,9 @@ class SweepError(ValueError):
 def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: str | None = None,
               storage: str | None = None, out=None, max_seconds: float = 300, seed: int = 0,
               env_settings: dict | None = None, report=print, **settings):
-    """Search settings of the learner on `env`; returns the Optuna study, whose `best_trials` are the Pareto
-    front.
+    """Search settings of the learner on `env`; returns the Optuna study. Its `best_trials` are the front.
 
-    trials       finished trials that the study shall have; those of earlier calls and of other processes
-                 count
+    trials       finished trials that the study shall have, by this and earlier calls and other processes
     search       name -> "LOW:HIGH", "LOW:HIGH:log" or "A,B,C" (default: SEARCH)
     study_name   the environment's name by default; a study is a name in a storage
     storage      any storage URL of Optuna's; by default SQLite in `out`
@@ -78,7 +74,7 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     optuna, env_name = require_optuna(), name_of(env)
     require_trainable(env)
     if isinstance(env, str):
-        envs.load(env)
+        envs.load(env)                                  # refuses an unknown name before a folder is made
     search = search or SEARCH
     spaces = {name: parse(name, text) for name, text in search.items() if name not in settings}
     present = settings_for(env_name, **settings)
@@ -166,14 +162,12 @@ def in_a_sentence(optuna, storage):
 
 
 def open_study(optuna, storage, name, search):
-    """The study `name` of `storage`, made if there is none. Processes that come at the same time get the
-    same one.
+    """The study `name` of `storage`, made if there is none; several processes may do so at the same time.
 
-    Raises SweepError if its search is another one than `search`, name -> range.
+    Raises SweepError if it was made with another search than `search`, name -> range.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with quiet(optuna.exceptions.ExperimentalWarning):
         # constant_liar: a trial that another process runs counts as a bad one, so that two processes do not
         # try the same. The sampler has no seed: with one, all processes would try the same.
         sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
@@ -215,12 +209,6 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def reasons_of(study) -> list[str]:
-    """Why each trial that was given up was."""
-    trials = study.get_trials(deepcopy=False)
-    return [trial.user_attrs["reason"] for trial in trials if "reason" in trial.user_attrs]
-
-
 class Space(NamedTuple):
     """What is searched of one setting.
 
@@ -240,6 +228,8 @@ def parse(name: str, text: str) -> Space:
     """The space of the setting `name`, for "LOW:HIGH", "LOW:HIGH:log" or "A,B,C". Raises SweepError."""
     kind = type(getattr(Config(), require_setting(name).name))
     whole = kind is int
+    if not text:
+        raise SweepError(f"{name} given without a range, expected {name}=LOW:HIGH or {name}=A,B,C")
     if ":" not in text:
         choices = [parse_setting(f"{name}={choice}")[1] for choice in text.split(",")]
         return Space(name, lambda trial: trial.suggest_categorical(name, choices), choices.__contains__)
@@ -283,6 +273,12 @@ def finished(study) -> int:
     return sum(trial.values is not None or "reason" in trial.user_attrs for trial in ended)
 
 
+def reasons_of(study) -> list[str]:
+    """For each trial that was given up, why."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial.user_attrs["reason"] for trial in trials if "reason" in trial.user_attrs]
+
+
 def settings_of(trial) -> dict:
     """The settings that a trial had."""
     return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value
@@ -311,12 +307,7 @@ def write_report(study, out) -> list[Path]:
     points = [{"score": trial.values[0], "seconds": trial.values[1], "trial": trial.number,
                "settings": settings_of(trial)} for trial in front]
     written[0].write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
-    if front:
-        written.append(plot_front(study, front, out / "pareto.png"))
-    importances = importance(study)
-    if importances:
-        written.append(plot_importance(study, importances, out / "importance.png"))
-    return written
+    return written + (draw(study, importance(study), out) if front else [])
 
 
 def importance(study) -> dict[str, float]:
@@ -325,52 +316,40 @@ def importance(study) -> dict[str, float]:
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.values]
     if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2:
         return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)            # it says each time that a low target is good
+    with quiet(UserWarning):                                    # it says each time that a low target is good
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return optuna.importance.get_param_importances(study, evaluator=evaluator,
                                                        target=lambda trial: -trial.values[0])
 
 
-def blank(title, x, y):
-    """A figure and its axes, drawn without any window."""
-    from matplotlib.backends.backend_agg import (
-        FigureCanvasAgg,  # matplotlib belongs to the course and to sweeps only
-    )
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set(title=title, xlabel=x, ylabel=y)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    return figure, axes
+@contextlib.contextmanager
+def quiet(*kinds):
+    """Without warnings of these kinds."""
+    with warnings.catch_warnings():
+        for kind in kinds:
+            warnings.simplefilter("ignore", kind)
+        yield
 
 
-def plot_front(study, front, path) -> Path:
-    """Every trial by its cost and score, and the front as a line."""
-    title = f"{study.study_name}: score and cost of {finished(study)} trials"
-    figure, axes = blank(title, "seconds of training", "score of the last episodes")
-    scores, seconds = np.array([trial.values for trial in study.get_trials(deepcopy=False) if trial.values]).T
-    axes.scatter(seconds, scores, s=18, color="0.6", label="trials")
-    best_scores, best_seconds = np.array([trial.values for trial in front]).T
-    axes.step(best_seconds, best_scores, where="post", marker="o", color="C0", label="Pareto front")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:.2g}")
-    axes.legend(frameon=False)
-    figure.savefig(path)
-    return path
+def draw(study, shares, out) -> list[Path]:
+    """pareto.png: score and cost of each trial. importance.png: `shares`, unless there are none."""
+    from matplotlib import pyplot  # matplotlib belongs to the course and to sweeps only
+    from optuna.visualization import matplotlib as pictures
 
-
-def plot_importance(study, importances, path) -> Path:
-    """A bar for each setting, the most important on top."""
-    figure, axes = blank(f"{study.study_name}: what decides the score", "importance (PED-ANOVA, share)", "")
-    names = [name.replace("1-", "1 - ") for name in reversed(importances)]
-    axes.barh(names, list(reversed(importances.values())), color="C0")
-    figure.savefig(path)
-    return path
+    optuna = require_optuna()
+    drawings = {"pareto.png": lambda: pictures.plot_pareto_front(
+        study, target_names=["seconds of training", "score of the last episodes"],
+        targets=lambda trial: (trial.values[1], trial.values[0]))}
+    if shares:
+        drawings["importance.png"] = lambda: pictures.plot_param_importances(
+            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+            target=lambda trial: -trial.values[0], target_name="the score")
+    for name, picture in drawings.items():
+        with quiet(optuna.exceptions.ExperimentalWarning, UserWarning):
+            figure = picture().figure
+        figure.savefig(out / name, bbox_inches="tight")
+        pyplot.close(figure)
+    return [out / name for name in drawings]
 
 
 # ---------------------------------------------------------------------- the command line
@@ -393,14 +372,14 @@ def add_arguments(parser) -> None:
 
 def run(args) -> int:
     """Search, draw, and say where everything is."""
-    make_env = load_environment(args.environment) if ":" in args.environment else args.environment
-    search = dict(pair(text) for text in args.search) or None
+    search = dict(text.partition("=")[::2] for text in args.search) or None
     settings, env_settings = given_settings(args)
     out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
     try:
-        study = run_sweep(make_env, trials=args.trials, search=search, study_name=args.study,
-                          storage=args.storage, out=out, seed=args.seed, max_seconds=args.max_seconds,
-                          env_settings=env_settings, report=lambda text: print(text, flush=True), **settings)
+        study = run_sweep(environment(args.environment), trials=args.trials, search=search,
+                          study_name=args.study, storage=args.storage, out=out, seed=args.seed,
+                          max_seconds=args.max_seconds, env_settings=env_settings,
+                          report=functools.partial(print, flush=True), **settings)
     except (KeyboardInterrupt, SystemExit):
         print("Interrupted: the trial that ran counts as failed. "
               f"The same command goes on with the study in {out}.")
@@ -415,11 +394,3 @@ def run(args) -> int:
     print(f"{finished(study)} trials, {len(study.best_trials)} on the Pareto front; "
           f"written to {', '.join(map(str, written))}.")
     return 0
-
-
-def pair(text: str) -> tuple[str, str]:
-    """("name", "value") of "name=value"; SweepError otherwise."""
-    name, equals, value = text.partition("=")
-    if not equals or not value:
-        raise SweepError(f"{text!r} given, expected NAME=VALUE")
-    return name, value

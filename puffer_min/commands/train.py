@@ -3,11 +3,9 @@
     result = puffer_min.train("cartpole", seed=1)
     result = puffer_min.train("snake", total_steps=5_000_000, learning_rate=1e-3, dashboard="terminal")
     result = puffer_min.train("snake", resume="runs/snake-0-20260101-120000/checkpoint.pt")
-    torchrun --nproc-per-node 2 -m puffer_min train snake           several processes that learn as one:
-    distributed.py
+    torchrun --nproc-per-node 2 -m puffer_min train snake           several processes (distributed.py)
 
-    result.history          one dict an update: step, seconds, sps, episode_return, episode_length, score,
-                            losses, stages ...
+    result.history          one dict an update: step, seconds, sps, score, episode_return, losses, stages ...
     result.policy           act(observations) -> actions
     result.save("snake.pt") the policy in one file; puffer_min.load_policy reads it
 """
@@ -34,15 +32,9 @@ import torch
 
 import envs
 from envs.core.settings import whole
+from puffer_min.commands import locate
 from puffer_min.commands.dashboard import make_dashboard
-from puffer_min.commands.locate import (
-    add_environment,
-    add_policy,
-    load_environment,
-    load_object,
-    name_of,
-    parse_settings,
-)
+from puffer_min.commands.locate import name_of
 from puffer_min.commands.run import Result, Run, in_short, of_rank, say
 from puffer_min.learner.checkpoint import (
     CheckpointError,
@@ -62,8 +54,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
           env_settings: dict | None = None, **overrides) -> Result:
     """Train a policy with PPO.
 
-    env           name of a native environment; a callable that makes environments (a class, a function: see
-                  `make_vec`); or a vectorizer or environment, which stays open
+    env           name of a native environment; a class or function that makes environments (`make_vec`); or
+                  a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
     policy        factory (spec, config) -> nn.Module of a network of your own (learner/policy.py)
     seed          of the environment, the weights and the draws; the same seed gives the same run
@@ -71,19 +63,19 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                   puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
     run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the folder
-                  of the checkpoint when resuming. Where another run is in it, the new one goes to run_dir-2
+                  of the checkpoint when resuming. If it holds another run, the new one goes to run_dir-2
     resume        checkpoint to go on from, exactly as if it had not stopped; its config, seed and
                   env_settings hold, unless overridden
-    env_settings  passed on to the environment, beside what its class adds while a policy learns
-                  (`training_settings`): `score` is then of other games than `evaluate` plays
+    env_settings  passed on to the environment. Its class may add more while a policy learns
+                  (`training_settings`); `score` is then of other games than `evaluate` plays
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current update with a checkpoint; a second one ends it
     at once. Where an error ends the run, the policy of the last update is written first and a note of the
-    error says where. Raises TypeError for an unknown setting or something that is no environment, ValueError
-    for an unknown environment or sizes that do not divide, CheckpointError for a checkpoint that is damaged
-    or of another environment, OSError where no checkpoint can be
-    written, NotFinite when a NaN appears, PeerLost when another process of torchrun's ends.
+    error says where. Raises TypeError for an unknown setting or something that is no environment or network,
+    ValueError for an unknown environment or sizes that do not divide, CheckpointError for a checkpoint that
+    is damaged or of another environment, OSError if no checkpoint can be written, NotFinite when a NaN
+    appears, PeerLost when another process of torchrun's ends.
     """
     require_trainable(env)
     seed = whole("seed", seed, 0, MOST_SEED)
@@ -182,7 +174,7 @@ def training_settings(env) -> dict:
 
 @contextlib.contextmanager
 def torch_settings(config: Config, world=ALONE):
-    """torch with the threads, precision and determinism of `config`; all is put back but `tune_process`."""
+    """torch with the threads, precision and determinism of `config`; afterwards with those from before."""
     tune_process()
     before = (torch.get_num_threads(), torch.get_float32_matmul_precision(),
               torch.are_deterministic_algorithms_enabled())
@@ -201,8 +193,8 @@ def torch_settings(config: Config, world=ALONE):
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min train`."""
-    add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
-    add_policy(parser)
+    locate.add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
+    locate.add_policy(parser)
     parser.add_argument("--run-dir", metavar="FOLDER",
                         help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT",
@@ -215,7 +207,7 @@ def add_arguments(parser) -> None:
 
 
 def add_config_flags(parser) -> None:
-    """A flag for each field of Config. Its help is the comment beside the field in config.py."""
+    """A flag for each field of Config. Its help is the comment next to the field in config.py."""
     comments = dict(re.findall(r"^    (\w+): .+?(?:\s# (.*))?$", inspect.getsource(Config), re.MULTILINE))
     group = parser.add_argument_group("settings of the learner", "The default is in brackets, unless the "
                                       "environment has one of its own.")
@@ -247,7 +239,7 @@ def parse_value(kind, text: str):
 
 def given_settings(args) -> tuple[dict, dict | None]:
     """Settings of the learner, and of the environment (None without any), from --set and all flags."""
-    settings, env_settings = parse_settings(args.set)
+    settings, env_settings = locate.parse_settings(args.set)
     flags = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
     return settings | {name: getattr(args, name) for name in flags}, env_settings
 
@@ -255,10 +247,9 @@ def given_settings(args) -> tuple[dict, dict | None]:
 def run(args) -> int:
     """Train, and say where the output went."""
     settings, env_settings = given_settings(args)
-    environment = load_environment(args.environment) if ":" in args.environment else args.environment
-    policy = load_object(args.policy) if args.policy else None
-    result = train(environment, policy=policy, seed=args.seed, run_dir=args.run_dir, resume=args.resume,
-                   tensorboard=args.tensorboard, env_settings=env_settings,
+    policy = args.policy and locate.load_object(args.policy)
+    result = train(locate.environment(args.environment), policy=policy, seed=args.seed, run_dir=args.run_dir,
+                   resume=args.resume, tensorboard=args.tensorboard, env_settings=env_settings,
                    dashboard=None if args.dashboard == "none" else args.dashboard, **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")

@@ -1,4 +1,4 @@
-"""Networks before and after training: made by a factory, checked, found by name, played by an `Actor`."""
+"""Networks before and after training: made by a factory, checked, found by name, and played by `Actor`."""
 
 import contextlib
 import functools
@@ -16,8 +16,7 @@ METHODS = ("distribution", "initial_state", "forward", "replay")
 
 
 def build_policy(factory, spec, config) -> nn.Module:
-    """The network that `factory(spec, config)` makes. It gets the attributes `spec`, and `made_by`, the
-    factory's name.
+    """The network that `factory(spec, config)` makes, with `spec` and the factory's name as attributes.
 
     Raises TypeError if factory or network is not as policy.py describes it.
     """
@@ -55,11 +54,10 @@ def check_policy(policy, observation) -> None:
         if not isinstance(results, tuple) or len(results) != len(shapes):
             given = len(results) if isinstance(results, tuple) else type(results).__name__
             raise TypeError(f"{name}.{method} gave {given}, expected the tuple ({', '.join(shapes)})")
-        for tensor, (what, shape) in zip(results, shapes.items()):
+        for tensor, (what, shape) in zip(results, shapes.items(), strict=True):
             if tensor.shape != shape or tensor.dtype != torch.float32:
                 raise ValueError(f"{name}.{method} gave {what} of {tensor.dtype} {tuple(tensor.shape)} for "
-                                 f"{n} agents, "
-                                 f"expected torch.float32 {shape}")
+                                 f"{n} agents, expected torch.float32 {shape}")
 
     with torch.no_grad():
         state = policy.initial_state(n).to(device)
@@ -71,15 +69,15 @@ def check_policy(policy, observation) -> None:
 
 
 def flatten_parameters(policy):
-    """Move all parameters of `policy`, and their gradients, into one vector each; returns it as a parameter.
+    """Move all parameters of `policy` and their gradients into one vector each; returns it as a parameter.
 
-    The policy's own parameters become views of it. The norm, the clipping, Adam and (with several processes)
-    the exchange of gradients are then one operation on one vector and not one for each layer.
+    The policy's parameters become views of it. Norm, clipping, Adam and the exchange of gradients between
+    processes are then one operation on one vector and not one for each layer.
     """
     parameters = list(policy.parameters())
     flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
     flat.grad, sizes = torch.zeros_like(flat), [p.numel() for p in parameters]
-    for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes)):
+    for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes), strict=True):
         p.data, p.grad = data.view_as(p), grad.view_as(p)
     return flat
 
@@ -130,7 +128,7 @@ class Actor:
         self.reset()
 
     def reset(self):
-        """Forget everything: the memory to zero, the random stream back to its start."""
+        """Set the memory to zero and the random stream back to its start."""
         self.state = None
         self.generator = torch.Generator(self.device).manual_seed(self.seed)
 
@@ -162,14 +160,11 @@ class Actor:
         shape = None if spec is None else spec.single_observation_space.shape
         if not isinstance(observations, np.ndarray) or observations.dtype == object:
             raise TypeError(f"observations: {type(observations).__name__} given, expected the NumPy rows "
-                            "that make_vec "
-                            "or an adapter gives: a policy does not take a Gymnasium environment's own "
-                            "observation")
+                            "that make_vec or an adapter gives, not a Gymnasium environment's observation")
         if shape is not None and observations.shape[1:] != shape:
             raise ValueError(f"observations: shape {observations.shape} given, expected "
-                             f"(N, {', '.join(map(str, shape))}), one row for each agent: observation[None] "
-                             "is the "
-                             "row of one")
+                             f"(N, {', '.join(map(str, shape))}), one row for each agent: "
+                             "observation[None] is the row of one agent")
         return observations
 
     @torch.inference_mode()

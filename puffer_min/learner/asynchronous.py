@@ -1,17 +1,15 @@
-"""Collection without waiting for the slowest: agents act as soon as their environments are ready, and the
+"""Collection that does not wait for slow environments: agents act as soon as their environment is ready, and
 environments step while the learner learns.
 
     train(make_env, num_envs=16, num_workers=8, backend="process", batch_envs=8)
 
-    recv    the 8 environments that have finished first: the results of their last actions go into the rows
-    act     the policy acts for these alone; they are sent off again, while the other 8 are on their way
+    recv    the first 8 environments that finish: the results of their last actions go into the rows
+    act     the policy acts for these alone; they step again, while the other 8 are still stepping
 
-Each agent is at its own place in its own row (buffer.py, scattered), and a row is full when its agent has
-made its steps, so fast environments fill more of them. Steps that are on their way during an update were
-decided by the policy before it, and are recorded with its probabilities. Which environments are ready first
-depends on the machine: a seed does not repeat a run.
-
-Where it pays and where it does not is measured in benchmarks/LEARNER.md.
+Each agent has its own row and column (buffer.py, scattered), so fast environments fill more rows. A step that
+is under way during an update was decided by the policy before the update, and is recorded with its
+probabilities. Which environments are ready first depends on the machine: a seed does not repeat a run.
+benchmarks/LEARNER.md has measurements of where it is faster and where it is not.
 """
 
 import numpy as np
@@ -26,11 +24,11 @@ from puffer_min.learner.ppo import PPO
 class AsynchronousPPO(PPO):
     """`PPO` on a vectorizer with batch_envs < num_envs. `held` (n,): agents that wait for an action."""
 
-    def __init__(self, env, config: Config = Config(), policy=None, **keywords):
+    def __init__(self, env, config: Config | None = None, policy=None, **keywords):
         super().__init__(env, config, policy, **keywords)
         self.buffer.scatter()
-        env.report_interval = env.report_interval or config.horizon     # logs come with the steps, because
-        self.episodes.log = dict                                        # `env.log()` would wait for them
+        env.report_interval = env.report_interval or self.config.horizon    # logs come with the steps,
+        self.episodes.log = dict                                # because `env.log()` would wait for them
         self.held = torch.arange(env.num_agents)
         actions = self.buffer.actions
         self.decisions = torch.zeros(env.num_agents, *actions.shape[2:], dtype=actions.dtype)
@@ -62,7 +60,7 @@ class AsynchronousPPO(PPO):
         recurrent = self.state.shape[1] > 0
         self.buffer.record_decision(self.observations, self.decisions, self.log_probs, self.values, masks,
                                     self.state.cpu() if recurrent else None, legal)
-        if recurrent:                                   # the memory of a slot without an agent stands still
+        if recurrent:                                   # a slot without an agent keeps its memory
             living = torch.from_numpy(masks)[rows]
             self.state[rows[living]] = state[living]
         self.clock.lap("copy")
@@ -92,7 +90,7 @@ class AsynchronousPPO(PPO):
         self.clock.lap("copy")
 
     def bootstrap(self):
-        """Record the values of what the last steps received led to."""
+        """Record the values of the observations after the last steps."""
         rows = self.held
         self.values[rows] = self.values_of(self.observations[rows], self.state[rows])
         self.buffer.record_next_values(self.values)
@@ -103,7 +101,7 @@ class AsynchronousPPO(PPO):
 
     @torch.inference_mode()
     def drain(self):
-        """Wait for all steps on their way and record them: environments and learner are then saved as one."""
+        """Receive and record all steps under way, so that environments and learner are saved together."""
         rest = self.env.recv_rest()
         if rest is not None:
             self.store(rest)

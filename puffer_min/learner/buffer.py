@@ -10,7 +10,7 @@
 A row holds one agent's steps in order, so no sequence runs from one agent into another. Only full rows are
 learned from: the steps that a dead agent missed cost nothing and are in no loss (stream 001 @3,639, @13,263).
 
-Two counters, which move together and are two facts all the same (stream 001 @15,745):
+Two counters, which move together and mean different things (stream 001 @15,745):
 
     next_free   rows handed out so far; starts at num_agents, because every agent owns a row from the start
     full_rows   rows filled so far; starts at 0
@@ -39,8 +39,8 @@ LARGE = 2**28           # bytes from which on it is worth asking how much memory
 
 
 class Minibatch(NamedTuple):
-    """Whole rows, flattened: tensors (rows * horizon, ...), row by row; but ends (rows, horizon) bool and
-    states (rows, state_size). action_masks, bool, have 0 columns where all actions are legal."""
+    """Whole rows, flattened: tensors (rows * horizon, ...), row by row, except ends (rows, horizon) bool and
+    states (rows, state_size). action_masks, bool, have 0 columns if all actions are legal."""
 
     observations: torch.Tensor
     actions: torch.Tensor
@@ -86,7 +86,7 @@ class RolloutBuffer(ResumableRows):
         self.reset()
 
     def _table(self, *shape, dtype=np.float32):
-        """Zeros that the system backs with memory only where they are written: spare rows are free."""
+        """Zeros that take memory only where they are written, so spare rows cost nothing."""
         return torch.from_numpy(np.zeros((self.num_rows, *shape), dtype))
 
     def reset(self):
@@ -95,7 +95,7 @@ class RolloutBuffer(ResumableRows):
         self.row, self.column = 0, 0                    # aligned: where agent 0 is; agent i is i rows below
         self.row_of = torch.arange(self.num_agents)     # scattered: where each agent is
         self.column_of = torch.zeros(self.num_agents, dtype=torch.int64)
-        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)  # scattered: outcome to come
+        self.deciding = torch.zeros(self.num_agents, dtype=torch.bool)  # scattered: outcome due
         self.order = torch.arange(self.num_rows)        # rows in the order they are handed out
         self.filled = torch.zeros(self.num_rows, dtype=torch.int64)     # rows in the order they became full
         self.next_free, self.full_rows = self.num_agents, 0
@@ -156,7 +156,7 @@ class RolloutBuffer(ResumableRows):
             self.states[self.at[0]] = states
 
     def select(self, agents):
-        """Before `record_outcome` of agents (n,) int64, while the steps of others are on their way."""
+        """Choose the agents (n,) int64 of the next `record_outcome`, while others are still stepping."""
         self.agents = agents[self.deciding[agents]]
         self.at = self.row_of[self.agents], self.column_of[self.agents]
         self.living, self.asked = len(self.agents), len(agents)
@@ -225,7 +225,7 @@ class RolloutBuffer(ResumableRows):
     def record_final_values(self, value_of):
         """Fill final_values on the steps that were cut; value_of(observations, states) gives their values."""
         if self.cuts:
-            rows, columns, observations, states = map(torch.cat, zip(*self.cuts))
+            rows, columns, observations, states = map(torch.cat, zip(*self.cuts, strict=True))
             self.final_values[rows, columns] = value_of(observations, states)
             self.cuts = []
 
@@ -237,8 +237,7 @@ class RolloutBuffer(ResumableRows):
         return self.filled[:self.segments]
 
     def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False):
-        """Fill advantages and returns of all rows that hold anything: GAE, or V-trace with (rho_clip,
-        c_clip).
+        """Fill advantages and returns of all rows that hold steps: GAE, or V-trace with (rho_clip, c_clip).
 
         until_reward   a step with a reward counts as the end of an episode: no later reward is credited to it
         """
@@ -259,7 +258,7 @@ class RolloutBuffer(ResumableRows):
         return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows))
 
     def recycle(self):
-        """After the update: its rows are free again. Begun rows and full ones too many stay."""
+        """After the update: free its rows. Begun rows and surplus full rows stay."""
         self.agent_steps, self.slots = 0, 0
         self.ratios[self.trained_rows] = 1
         self.full_rows -= self.segments

@@ -1,17 +1,16 @@
-"""Checkpoints: what a policy is, and all that decides how its training goes on.
+"""Checkpoints: a policy, and everything that its training needs to continue.
 
 A checkpoint is one file of `torch.save`:
 
     format, env_name, env_settings, observation_space, observation_sets, action_space, config, seed, made_by,
     policy                                          enough to play
-    steps, updates, seconds, learner, env, ...      to go on training, exactly
+    steps, updates, seconds, learner, env, ...      to continue training exactly
 
-It is written beside its place and then renamed, so that a crash leaves the old file or the new one, never
-half of one. It holds tensors, plain numbers, texts and containers of these; other values are refused when it
-is written. It is read without unpickling anything, and its checksums are compared first. The environment's
-state is a pickle, because a Python environment may hold any object. It is opened only to resume, so resume
-only from files of your own. A network of your own is made by the factory that `made_by` names, which is
-imported.
+It is written to a temporary file and then renamed, so that a crash leaves the old file or the new one, not a
+part. It holds tensors, plain numbers, texts and containers of these; other values are refused when it is
+written. It is read without unpickling, after its checksums were compared. The environment's state is a
+pickle, because a Python environment may hold any object; only resuming opens it, so resume only from files of
+your own. A network of your own is made by the factory that `made_by` names, which is imported.
 """
 
 import copy
@@ -69,7 +68,7 @@ def save_checkpoint(path, contents: dict) -> Path:
 
 
 def plain(value, where=""):
-    """`value` in terms that `read_checkpoint` reads. Raises CheckpointError naming a part that has none."""
+    """`value` in types that `read_checkpoint` reads. Raises CheckpointError naming a part of another type."""
     if value is None or type(value) in (bool, int, float, str, bytes):
         return value
     if isinstance(value, dict):
@@ -86,8 +85,7 @@ def plain(value, where=""):
     if isinstance(value, PurePath):
         return {"path": str(value)}
     raise CheckpointError(f"{where} is {value!r:.60}, which a checkpoint cannot hold: expected numbers, "
-                          "texts, "
-                          "arrays, paths, and lists, tuples and dicts of these")
+                          "texts, arrays, paths, and lists, tuples and dicts of these")
 
 
 def is_readable(value) -> bool:
@@ -99,7 +97,7 @@ def is_readable(value) -> bool:
 
 
 def as_given(value):
-    """What `plain` was given, as far as it differs: arrays and paths again."""
+    """The reverse of `plain`: its arrays and paths as arrays and paths again."""
     if isinstance(value, dict):
         if list(value) == ["numpy array"]:
             return value["numpy array"].numpy()
@@ -120,7 +118,7 @@ def read_checkpoint(path) -> dict:
             if archive.testzip() or any(entry.external_attr for entry in archive.infolist()):
                 raise zipfile.BadZipFile(path)
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:                          # damaged files raise whatever their bytes lead to
+    except Exception as error:                          # damaged files raise any exception
         raise CheckpointError(f"{path} ({path.stat().st_size:,} bytes) is not a checkpoint or was cut short "
                               f"or damaged; {AGAIN}") from error
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
@@ -139,7 +137,7 @@ def read_checkpoint(path) -> dict:
 # ---------------------------------------------------------------------- policies
 
 def describe_policy(policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
-    """The part of a checkpoint that is enough to play `policy`, which `build_policy` made for `env`."""
+    """The part of a checkpoint that playing needs. `build_policy` made `policy` for `env`."""
     spec = EnvSpec.of(env)
     return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings,
             "observation_sets": spec.observation_sets,
@@ -150,7 +148,7 @@ def describe_policy(policy, env, env_name: str, env_settings: dict, config: Conf
 
 
 def config_of(contents: dict, path="the checkpoint") -> Config:
-    """The configuration of a checkpoint; settings of an earlier version that are no more are left out."""
+    """The configuration of a checkpoint, without settings that only an earlier version had."""
     known = {field.name for field in dataclasses.fields(Config)}
     try:
         return Config(**{name: value for name, value in contents["config"].items() if name in known})
@@ -162,7 +160,7 @@ def spaces_of(contents: dict, path="the checkpoint") -> tuple[spaces.Space, spac
     """The observation and action space of a checkpoint."""
     try:
         return unpack_space(contents["observation_space"]), unpack_space(contents["action_space"])
-    except Exception as error:                          # changed spaces raise whatever their numbers lead to
+    except Exception as error:                          # changed spaces raise any exception
         raise CheckpointError(f"{path} holds spaces that cannot be read ({type(error).__name__}: {error}); "
                               f"{AGAIN}") from error
 
@@ -204,10 +202,9 @@ def policy_from(contents: dict, path="the checkpoint", policy=None):
 
 
 def load_policy(path, policy=None, *, seed: int = 0, greedy: bool = False) -> Actor:
-    """The policy of a checkpoint, ready to play: `act(observations) -> actions`, `reset()`,
-    `observe_ends(ends)`.
+    """The policy of a checkpoint, ready to play.
 
-    policy   the factory that made the network, where its name does not lead to it again
+    policy   the factory that made the network, where it cannot be imported by its name
     """
     return Actor(policy_from(read_checkpoint(path), path, policy), seed=seed, greedy=greedy)
 
@@ -226,7 +223,7 @@ def require_same_environment(contents: dict, path, env, env_name: str) -> None:
 
 
 def restore_learner(learner, contents: dict, path) -> None:
-    """`learner` goes on from the checkpoint. Raises CheckpointError if its state does not fit."""
+    """Give `learner` the state of a checkpoint. Raises CheckpointError if it does not fit."""
     try:
         learner.set_state(contents["learner"])
         learner.steps, learner.updates = contents["steps"], contents["updates"]
@@ -246,7 +243,7 @@ def pack_state(env) -> torch.Tensor | None:
 
 
 def unpack_state(packed: torch.Tensor):
-    """What `get_state` gave. Unpickles, so only for files of your own. Raises pickle's exceptions."""
+    """The state that was packed. Unpickles, so only for files of your own. Raises pickle's exceptions."""
     return pickle.loads(packed.numpy())
 
 
@@ -260,7 +257,7 @@ class Resumable:
                 "statistics": {name: tensor.clone() for name, tensor in self.policy.named_buffers()}}
 
     def set_learned(self, learned: dict) -> None:
-        """Go back to what `learned` gave."""
+        """Put back the copies of `learned`."""
         self.weights.data.copy_(learned["weights"])
         for name, tensor in self.policy.named_buffers():
             tensor.copy_(learned["statistics"][name])
@@ -268,14 +265,14 @@ class Resumable:
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
 
     def get_state(self) -> dict:
-        """All that decides how learning goes on, except the environment's state: tensors and numbers."""
+        """Everything that learning needs to continue, except the environment's state: tensors and numbers."""
         return self.learned() | {
             "generator": self.generator.get_state(), "shuffle": self.shuffle.get_state(),
             "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
             "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
 
     def set_state(self, state: dict) -> None:
-        """Go on from `get_state`; the learner must have the same environment and configuration."""
+        """Put back `get_state`; the learner must have the same environment and configuration."""
         self.set_learned(state)
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
@@ -292,9 +289,10 @@ class ResumableRows:
                "final_values", "action_masks", "next_values", "states")     # the rest is computed from these
 
     def get_state(self) -> dict:
-        """What the next update will see: nothing if aligned, else the agents' places and the rows begun or
-        left
-        over, with zeros where nothing was written, so that equal runs have equal checkpoints."""
+        """What the next update will see: nothing if aligned, else the agents' places and the kept rows.
+
+        There are zeros where nothing was written, so that equal runs have equal checkpoints.
+        """
         if self.aligned:
             return {"aligned": True}
         begun, full = self.column_of > 0, self.filled[:self.full_rows].clone()
@@ -312,7 +310,7 @@ class ResumableRows:
                 **{name: getattr(self, name).clone() for name in ("row_of", "column_of", "order")}}
 
     def set_state(self, state: dict) -> None:
-        """Go on from `get_state`."""
+        """Put back `get_state`."""
         self.reset()
         if state["aligned"]:
             return
@@ -364,4 +362,6 @@ def unpack_space(packed: dict) -> spaces.Space:
         return spaces.MultiBinary(packed["n"])
     # A plain dict would be sorted, and the order of the keys is the order of the row.
     inner = [unpack_space(part) for part in packed["of"]]
-    return spaces.Dict(OrderedDict(zip(packed["keys"], inner))) if kind == "Dict" else spaces.Tuple(inner)
+    if kind == "Dict":
+        return spaces.Dict(OrderedDict(zip(packed["keys"], inner, strict=True)))
+    return spaces.Tuple(inner)

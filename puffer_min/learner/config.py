@@ -16,9 +16,9 @@ import torch
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a learner. They, the environment and the seed decide a run.
+    """All settings of a learner. Together with the environment and the seed they decide a run.
 
-    NumPy's and torch's numbers become plain ones. A value outside its range is a ValueError that names it.
+    Numbers of NumPy and torch become plain ones. A value outside its range is a ValueError that names it.
     """
 
     total_steps: int = 10_000_000       # agent-steps of the whole run
@@ -33,7 +33,7 @@ class Config:
 
     learning_rate: float = 5e-3         # small networks and large minibatches want a large one
     anneal_lr: str = "linear"           # to zero over total_steps: "linear", "cosine"; "none" keeps it
-    anneal_ent: bool = False            # the entropy bonus likewise: explore at first, be sure in the end
+    anneal_ent: bool = False            # the entropy bonus too: explore at first, less and less later
     adam_beta1: float = 0.9             # share of the old in Adam's running mean of the gradient
     adam_beta2: float = 0.999           # share of the old in Adam's running mean of its square
     adam_eps: float = 1e-5              # added to Adam's divisor
@@ -163,19 +163,20 @@ PRESETS = {
     # Only the result pays, some ten moves later: nearly no discount, and no bootstrapping.
     "connect4": {"total_steps": 40_000_000, "num_envs": 4096, "horizon": 16, "encoder": "onehot",
                  "hidden_size": 128, "gamma": 0.999, "gae_lambda": 1.0, "ent_coef": 0.03, "anneal_ent": True},
-    # Decisions of a car matter for seconds: gamma is low.
+    # A car's decision matters for seconds only: gamma is low.
     "drive": {"total_steps": 15_000_000, "num_envs": 64, "encoder": "standard", "gamma": 0.97,
               "ent_coef": 0.003, "anneal_ent": True, "vf_coef": 0.1},
     # Few episodes of random play reach the goal. Normalised, the noise of the others would drown them; in a
     # large minibatch they would not count; a larger entropy bonus would be worth more than the goal.
     "grid": {"total_steps": 5_000_000, "num_envs": 256, "horizon": 128, "minibatch_size": 1024,
-             "update_epochs": 2, "encoder": "onehot", "learning_rate": 6e-3, "ent_coef": 0.0005, "norm_adv": False},
+             "update_epochs": 2, "encoder": "onehot", "learning_rate": 6e-3, "ent_coef": 0.0005,
+             "norm_adv": False},
     # A game is thousands of ticks long: gamma is high. A larger entropy bonus keeps the actions random.
     "moba": {"total_steps": 20_000_000, "num_envs": 128, "minibatch_size": 4096, "learning_rate": 3e-3,
              "gamma": 0.995, "ent_coef": 0.003},
     # The symbol is asked for some steps after it was shown: without a memory this cannot be learned.
     "memory": {"total_steps": 1_000_000, "recurrent": True, "learning_rate": 0.013},
-    # Each point is a contest of its own: were credit to reach beyond it, a risk that ends it would pay.
+    # Each point is a contest of its own: credit beyond its end would reward taking risks that end it.
     "pong": {"total_steps": 24_000_000, "num_envs": 512, "horizon": 64, "encoder": "standard",
              "update_epochs": 2, "learning_rate": 0.01, "gamma": 0.999, "gae_lambda": 0.985,
              "until_reward": True, "ent_coef": 0.03, "anneal_ent": True},

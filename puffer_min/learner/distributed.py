@@ -9,8 +9,8 @@ step of Adam (gloo on CPUs, nccl on GPUs). `num_envs`, `batch_size` and `minibat
 process, so two processes make updates of twice the batch. Each normalises the advantages of its own
 minibatches and orders its own rows. An update's epochs and the end of the run are decided together.
 
-No process waits for ever: when another one ends, does not answer for TIMEOUT, or torchrun itself is killed
-(Linux), each writes its checkpoint and ends with PeerLost.
+No process waits for another one without limit: if one ends or does not answer for TIMEOUT, or if torchrun is
+killed (Linux), the others write their checkpoints and end with PeerLost.
 """
 
 import atexit
@@ -60,11 +60,11 @@ class Alone:
         return value
 
     def any(self, *flags: bool) -> list[bool]:
-        """For each flag, whether it is up in any process."""
+        """For each flag, whether it is True in any process."""
         return list(flags)
 
     def watch(self):
-        """While it is entered, PeerLost is raised when torchrun ends, or ends this process for another."""
+        """While it is entered, SIGTERM raises PeerLost: torchrun has ended, or another process has."""
         return contextlib.nullcontext()
 
 
@@ -79,7 +79,7 @@ class World(Alone):
         self.local_rank, self.local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
         if self.backend == "nccl":
             torch.cuda.set_device(self.local_rank)
-        if not distributed.is_initialized():            # once a process: a second time can wait for ever
+        if not distributed.is_initialized():            # once a process: a second call can hang
             distributed.init_process_group(self.backend, timeout=TIMEOUT)
             atexit.register(distributed.destroy_process_group)
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
@@ -112,7 +112,7 @@ class World(Alone):
         return values[0]
 
     def any(self, *flags):
-        return [any(flag) for flag in zip(*self.gather([flags]))]
+        return [any(flag) for flag in zip(*self.gather([flags]), strict=True)]
 
     @contextlib.contextmanager
     def watch(self):
@@ -141,7 +141,7 @@ def calling():
     try:
         yield
     except RuntimeError as error:                       # gloo and nccl raise it
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun will end this one as well: time to save
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)   # torchrun ends this one as well: save first
         reason = str(error).splitlines()[0]
         raise PeerLost(f"another process of the run has ended, or has not answered for "
                        f"{TIMEOUT.seconds} s ({reason})") from error

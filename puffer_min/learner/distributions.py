@@ -41,8 +41,7 @@ def masked(outputs: torch.Tensor, action_masks: torch.Tensor) -> torch.Tensor:
 
 
 def draw_index(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Index drawn from each column of `probabilities` (n, N): the first whose running sum passes `uniform`
-    in [0, 1).
+    """Index drawn from each column of `probabilities` (n, N): where the running sum passes `uniform` (N,).
 
     It is scaled by the column's sum, so that rounding never pushes the draw past the last probable action.
     """
@@ -57,8 +56,7 @@ def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor):
-    """Actions (N,) int64, one for each column of logits (n, N), drawn by `uniform` (N,) in [0, 1), and their
-    log-probabilities (N,)."""
+    """Actions (N,) int64 from logits (n, N), by `uniform` (N,) in [0, 1); their log-probabilities (N,)."""
     log_p = torch.log_softmax(logits, 0)
     actions = draw_index(log_p.exp(), uniform)
     return actions, log_p.gather(0, actions.unsqueeze(0))[0]
@@ -114,13 +112,14 @@ class Categorical:
                              dtype=torch.float32)
         if not self.shape:
             return draw(outputs, uniform[0])
-        actions, log_probs = zip(*map(draw, outputs.split(self.counts), uniform))
+        actions, log_probs = zip(*map(draw, outputs.split(self.counts), uniform), strict=True)
         return torch.stack(actions, 1), sum(log_probs)
 
     def evaluate(self, outputs, actions):
         if not self.shape:
             return LogProbAndEntropy.apply(outputs, actions)
-        log_probs, entropies = zip(*map(LogProbAndEntropy.apply, outputs.split(self.counts), actions.t()))
+        parts = map(LogProbAndEntropy.apply, outputs.split(self.counts), actions.t())
+        log_probs, entropies = zip(*parts, strict=True)
         return torch.stack(log_probs).sum(0), torch.stack(entropies).sum(0)
 
     def mode(self, outputs):

@@ -1,16 +1,16 @@
 """How observations enter a network: from the environment's own dtype to `hidden_size` numbers.
 
-Observations stay as the environment wrote them, uint8 for the most part, until an encoder turns them into
-float32. The buffer and the way to a device then carry one byte a cell.
+Observations keep the environment's dtype, mostly uint8, until an encoder turns them into float32: the buffer
+and the copy to a device then hold one byte a cell.
 
     scaled    each number divided by the bound of its space, then a linear layer
-    standard  each number less its running mean, divided by its running deviation, then a linear layer
+    standard  each number minus its running mean, divided by its running deviation, then a linear layer
     onehot    each cell of small whole numbers as one input for each value, then a linear layer
     conv      a picture (rows, columns), (rows, columns, channels) or (channels, rows, columns): two 3 x 3
               convolutions, then a linear layer
-    set       the agent's own numbers, and sets of things alike in any order and number, as the environment's
-              `observation_sets` says: each thing goes through the same small network, the maximum over a set
-              and the own numbers through a linear layer
+    set       the agent's own numbers, and sets of equal things in any order, as the environment's
+              `observation_sets` says: each thing goes through the same small network; the maximum over each
+              set and the agent's own numbers go through a linear layer
     auto      scaled; for rows of bytes (a Dict or Tuple of several dtypes) each leaf by its kind
 
 The parameters are float32, whatever torch's default dtype is.
@@ -74,7 +74,7 @@ def numbers_of(observations):
 
 
 class Scaled(nn.Module):
-    """A linear layer over numbers, each divided by its bound. The weights are divided: they are fewer."""
+    """A linear layer over numbers divided by their bounds: the weights are divided, which are fewer."""
 
     def __init__(self, space, hidden_size):
         super().__init__()
@@ -86,10 +86,10 @@ class Scaled(nn.Module):
 
 
 class Standardised(Scaled):
-    """A linear layer over numbers less their running mean, divided by their running deviation.
+    """A linear layer over numbers minus their running mean, divided by their running deviation.
 
-    The deviation is at least LEAST of the number's bound. This helps where a small difference between large
-    numbers counts. The learner calls `observe` with some of what was collected, once an update.
+    It helps where a small difference between large numbers counts. The deviation is at least LEAST times the
+    number's bound. The learner calls `observe` once an update with some of the collected observations.
     """
 
     LEAST = 0.1
@@ -199,7 +199,7 @@ class Convolution(nn.Module):
 
 
 class Sets(nn.Module):
-    """Sets of things alike, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017).
+    """Sets of equal things, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017).
 
     Every member of a set goes through the same two layers, of `width` and hidden_size; the maximum over the
     members is the same in whatever order they stand. A member of zeros only is absent and takes no part; a

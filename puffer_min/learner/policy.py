@@ -4,9 +4,9 @@
 
 `Policy` is the default network and `Actor` plays with any: NumPy in, NumPy out, the memory kept inside.
 
-A network of your own learns in its place: `train(env, policy=factory)`, `PPO(env, config, policy=factory)`.
-The factory is a function or class that gives an nn.Module for the `EnvSpec` of the environment and the
-`Config`:
+A network of your own learns in its place: `train(env, policy=factory)`, `PPO(env, config, policy=factory)`,
+or `python -m puffer_min train ENV --policy my_net.py:OneLayer`. The factory is a function or class that gives
+an nn.Module for the `EnvSpec` of the environment and the `Config`:
 
     class OneLayer(nn.Module):
         def __init__(self, spec, config):
@@ -56,8 +56,7 @@ def make_policy(spec, config) -> "Policy":
 
 
 class Policy(nn.Module):
-    """Encoder, hidden layers with ReLU, an LSTM if `recurrent`, and one head for distribution and value
-    together.
+    """Encoder, hidden layers with ReLU, an LSTM if `recurrent`, and one head for distribution and value.
 
     ReLU and not tanh: torch's tanh of a layer takes as long as the layer before it.
     """

@@ -74,7 +74,8 @@ class PPO(Resumable):
     where the sizes do not divide, and for a policy that does not fit.
     """
 
-    def __init__(self, env, config: Config = Config(), policy=None, *, seed: int = 0, world=ALONE):
+    def __init__(self, env, config: Config | None = None, policy=None, *, seed: int = 0, world=ALONE):
+        config = config or Config()
         self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
         self.spec = spec = EnvSpec.of(env)
         segments, self.minibatch_rows = config.rows(env.num_agents)
@@ -126,7 +127,7 @@ class PPO(Resumable):
             legal = self.action_masks()
             outputs = masked(outputs, self.to_device(legal))
             actions, log_probs = policy.distribution.sample(outputs, self.generator)
-            if recurrent:                               # the memory of a slot without an agent stands still
+            if recurrent:                               # a slot without an agent keeps its memory
                 living = torch.from_numpy(env.masks).clone()
                 state = torch.where(self.to_device(living).unsqueeze(1), state, self.state)
             lap("forward")
@@ -192,7 +193,7 @@ class PPO(Resumable):
         variance, unexplained = (torch.std_mean(part)[0].item()**2 for part in
                                  (returns, returns - buffer.values[buffer.trained_rows]))
         explained = torch.tensor(1 - unexplained / variance if variance > 0 else 0.0, dtype=torch.float64)
-        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist()))
+        means = dict(zip(LOSSES, self.world.average_(torch.stack(parts).mean(0)).tolist(), strict=True))
         means["explained_variance"] = self.world.average_(explained).item()
         self.clock.lap("learn")
         return means | {"learning_rate": config.learning_rate * left, "epochs": epoch + 1}
