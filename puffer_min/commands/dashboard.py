@@ -38,7 +38,7 @@ def make_dashboard(kind, env_name):
 
 
 class Plain:
-    """The dashboard of a run that is given a function, or None: calls the function, if there is one."""
+    """The dashboard of a run that was given a function or None: calls the function, if there is one."""
 
     def __init__(self, function):
         self.function = function
@@ -97,7 +97,7 @@ class Panels:
         self.last = None
 
     def add(self, update: dict) -> None:
-        """Take the update of a run."""
+        """Add an update of the run."""
         self.last = update
         for name, curve in self.curves.items():
             curve.append(update.get(name))

@@ -1,4 +1,4 @@
-"""The training log: one JSON object a line, one line an update, written after each update; TensorBoard's too.
+"""The training log, one JSON object on a line after each update; the same numbers for TensorBoard.
 
     {"step": 65536, "seconds": 0.05, "sps": 1310720.0, "score": 0.12, ..., "stages": {"learn": 0.42, ...}}
 

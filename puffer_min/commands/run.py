@@ -132,7 +132,7 @@ class Run:
                       stop.signal if ended == "interrupted" else None)
 
     def iterate(self, readers, stop) -> str:
-        """Update after update, each shown to all readers; returns why the run ended."""
+        """Run update after update and show each to all readers; returns why the run ended."""
         learner, config = self.learner, self.config
         learner.clock.restart()
         ended = "done"
@@ -178,7 +178,7 @@ class Run:
         self.good = learner.steps, learner.updates, learner.learned()
 
     def description(self) -> dict:
-        """The part of a checkpoint that is enough to play."""
+        """The part of a checkpoint that playing needs."""
         left_out = {"settings_left_out": self.settings_left_out} if self.settings_left_out else {}
         return left_out | files.describe_policy(self.learner.policy, self.env, self.env_name,
                                                 self.env_settings, self.config, self.seed)
@@ -232,12 +232,12 @@ class Run:
                 trial.unlink()
 
     def save(self) -> bool:
-        """Write the checkpoint. Where that fails, says so and returns False; the one before stays."""
+        """Write the checkpoint. If that fails, says so and returns False; the last one stays."""
         contents = self.contents(self.learner.get_state(), self.env_state())
         return self.write(self.checkpoint, contents)
 
     def write(self, path, contents) -> bool:
-        """Write a checkpoint to `path`; False, with a sentence, where that fails."""
+        """Write a checkpoint to `path`. If that fails, says so and returns False."""
         try:
             save_checkpoint(path, contents)
         except Exception as error:
@@ -257,7 +257,7 @@ class Run:
             if self.write(path, contents):
                 say(f"The last checkpoint is {path}.")
 
-    # ------------------------------------------------------------------ how it goes wrong, and goes on
+    # ------------------------------------------------------------------ errors, and resuming
 
     def fail(self, error, stop) -> str:
         """Write the policy of the last whole update, note in `error` where it is, and raise `error`.
@@ -279,7 +279,7 @@ class Run:
             raise PeerLost(f"{who} stops at step {self.learner.steps:,}: {error}; "
                            f"its checkpoint is {where}") from error
         error.add_note(where)
-        if not isinstance(error, Exception):            # Python may not show the notes of an exit or a Ctrl-C
+        if not isinstance(error, Exception):            # Python may not show notes of an exit or Ctrl-C
             say(where)
         raise error
 
@@ -294,13 +294,13 @@ class Run:
             learner.buffer.reset()
             del attempts[0]
         for contents in attempts:
-            with contextlib.suppress(BaseException):    # the environment may fail again in giving its state
+            with contextlib.suppress(BaseException):    # the environment may fail again while saving
                 if self.write(self.checkpoint, contents()):
                     return
         self.save_elsewhere(attempts[-1]())
 
     def restore(self, saved, path) -> None:
-        """Go on from the contents of the checkpoint `path`. Raises CheckpointError if they do not fit."""
+        """Continue from the contents of the checkpoint `path`. Raises CheckpointError if they do not fit."""
         if saved["processes"] != self.world.size:
             raise CheckpointError(f"{path} is of a run of {saved['processes']} processes, and here "
                                   f"{self.world.size} learn: start as many with torchrun --nproc-per-node")
@@ -324,7 +324,7 @@ class Run:
             except Exception as error:          # classes of another program, or of another version
                 why = f"holds a state of the environment that cannot be restored here ({in_short(error)})"
         self.say(f"{path} {why}: its episodes start anew, the curve is not exactly the same.")
-        self.env.reset((self.seed + saved["steps"]) % 2**31)        # not the episodes that the run began with
+        self.env.reset((self.seed + saved["steps"]) % 2**31)        # other episodes than at first
         learner.state = learner.policy.initial_state(self.env.num_agents)
 
     def say(self, text) -> None:

@@ -191,7 +191,7 @@ def open_study(optuna, storage, name, search):
 
 
 def end_stale_trials(optuna, study) -> None:
-    """Count as failed each trial that a process of this machine had begun which is no longer there."""
+    """Mark as failed each running trial whose process on this machine has ended."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         host, _, number = trial.user_attrs.get("process", "").rpartition(":")
         if host == socket.gethostname() and not is_alive(int(number)):
@@ -210,7 +210,7 @@ def is_alive(process: int) -> bool:
 
 
 class Space(NamedTuple):
-    """What is searched of one setting.
+    """The values of one setting that are searched.
 
     parameter   its name with Optuna
     suggest     trial -> a value
@@ -268,7 +268,7 @@ def last_score(history) -> float | None:
 
 
 def finished(study) -> int:
-    """Number of trials that have ended, or were given up; those that a signal cut short do not count."""
+    """Number of trials that have ended or were given up; interrupted trials do not count."""
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     return sum(trial.values is not None or "reason" in trial.user_attrs for trial in ended)
 
@@ -280,13 +280,13 @@ def reasons_of(study) -> list[str]:
 
 
 def settings_of(trial) -> dict:
-    """The settings that a trial had."""
+    """The settings of a trial."""
     return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value
             for name, value in trial.params.items()}
 
 
 def line(study, done, trials) -> str:
-    """What is shown after a trial: its result, and the best so far."""
+    """The line that is shown after a trial: its result, and the best result so far."""
     *_, last = (trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
     result = (f"score {last.values[0]:.4g} in {last.values[1]:.1f} s" if last.values else
               f"given up ({last.user_attrs.get('reason', 'failed')})")
@@ -358,7 +358,7 @@ def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min sweep`."""
     add_environment(parser, "a setting of the environment (env.size=7), or of the learner, of all trials")
     parser.add_argument("--trials", type=int, default=40,
-                        help="finished trials that the study shall have (40)")
+                        help="finished trials that the study will have (40)")
     parser.add_argument("--search", action="append", default=[], metavar="NAME=RANGE",
                         help="a setting to search, LOW:HIGH, LOW:HIGH:log or A,B,C; by default "
                              f"{', '.join(SEARCH)}")

@@ -1,4 +1,4 @@
-"""`train`: a whole run around the learner of ppo.py, with its log, dashboard, checkpoints and a clean end.
+"""`train`: a whole run around the learner of ppo.py, with its log, dashboard and checkpoints.
 
     result = puffer_min.train("cartpole", seed=1)
     result = puffer_min.train("snake", total_steps=5_000_000, learning_rate=1e-3, dashboard="terminal")
@@ -142,7 +142,7 @@ def with_whole_minibatches(config: Config, env, minibatch_size) -> Config:
 
 
 def require_trainable(env) -> None:
-    """Raise TypeError unless `env` is a name, makes environments, or has the face of a vectorizer."""
+    """Raise TypeError unless `env` is a name, makes environments, or has the attributes of a vectorizer."""
     if isinstance(env, str) or (callable(env) and not hasattr(env, "step")) or isinstance(env, type):
         return
     if hasattr(env, "num_agents") and hasattr(env, "single_action_space") and hasattr(env, "observations"):
@@ -168,7 +168,7 @@ def close(env) -> None:
 
 
 def training_settings(env) -> dict:
-    """What the environment's class adds to its settings while a policy learns from it."""
+    """The settings that the environment's class adds while a policy learns from it."""
     return getattr(envs.load(env) if isinstance(env, str) else env, "training_settings", {})
 
 

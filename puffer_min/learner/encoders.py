@@ -8,7 +8,7 @@ and the copy to a device then hold one byte a cell.
     onehot    each cell of small whole numbers as one input for each value, then a linear layer
     conv      a picture (rows, columns), (rows, columns, channels) or (channels, rows, columns): two 3 x 3
               convolutions, then a linear layer
-    set       the agent's own numbers, and sets of equal things in any order, as the environment's
+    set       the agent's own numbers, and sets of things of one kind, as the environment's
               `observation_sets` says: each thing goes through the same small network; the maximum over each
               set and the agent's own numbers go through a linear layer
     auto      scaled; for rows of bytes (a Dict or Tuple of several dtypes) each leaf by its kind
@@ -199,11 +199,11 @@ class Convolution(nn.Module):
 
 
 class Sets(nn.Module):
-    """Sets of equal things, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017).
+    """Sets of things of one kind, and the agent's own numbers (Zaheer et al. 2017; Qi et al. 2017).
 
     Every member of a set goes through the same two layers, of `width` and hidden_size; the maximum over the
-    members is the same in whatever order they stand. A member of zeros only is absent and takes no part; a
-    set without members gives zeros.
+    members does not depend on their order. A member of zeros only is absent and is left out; a set without
+    members gives zeros.
     """
 
     width = 32
@@ -237,7 +237,7 @@ class Sets(nn.Module):
 
 
 def require_layout(sets, space) -> None:
-    """ValueError unless `sets` is name -> (first, members, size), each within the observation and apart."""
+    """ValueError unless `sets` is name -> (first, members, size), inside the observation, without overlap."""
     numbers = math.prod(space.shape)
     if not sets:
         raise ValueError("encoder=\"set\" needs an environment that declares observation_sets = "
