@@ -136,7 +136,7 @@ def test_a_network_is_named_by_its_module_too(tmp_path, capsys):
 @pytest.mark.parametrize("name, sentence", [
     ("nowhere.py:Net", "there is no file nowhere.py; expected file.py:Name"),
     ("OneLayer", "'OneLayer' given, expected file.py:Name or module:Name"),
-    ("nowhere.nets:Net", "there is no module nowhere.nets; expected file.py:Name or module:Name"),
+    ("nowhere.nets:Net", "No module named 'nowhere.nets': expected file.py:Name or module:Name"),
     ("{file}:Net", "{file} has no Net; it has OneLayer, Unwritten, Wordless, lonely"),
     ("{file}:Unwritten", "policy=one_layer_network:Unwritten gave Unwritten without forward, expected an nn.Module with "
                          "distribution, initial_state, forward, replay and parameters, as puffer_min/learner/policy.py describes it"),

@@ -50,7 +50,7 @@ def load_object(name: str):
     except ModuleNotFoundError as error:
         if error.name not in (where, where.partition(".")[0]):      # of an import inside the module
             raise
-        raise ImportError(f"there is no module {where}; expected file.py:Name or module:Name") from error
+        raise ImportError(f"No module named {where!r}: expected file.py:Name or module:Name") from error
     if not hasattr(module, attribute):
         things = vars(module).items()
         own = [n for n, v in things if callable(v) and getattr(v, "__module__", "") == module.__name__]

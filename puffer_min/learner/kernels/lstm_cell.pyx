@@ -19,7 +19,7 @@ cdef extern from * nogil:
     """
     #include <string.h>
 #if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("no-trapping-math")    /* or the clamps below stay branches and the loop has no vectors */
+#pragma GCC optimize("no-trapping-math")  /* else the clamps below are branches and the loop has no vectors */
 #endif
     static inline float sigmoid(float x) {
         const float round = 12582912.0f;                /* 1.5 * 2^23: adding it rounds to a whole number */
