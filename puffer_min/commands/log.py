@@ -1,4 +1,4 @@
-"""The training log, one JSON object on a line after each update; the same numbers for TensorBoard.
+"""What a run writes: the training log, one JSON object on a line after each update; TensorBoard; sentences.
 
     {"step": 65536, "seconds": 0.05, "sps": 1310720.0, "score": 0.12, ..., "stages": {"learn": 0.42, ...}}
 
@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -125,6 +126,37 @@ class TensorBoard:
     def close(self) -> None:
         """Write everything to the disk."""
         self.writer.close()
+
+
+def guarded(name, call):
+    """`call`, which is left out with a sentence after its first failure and never ends the run."""
+    failed = []
+
+    def guard(*arguments):
+        try:
+            if not failed:
+                call(*arguments)
+        except Exception as error:
+            failed.append(error)
+            say(f"{name} failed ({in_short(error)}) and is left out; the run goes on.")
+    return guard
+
+
+def writer(name, output, stack):
+    """The guarded `write` of a log, which `stack` closes."""
+    stack.callback(guarded(name, output.close))
+    return guarded(name, output.write)
+
+
+def in_short(error) -> str:
+    """The kind of an error and the first line of its text."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def say(text) -> None:
+    """Print to standard error, unless it is closed, or a signal interrupted another print."""
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def read_log(path) -> list[dict]:

@@ -20,7 +20,6 @@ import contextlib
 import copy
 import dataclasses
 import signal
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -28,7 +27,7 @@ from pathlib import Path
 import torch
 
 from puffer_min.commands.dashboard import Plain
-from puffer_min.commands.log import TensorBoard, TrainingLog, run_folder
+from puffer_min.commands.log import TensorBoard, TrainingLog, guarded, in_short, run_folder, say, writer
 from puffer_min.learner import checkpoint as files
 from puffer_min.learner.actor import Actor
 from puffer_min.learner.asynchronous import AsynchronousPPO
@@ -369,37 +368,6 @@ class Stop:
         for number, handler in self.before.items():
             if handler is not None:             # one that Python did not install cannot be put back
                 signal.signal(number, handler)
-
-
-def guarded(name, call):
-    """`call`, which is left out with a sentence after its first failure and never ends the run."""
-    failed = []
-
-    def guard(*arguments):
-        try:
-            if not failed:
-                call(*arguments)
-        except Exception as error:
-            failed.append(error)
-            say(f"{name} failed ({in_short(error)}) and is left out; the run goes on.")
-    return guard
-
-
-def writer(name, output, stack):
-    """The guarded `write` of a log, which `stack` closes."""
-    stack.callback(guarded(name, output.close))
-    return guarded(name, output.write)
-
-
-def in_short(error) -> str:
-    """The kind of an error and the first line of its text."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-def say(text) -> None:
-    """Print to standard error, unless it is closed, or a signal interrupted another print."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
-        print(text, file=sys.stderr, flush=True)
 
 
 def of_rank(path, rank: int) -> Path:

@@ -32,8 +32,7 @@ from typing import NamedTuple
 
 import envs
 from puffer_min.commands.locate import add_environment, environment, name_of, parse_setting
-from puffer_min.commands.log import alone_in
-from puffer_min.commands.run import in_short
+from puffer_min.commands.log import alone_in, in_short
 from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
 from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting, settings_for

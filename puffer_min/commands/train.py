@@ -35,7 +35,8 @@ from envs.core.settings import whole
 from puffer_min.commands import locate
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import name_of
-from puffer_min.commands.run import Result, Run, in_short, of_rank, say
+from puffer_min.commands.log import in_short, say
+from puffer_min.commands.run import Result, Run, of_rank
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     config_of,

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import math
 import sys
 
 import numpy as np
@@ -80,6 +81,22 @@ def flatten_parameters(policy):
     for p, data, grad in zip(parameters, flat.detach().split(sizes), flat.grad.split(sizes), strict=True):
         p.data, p.grad = data.view_as(p), grad.view_as(p)
     return flat
+
+
+def culprit(batch, rewards, outputs, values, policy):
+    """The first tensor, in the order in which they depend on each other, that is not finite."""
+    tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}
+    tensors |= {"observations (from the environment)": batch.observations,
+                "rewards (from the environment)": rewards, "actions": batch.actions,
+                "old log_probs": batch.log_probs, "old values": batch.values, "advantages": batch.advantages,
+                "returns": batch.returns, "the policy's values": values}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            return name
+    if torch.isnan(outputs).any() or (outputs == math.inf).any():       # -inf is an illegal action
+        return "the policy's outputs"
+    bad = [name for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()]
+    return f"the gradient of {bad[0]!r}" if bad else "the gradient's norm"
 
 
 def name_of_factory(factory) -> str:

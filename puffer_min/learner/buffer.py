@@ -34,7 +34,6 @@ from envs.core.free_memory import free_memory
 from puffer_min.learner.advantage import gae, vtrace
 from puffer_min.learner.checkpoint import ResumableRows
 
-
 LARGE = 2**28           # bytes from which on it is worth asking how much memory is free
 
 

@@ -22,7 +22,7 @@ from puffer_min.clock import StageClock
 from puffer_min.env.actions import legal_actions
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.env.spec import EnvSpec
-from puffer_min.learner.actor import build_policy, check_policy, flatten_parameters
+from puffer_min.learner.actor import build_policy, check_policy, culprit, flatten_parameters
 from puffer_min.learner.buffer import RolloutBuffer
 from puffer_min.learner.checkpoint import Resumable
 from puffer_min.learner.config import Config
@@ -229,19 +229,3 @@ class NotFinite(FloatingPointError):
     def __init__(self, steps, name):
         super().__init__(f"training stopped at step {steps:,}: {name} holds a NaN or an infinity")
         self.steps, self.name = steps, name
-
-
-def culprit(batch, rewards, outputs, values, policy):
-    """The first tensor, in the order in which they depend on each other, that is not finite."""
-    tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}
-    tensors |= {"observations (from the environment)": batch.observations,
-                "rewards (from the environment)": rewards, "actions": batch.actions,
-                "old log_probs": batch.log_probs, "old values": batch.values, "advantages": batch.advantages,
-                "returns": batch.returns, "the policy's values": values}
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            return name
-    if torch.isnan(outputs).any() or (outputs == math.inf).any():       # -inf is an illegal action
-        return "the policy's outputs"
-    bad = [name for name, p in policy.named_parameters() if not torch.isfinite(p.grad).all()]
-    return f"the gradient of {bad[0]!r}" if bad else "the gradient's norm"
