@@ -5,7 +5,7 @@ so this is the fastest way onto several cores. In `step` the caller, which would
 well, and no more threads than cores take part. Environments in Python gain only where they release the lock,
 in C or while they wait.
 
-A thread cannot be killed: after `timeout` the vectorizer gives up a part that hangs, and its thread ends after
+A thread cannot be killed: after `timeout` the vectorizer gives up a part that hangs, whose thread ends after
 its step, or with the process. Use processes for environments that may hang.
 """
 
