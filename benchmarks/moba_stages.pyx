@@ -1,21 +1,25 @@
-"""The parts of a tick of `moba` on frozen games, for benchmarks/moba.py: each is run again and again over the same states.
+"""The parts of a tick of `moba` on frozen games, for benchmarks/moba.py:
+each is run again and again over the same states.
 
-    scan        those whose turn it is look around: creeps, neutrals, towers and, with ten scripted heroes, heroes
+    scan        those whose turn it is look around: creeps, neutrals, towers
+                and, with ten scripted heroes, heroes
     move        every living creep takes a step along its lane (its bit, its cell, its bytes of the picture)
     think       creeps', neutrals' and towers' minds, looking around included, as in a tick
     window, records, scalars    the three parts of an observation, for every hero
-    touch       no rules at all: one load from every cache line that a tick needs, in the same order. No program that keeps its games
-                like this can be faster than that; the difference is instructions.
+    touch       no rules at all: one load from every cache line that a tick needs, in the same order.
+                No program that keeps its games like this can be faster than that;
+                the difference is instructions.
 
 `games` are the bytes of the games (`get_state()["blocks"][-1]`); move and think change them.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from envs.moba_minds cimport CADENCE, LOOKING, SIGHT_REACH, TOWER_REACH, WILD_REACH, creep_mind, neutral_mind, tower_mind
+from envs.moba_minds cimport (CADENCE, LOOKING, SIGHT_REACH, TOWER_REACH, WILD_REACH, creep_mind,
+                              neutral_mind, tower_mind)
 from envs.moba_sight cimport OBSERVATION, see_itself, see_records, see_window
-from envs.moba_world cimport (BOTH_TEAMS, CREEP_AT, ENTITIES, HALF, HEROES, NEUTRAL_AT, ROW_BYTES, SIGHT, STRIDE, TOWER_AT, TOWERS, Entity,
-                              Game, Terrain, follow, lowest_bit, nearest)
+from envs.moba_world cimport (BOTH_TEAMS, CREEP_AT, ENTITIES, HALF, HEROES, NEUTRAL_AT, ROW_BYTES, SIGHT,
+                              STRIDE, TOWER_AT, TOWERS, Entity, Game, Terrain, follow, lowest_bit, nearest)
 
 
 def size_of_game():
@@ -42,7 +46,8 @@ def scan(uint8_t[::1] games, int num_games, bint heroes):
                 some = game.creeps[half] & looking
                 while some:
                     looks += 1
-                    found += nearest(game, &own[CREEP_AT + lowest_bit(some)], 1 << (1 - half), SIGHT_REACH) >= 0
+                    found += nearest(game, &own[CREEP_AT + lowest_bit(some)], 1 << (1 - half),
+                                     SIGHT_REACH) >= 0
                     some &= some - 1
                 some = game.neutrals[half] & looking
                 while some:
@@ -52,7 +57,8 @@ def scan(uint8_t[::1] games, int num_games, bint heroes):
                 some = game.towers[half] & looking & (<uint64_t> 1 << TOWERS) - 1
                 while some:
                     looks += 1
-                    found += nearest(game, &own[TOWER_AT + lowest_bit(some)], 1 << (1 - half), TOWER_REACH) >= 0
+                    found += nearest(game, &own[TOWER_AT + lowest_bit(some)], 1 << (1 - half),
+                                     TOWER_REACH) >= 0
                     some &= some - 1
     return looks, found
 
@@ -118,8 +124,8 @@ def think(uint8_t[::1] games, int num_games, const uint8_t[:, :, ::1] flow, cons
     return minds
 
 
-def observe(uint8_t[::1] games, int num_games, uint8_t[:, ::1] rows, const uint8_t[:, :, ::1] flow, const uint8_t[:, ::1] distance,
-            int heroes, bint window, bint records, bint scalars):
+def observe(uint8_t[::1] games, int num_games, uint8_t[:, ::1] rows, const uint8_t[:, :, ::1] flow,
+            const uint8_t[:, ::1] distance, int heroes, bint window, bint records, bint scalars):
     """The parts asked for of the observations of the first `heroes` heroes of each game."""
     cdef Terrain terrain = terrain_of(flow, distance)
     cdef Game* game
@@ -142,8 +148,8 @@ def observe(uint8_t[::1] games, int num_games, uint8_t[:, ::1] rows, const uint8
 def lines(uint8_t[::1] games, int num_games, int heroes):
     """Numbers of the cache lines of `games` that a tick reads or writes, in the order of a tick: int64 list.
 
-    Entities that are alive or look whether they are; the bitboards' rows and the cells around those who look around and who
-    observe; the cells on which somebody stands.
+    Entities that are alive or look whether they are; the bitboards' rows and the cells around those who look
+    around and who observe; the cells on which somebody stands.
     """
     cdef Game* game
     cdef Entity* entity
@@ -164,18 +170,21 @@ def lines(uint8_t[::1] games, int num_games, int heroes):
             sees = id % HALF < HEROES and id // HALF * HEROES + id % HALF < heroes
             if sees or (id + game.tick) % 4 == 0:
                 for side in range(3):
-                    at = base + (<char*> &game.present[side][((entity.y >> 8) - SIGHT) * ROW_BYTES] - <char*> game)
+                    at = base + (<char*> &game.present[side][((entity.y >> 8) - SIGHT) * ROW_BYTES]
+                                 - <char*> game)
                     found += range(at >> 6, (at + 11 * ROW_BYTES >> 6) + 1)
             if sees:
                 for row in range(-SIGHT, SIGHT + 1):
-                    at = base + (<char*> &game.picture[((entity.y >> 8) + row) * STRIDE + (entity.x >> 8) - SIGHT] - <char*> game)
+                    at = base + (<char*> &game.picture[((entity.y >> 8) + row) * STRIDE
+                                                       + (entity.x >> 8) - SIGHT] - <char*> game)
                     found += range(at >> 6, (at + 43 >> 6) + 1)
         found[first:] = dict.fromkeys(found[first:])
     return found
 
 
 def touch(uint8_t[::1] games, const int64_t[::1] numbers, uint8_t[:, ::1] rows):
-    """One load from each line, and one store to each line of the observations; returns a sum, so that nothing is left out."""
+    """One load from each line, and one store to each line of the observations;
+    returns a sum, so that nothing is left out."""
     cdef int64_t n, total = 0
     cdef uint8_t* row
     with nogil:

@@ -1,11 +1,12 @@
 """bandit: which action pays? A trainer that fails here does not connect rewards to actions.
 
-Rules         `arms` arms (4). Arm `best` (2) pays 1 with probability 0.8, every other arm with probability 0.2. The episode
-              ends after `length` pulls (16). The best arm is the same in every environment and every episode.
+Rules         `arms` arms (4). Arm `best` (2) pays 1 with probability 0.8, every other arm with probability
+              0.2. The episode ends after `length` pulls (16). The best arm is the same in every
+              environment and every episode.
 Observation   1 float32, always 1: there is nothing to see.
 Actions       Discrete(arms): pull that arm.
-Log           episode_return (best 0.8 a pull), episode_length, score: share of the pulls that went to the best arm.
-              Always the best arm: 1. At random: 1 / arms.
+Log           episode_return (best 0.8 a pull), episode_length, score: share of the pulls that went to the
+              best arm. Always the best arm: 1. At random: 1 / arms.
 Source        The idea is PufferLib's `bandit`; the numbers are ours.
 """
 
@@ -26,7 +27,8 @@ MOST_ARMS = 1_000_000
 
 
 cdef class Bandit(Native):
-    """bandit(num_envs, seed=0, arms=4, best=2, length=16): see the module's docstring for rules, observation and actions."""
+    """bandit(num_envs, seed=0, arms=4, best=2, length=16): see the module's docstring for rules,
+    observation and actions."""
 
     cdef readonly int arms, best, length
 
@@ -57,7 +59,8 @@ cdef class Bandit(Native):
             self.rows.terminals[i] = self.lengths[i] + 1 >= self.length
 
     def render(self, index=0):
-        """RGB array: one square for each arm, with the key that pulls it (up to 16 arms); the arm pulled last is green if it paid, red if not."""
+        """RGB array: one square for each arm, with the key that pulls it (up to 16 arms);
+        the arm pulled last is green if it paid, red if not."""
         self.require_index(index)
         arms = np.zeros((1, self.arms), int)
         if self.lengths[index] or self.terminals[index]:

@@ -1,22 +1,25 @@
 """breakout: a paddle, a ball and two walls of 108 bricks.
 
-Rules         A field of 576 x 330 with 6 rows of 18 bricks (32 x 12) under a free strip. The ball leaves the paddle when the
-              agent fires (or after 60 frames), bounces off the walls, breaks the bricks it touches and leaves the paddle at an
-              angle that depends on where it struck it. It gets faster after the 4th and the 12th return and at its first
-              touch of the two middle and of the two upper rows; the paddle (62 wide) shrinks to half once the ball has
-              touched the top wall. A ball that gets past the paddle, or breaks nothing for `patience` frames, is lost, and
-              speed and width are as at the start again. The episode ends when one ball and 5 spare balls are lost, or when the
+Rules         A field of 576 x 330 with 6 rows of 18 bricks (32 x 12) under a free strip. The ball leaves the
+              paddle when the agent fires (or after 60 frames), bounces off the walls, breaks the bricks it
+              touches and leaves the paddle at an angle that depends on where it struck it. It gets faster
+              after the 4th and the 12th return and at its first touch of the two middle and of the two upper
+              rows; the paddle (62 wide) shrinks to half once the ball has touched the top wall. A ball that
+              gets past the paddle, or breaks nothing for `patience` frames, is lost, and speed and width are
+              as at the start again. The episode ends when one ball and 5 spare balls are lost, or when the
               second wall is cleared. A cleared first wall is rebuilt when the ball next touches the paddle.
-Observation   117 float32: 0 paddle's centre and 1 ball across (fractions of the width), 2 ball down (fraction of the height),
-              3 and 4 ball's velocity across and down (fraction of the top speed, -1 to 1), 5 ball in play, 6 balls left
-              (fraction of 6), 7 paddle's width (fraction of the full width), 8 share of all 216 bricks that are broken, then
-              108 bricks row by row, each as its share of the wall (1/108 standing, 0 broken). As 0 and 1 the bricks drown the five
-              numbers that decide where the paddle must be: after 10 M steps a policy scores 270 and not 430.
+Observation   117 float32: 0 paddle's centre and 1 ball across (fractions of the width), 2 ball down (fraction
+              of the height), 3 and 4 ball's velocity across and down (fraction of the top speed, -1 to 1),
+              5 ball in play, 6 balls left (fraction of 6), 7 paddle's width (fraction of the full width),
+              8 share of all 216 bricks that are broken, then 108 bricks row by row, each as its share of the
+              wall (1/108 standing, 0 broken). As 0 and 1 the bricks drown the five numbers that decide where
+              the paddle must be: after 10 M steps a policy scores 270 and not 430.
 Actions       Discrete(4): 0 none, 1 fire, 2 left, 3 right; held for `frame_skip` frames.
 Rewards       +1 for each brick (216 in all). Its value counts only for the score.
-Log           episode_return, episode_length (steps), score (rows are worth 7 7 4 4 1 1 a brick: 432 a wall, 864 in all).
-Source        stream 003 (sizes, points, spare balls). There the observations were raw pixels, the first one after a reset
-              was empty, and the flag at the end was cleared before the learner saw it.
+Log           episode_return, episode_length (steps), score (rows are worth 7 7 4 4 1 1 a brick:
+              432 a wall, 864 in all).
+Source        stream 003 (sizes, points, spare balls). There the observations were raw pixels, the first one
+              after a reset was empty, and the flag at the end was cleared before the learner saw it.
 """
 
 import numpy as np
@@ -81,11 +84,13 @@ cdef class Breakout(Native):
         self.patience = whole("patience", patience, 1, LONGEST)
         low = np.zeros(OBSERVATION, np.float32)
         low[3:5] = -1
-        self.prepare(num_envs, 1, Box(low, np.ones(OBSERVATION, np.float32), dtype=np.float32), Discrete(4), seed, common, metric_names=("score",))
+        self.prepare(num_envs, 1, Box(low, np.ones(OBSERVATION, np.float32), dtype=np.float32), Discrete(4),
+                     seed, common, metric_names=("score",))
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
 
     cdef inline float* bricks(self, int i) noexcept nogil:
-        """The bricks live in the observation: they are 0 or STANDING there, and one write serves rules and network."""
+        """The bricks live in the observation: they are 0 or STANDING there,
+        and one write serves rules and network."""
         return <float*> self.rows.observations + i * OBSERVATION + SCALARS
 
     cdef void start(self, int i) noexcept nogil:
@@ -127,7 +132,8 @@ cdef class Breakout(Native):
     cdef bint play_frame(self, int i, Game* game, int action) noexcept nogil:
         """One frame; True if the episode ended."""
         cdef float half = game.width / 2, angle
-        game.paddle = clamp(game.paddle + PADDLE_SPEED * ((action == RIGHT) - (action == LEFT)), half, WIDTH - half)
+        game.paddle = clamp(game.paddle + PADDLE_SPEED * ((action == RIGHT) - (action == LEFT)),
+                            half, WIDTH - half)
         game.idle += 1
         if not game.flying:
             rest(game)
@@ -237,9 +243,11 @@ cdef class Breakout(Native):
         for n in range(BRICKS):
             if self.bricks(index)[n]:
                 row, column = divmod(n, COLUMNS)
-                drawing.rectangle(image, WALL_TOP + row * BRICK_HEIGHT + 1, column * BRICK_WIDTH + 1, BRICK_HEIGHT - 2, BRICK_WIDTH - 2, colours[row])
+                drawing.rectangle(image, WALL_TOP + row * BRICK_HEIGHT + 1, column * BRICK_WIDTH + 1,
+                                  BRICK_HEIGHT - 2, BRICK_WIDTH - 2, colours[row])
         drawing.rectangle(image, PADDLE_TOP, game.paddle - game.width / 2, 8, game.width, ink["agent"])
-        drawing.rectangle(image, game.y - BALL_HALF, game.x - BALL_HALF, 2 * BALL_HALF, 2 * BALL_HALF, ink["text"])
+        drawing.rectangle(image, game.y - BALL_HALF, game.x - BALL_HALF, 2 * BALL_HALF, 2 * BALL_HALF,
+                          ink["text"])
         for n in range(game.balls - 1):
             drawing.rectangle(image, HEIGHT - 6, 6 + 10 * n, 4, 6, ink["muted"])
         return image

@@ -1,21 +1,24 @@
-"""cartpole: balance a pole on a cart by pushing it left or right. The control experiment: a trainer that fails here is broken.
+"""cartpole: balance a pole on a cart by pushing it left or right. The control experiment:
+a trainer that fails here is broken.
 
-Rules         The physics of Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983; Florian 2005) in double precision, every
-              operation in the same order, so that states, observations, rewards and ends are equal to the last bit. One
-              step is 0.02 s of Euler's method under a force of 10 N to the left or right. The episode terminates when the
-              cart is further than 2.4 m from the centre or the pole leans more than 12 degrees, and is truncated at step
-              `max_episode_steps` (500; both flags are up if the two fall together). It starts with all four numbers uniform
-              in [-0.05, 0.05). Every step gives 1, the last included.
-Observation   4 float32, unscaled as in Gymnasium: 0 position / m, 1 velocity / (m/s), 2 angle / rad (0 upright, positive to
-              the right), 3 angular velocity / (rad/s). Bounds: 4.8, inf, 0.419, inf.
-Actions       Discrete(2): 0 push left, 1 push right. With `continuous=True` Box(-1, 1, (1,)): the force is 10 N times the
-              action, clipped to [-1, 1] if it lies outside.
+Rules         The physics of Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983; Florian 2005) in double
+              precision, every operation in the same order, so that states, observations, rewards and ends are
+              equal to the last bit. One step is 0.02 s of Euler's method under a force of 10 N to the left or
+              right. The episode terminates when the cart is further than 2.4 m from the centre or the pole
+              leans more than 12 degrees, and is truncated at step `max_episode_steps` (500; both flags are up
+              if the two fall together). It starts with all four numbers uniform in [-0.05, 0.05). Every step
+              gives 1, the last included.
+Observation   4 float32, unscaled as in Gymnasium: 0 position / m, 1 velocity / (m/s), 2 angle / rad
+              (0 upright, positive to the right), 3 angular velocity / (rad/s). Bounds: 4.8, inf, 0.419, inf.
+Actions       Discrete(2): 0 push left, 1 push right. With `continuous=True` Box(-1, 1, (1,)):
+              the force is 10 N times the action, clipped to [-1, 1] if it lies outside.
 Log           episode_return, episode_length and score, all three the steps survived (500 is solved).
 Source        gymnasium/envs/classic_control/cartpole.py.
 
-Sine and cosine are the C library's; NumPy's float64 `sin` and `cos` give the same bits (a test compares them), which is what makes
-equality with Gymnasium possible. They take two thirds of the time. The arithmetic beside them is vectorised, several carts to an
-instruction, because each quantity is an array of its own and not a field of a struct; cart by cart it would take twice as long in all.
+Sine and cosine are the C library's; NumPy's float64 `sin` and `cos` give the same bits (a test compares
+them), which is what makes equality with Gymnasium possible. They take two thirds of the time. The arithmetic
+beside them is vectorised, several carts to an instruction, because each quantity is an array of its own and
+not a field of a struct; cart by cart it would take twice as long in all.
 """
 
 import math
@@ -37,7 +40,7 @@ cdef enum:
     LEFT, RIGHT
 
 cdef enum:
-    BLOCK = 64                  # carts that go through the passes of a step together: their numbers stay in the first cache
+    BLOCK = 64                  # carts that take the passes of a step together: they stay in the first cache
 
 cdef double GRAVITY = 9.8, POLE_MASS = 0.1, TOTAL_MASS = POLE_MASS + 1.0
 cdef double HALF_LENGTH = 0.5, POLE_MOMENT = POLE_MASS * HALF_LENGTH
@@ -70,11 +73,13 @@ cdef class Cartpole(Native):
     @property
     def keys(self):
         """Browser key name -> action."""
-        return {"ArrowLeft": -1.0, "ArrowRight": 1.0} if self.continuous else {"ArrowLeft": LEFT, "ArrowRight": RIGHT}
+        return ({"ArrowLeft": -1.0, "ArrowRight": 1.0} if self.continuous
+                else {"ArrowLeft": LEFT, "ArrowRight": RIGHT})
 
     @property
     def idle_action(self):
-        """What a person who presses nothing does: no force where there is such an action, else a push to the left."""
+        """What a person who presses nothing does: no force where there is such an action,
+        else a push to the left."""
         return 0.0 if self.continuous else LEFT
 
     @property
@@ -105,7 +110,8 @@ cdef class Cartpole(Native):
             first = end
 
     cdef void move(self, int first, int last) noexcept nogil:
-        """One step of Euler's method for carts [first, last), at most BLOCK. The order of operations is Gymnasium's: keep it."""
+        """One step of Euler's method for carts [first, last), at most BLOCK.
+        The order of operations is Gymnasium's: keep it."""
         cdef double force[BLOCK]
         cdef double sine[BLOCK]
         cdef double cosine[BLOCK]
@@ -146,7 +152,8 @@ cdef class Cartpole(Native):
             observation[4 * i + 3] = self.theta_dot[i]
 
     cdef void judge(self, int first, int last) noexcept nogil:
-        """Rewards and flags of carts [first, last); where an episode ended its last observation is kept and the next one starts."""
+        """Rewards and flags of carts [first, last); where an episode ended its last observation is kept
+        and the next one starts."""
         cdef float* rewards = self.rows.rewards
         cdef uint8_t* terminals = self.rows.terminals
         cdef uint8_t* truncations = self.rows.truncations
@@ -157,7 +164,8 @@ cdef class Cartpole(Native):
             truncations[i] = self.lengths[i] + 1 >= self.max_episode_steps
         for i in range(first, last):
             if terminals[i] | truncations[i]:
-                memcpy(<float*> self.rows.final_observations + 4 * i, <float*> self.rows.observations + 4 * i, 4 * sizeof(float))
+                memcpy(<float*> self.rows.final_observations + 4 * i, <float*> self.rows.observations + 4 * i,
+                       4 * sizeof(float))
                 self.start(i)
 
     def physics_state(self, index=0):
@@ -166,16 +174,19 @@ cdef class Cartpole(Native):
         return self.x[i], self.x_dot[i], self.theta[i], self.theta_dot[i]
 
     def set_physics_state(self, index, state):
-        """Put cart `index` into `state`, four finite numbers as `physics_state` gives; its episode goes on with the length it has."""
+        """Put cart `index` into `state`, four finite numbers as `physics_state` gives;
+        its episode goes on with the length it has."""
         cdef int i = self.require_index(index)
         numbers = np.asarray(state, np.float64)
         if numbers.shape != (4,) or not np.isfinite(numbers).all():
-            raise ValueError(f"state: given {state!r}, expected four finite numbers (x, x_dot, theta, theta_dot)")
+            raise ValueError(f"state: given {state!r}, expected four finite numbers "
+                             "(x, x_dot, theta, theta_dot)")
         self.x[i], self.x_dot[i], self.theta[i], self.theta_dot[i] = numbers
         self.observe(i, i + 1)
 
     def render(self, index=0):
-        """RGB array (240, 480, 3) uint8 of cart `index`: the track with its ends in red, cart, pole, and the last push as an orange bar."""
+        """RGB array (240, 480, 3) uint8 of cart `index`: the track with its ends in red, cart, pole,
+        and the last push as an orange bar."""
         self.require_index(index)
         image = drawing.canvas(240, 480)
         metre, ground, ink = 86, 200, drawing.INK
@@ -190,8 +201,10 @@ cdef class Cartpole(Native):
         if self.lengths[index] > 0:
             strength = float(self.actions[index, 0]) if self.continuous else 2.0 * self.actions[index] - 1
             length = 30 * min(max(strength, -1.0), 1.0)
-            drawing.rectangle(image, top + 10, column + min(0, length) + (30 if length > 0 else -30), 6, abs(length), ink["rival"])
+            drawing.rectangle(image, top + 10, column + min(0, length) + (30 if length > 0 else -30),
+                              6, abs(length), ink["rival"])
         tip = column + metre * math.sin(self.theta[index])
-        drawing.line(image, top, column, top - metre * math.cos(self.theta[index]), tip, ink["food"], thickness=9)
+        drawing.line(image, top, column, top - metre * math.cos(self.theta[index]), tip, ink["food"],
+                     thickness=9)
         drawing.disc(image, top, column, 4, ink["ground"])
         return image

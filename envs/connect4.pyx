@@ -1,29 +1,36 @@
 """connect4: four in a row against a searching, a greedy or a random opponent, or against oneself.
 
-Rules         7 columns of 6 cells; stones fall to the lowest free cell of a column; four in a row, column or diagonal win. A coin
-              decides who starts. A stone put on a full column loses the game at once.
-Opponents     `opponent="search"` looks `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it judges without looking
-              further, so its strength never depends on the clock) and breaks ties at random; `"greedy"` takes a win, else stops one,
-              else plays at random; `"random"` any free column. All draw from the environment's own stream.
-Training      While a policy learns, `train` adds openings=3 and weaker=0.5 (`training_settings`); evaluation and play do without them.
-              `openings=n`: half of the games, by a coin, begin after 1 to n random stones of each side (with the empty board where
-              these would make four). A policy that learns from the empty board alone may find one way to win most games and see
-              nothing else. `weaker=p`: in a share p of the games, by lot, the search looks fewer plies ahead, 1 to depth - 1. Against
-              depth 4 nothing at all is won for millions of steps; a policy that wins now and then against less depth learns sooner,
-              and learns more ways of playing. Other opponents, and a search of depth 1, have no weaker games.
-Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
-Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs, 3 to 8 empty with a threat. With two players one more: 1 if it
-              is my move.
-Threats       On an empty cell 3 shows that a stone of mine would complete four there, 4 that one of theirs would, 5 both, as soon as the cells
-              below are filled; 6, 7 and 8 show the same where the next stone of the column falls. With `threats=False` all of them are 0.
-Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the observation's first seven cells).
+Rules         7 columns of 6 cells; stones fall to the lowest free cell of a column; four in a row, column or
+              diagonal win. A coin decides who starts. A stone put on a full column loses the game at once.
+Opponents     `opponent="search"` looks `depth` plies ahead (alpha-beta; beyond `node_budget` nodes a move it
+              judges without looking further, so its strength never depends on the clock) and breaks ties at
+              random; `"greedy"` takes a win, else stops one, else plays at random; `"random"` any free
+              column. All draw from the environment's own stream.
+Training      While a policy learns, `train` adds openings=3 and weaker=0.5 (`training_settings`); evaluation
+              and play do without them. `openings=n`: half of the games, by a coin, begin after 1 to n random
+              stones of each side (with the empty board where these would make four). A policy that only
+              learns from the empty board may find one way to win most games and see nothing else. `weaker=p`:
+              in a share p of the games, by lot, the search looks fewer plies ahead, 1 to depth - 1. Against
+              depth 4 nothing at all is won for millions of steps; a policy that wins now and then against
+              less depth learns sooner, and learns more ways of playing. Other opponents, and a search of
+              depth 1, have no weaker games.
+Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays;
+              the other's action is ignored.
+Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs, 3 to 8 empty with a threat.
+              With two players one more: 1 if it is my move.
+Threats       On an empty cell 3 shows that a stone of mine would complete four there, 4 that one of theirs
+              would, 5 both, as soon as the cells below are filled; 6, 7 and 8 show the same where the next
+              stone of the column falls. With `threats=False` all of them are 0.
+Actions       Discrete(7): the column. `action_masks()` tells which are free (as in the first seven cells
+              of the observation).
 Rewards       +1 won, -1 lost, 0 drawn.
 Log           episode_return, episode_length, score (1 won, 0.5 drawn, 0 lost).
-Source        stream 003; bit boards after J. Tromp, threats as in P. Pons, "Solving Connect 4". The bot of the stream
-              (`rand() % 6 + 1`) never played column 0 and lost every game to four stones there; a full column could win.
+Source        stream 003; bit boards after J. Tromp, threats as in P. Pons, "Solving Connect 4". The bot of
+              the stream (`rand() % 6 + 1`) never played column 0 and lost every game to four stones there; a
+              full column could win.
 
-A board is two 64-bit numbers. Bit 7 * column + row is a cell, row 0 at the bottom; the seventh bit of a column stays empty,
-so that shifted lines do not run over the edge:
+A board is two 64-bit numbers. Bit 7 * column + row is a cell, row 0 at the bottom; the seventh bit of a
+column stays empty, so that shifted lines do not run over the edge:
 
     5 12 19 26 33 40 47
     ...                     four in a row: shift by 7, in a column: 1, on the diagonals: 6 and 8
@@ -58,7 +65,7 @@ cdef enum:
     SEARCH = 2
     WIN = 10000
     MOST_OPENINGS = 10
-    THREAT = 2                      # an empty cell with a threat shows this, 1 more for mine, 2 for theirs, and
+    THREAT = 2                      # an empty cell with a threat shows this, + 1 for mine, + 2 for theirs and
     AT_ONCE = 3                     # so much more where the next stone falls
 
 cdef uint64_t BOTTOM = 0x0040810204081          # row 0 of every column
@@ -76,7 +83,8 @@ cdef struct Game:
 
 
 cdef class Connect4(Native):
-    """connect4(num_envs, seed=0, opponent="search", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=True): see above."""
+    """connect4(num_envs, seed=0, opponent="search", depth=4, node_budget=20000, players=1, openings=0,
+    weaker=0.0, threats=True): see above."""
 
     cdef Game* games
     cdef int opponent_kind
@@ -90,8 +98,8 @@ cdef class Connect4(Native):
     training_settings = {"openings": 3, "weaker": 0.5}
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
-    def __init__(self, num_envs=1, *, seed=0, opponent="search", depth=4, node_budget=20000, players=1, openings=0, weaker=0.0, threats=True,
-                 **common):
+    def __init__(self, num_envs=1, *, seed=0, opponent="search", depth=4, node_budget=20000, players=1,
+                 openings=0, weaker=0.0, threats=True, **common):
         self.opponent = choice("opponent", opponent, OPPONENTS)
         self.depth = whole("depth", depth, 1, CELLS)
         self.node_budget = whole("node_budget", node_budget, 1, 1_000_000)
@@ -110,7 +118,8 @@ cdef class Connect4(Native):
     # ------------------------------------------------------------------ the game
 
     cdef void start(self, int i) noexcept nogil:
-        """A new game: the opponent's strength, random stones if so, and the opponent's first stone if the coin says so."""
+        """A new game: the opponent's strength, random stones if so,
+        and the opponent's first stone if the coin says so."""
         cdef Game* game = &self.games[i]
         game.depth = self.depth
         if self.weaker and draw_unit(&self.streams[i]) < self.weaker:
@@ -125,7 +134,8 @@ cdef class Connect4(Native):
 
     cdef void clear(self, int i) noexcept nogil:
         """Take all stones off the board; with two players it is the first one's move."""
-        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        cdef uint8_t* observation = (<uint8_t*> self.rows.observations
+                                     + i * self.players * self.observation_size)
         self.games[i] = Game(0, 0, 0, self.games[i].depth)
         memset(observation, 0, self.players * self.observation_size)
         if self.players == 2:
@@ -135,7 +145,8 @@ cdef class Connect4(Native):
         """Random stones, one side's and the other's in turn."""
         cdef int n
         for n in range(stones):
-            self.place(i, n % 2 == 0, pick(playable(self.games[i].mine | self.games[i].theirs), &self.streams[i]) // STRIDE)
+            self.place(i, n % 2 == 0, pick(playable(self.games[i].mine | self.games[i].theirs),
+                                           &self.streams[i]) // STRIDE)
 
     cdef void reset_range(self, int first, int last) noexcept nogil:
         cdef int i
@@ -177,7 +188,8 @@ cdef class Connect4(Native):
         cdef Game* game = &self.games[i]
         cdef uint64_t cell = free_cell(game.mine | game.theirs, column)
         cdef int where = place_of(lowest(cell))
-        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        cdef uint8_t* observation = (<uint8_t*> self.rows.observations
+                                     + i * self.players * self.observation_size)
         require(&self.fault, cell != 0, b"a stone on a full column")
         if first:
             game.mine |= cell
@@ -188,11 +200,14 @@ cdef class Connect4(Native):
             observation[self.observation_size + where] = 2 if first else 1
 
     cdef void show_threats(self, int i) noexcept nogil:
-        """Mark the empty cells where four would be complete; a threat lasts until a stone lies on it, so there is none to take back."""
+        """Mark the empty cells where four would be complete;
+        a threat lasts until a stone lies on it, so there is none to take back."""
         cdef Game* game = &self.games[i]
-        cdef uint8_t* observation = <uint8_t*> self.rows.observations + i * self.players * self.observation_size
+        cdef uint8_t* observation = (<uint8_t*> self.rows.observations
+                                     + i * self.players * self.observation_size)
         cdef uint64_t taken = game.mine | game.theirs, next_cells = playable(taken)
-        cdef uint64_t mine = winning_cells(game.mine, taken), theirs = winning_cells(game.theirs, taken), left = mine | theirs
+        cdef uint64_t mine = winning_cells(game.mine, taken), theirs = winning_cells(game.theirs, taken)
+        cdef uint64_t left = mine | theirs
         cdef int cell, where, shown, for_me, for_them
         while left:
             cell = lowest(left)
@@ -240,8 +255,8 @@ cdef class Connect4(Native):
     def action_masks(self):
         """Bool (num_agents, 7), True where the column is free: the actions that do not lose at once.
 
-        Valid after a reset and after each step, for both players also of the one who waits. A row is never all False, because a
-        full board ends the game. Each call writes and returns the same array.
+        Valid after a reset and after each step, for both players also of the one who waits. A row is never
+        all False, because a full board ends the game. Each call writes and returns the same array.
         """
         self.require_ready()
         cdef const uint8_t* observations = <const uint8_t*> self.rows.observations
@@ -249,15 +264,18 @@ cdef class Connect4(Native):
         cdef int agent, column
         for agent in range(self.num_agents):
             for column in range(COLUMNS):
-                masks[agent * COLUMNS + column] = not 1 <= observations[agent * self.observation_size + column] <= 2
+                masks[agent * COLUMNS + column] = (
+                    not 1 <= observations[agent * self.observation_size + column] <= 2)
         return self.masks_of_actions
 
     def set_board(self, index, rows):
-        """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's, `o` the opponent's, `.` empty."""
+        """Put game `index` into a position: six strings of seven characters, top row first, `x` the agent's,
+        `o` the opponent's, `.` empty."""
         cdef int game = self.require_index(index)
         cells = [row.lower() for row in rows]
         if len(cells) != ROWS or any(len(row) != COLUMNS or set(row) - set("xo.") for row in cells):
-            raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters out of 'x', 'o', '.'")
+            raise ValueError(f"{rows!r} given, expected {ROWS} strings of {COLUMNS} characters "
+                             "out of 'x', 'o', '.'")
         self.games[game] = Game(0, 0, 0, self.depth)
         np.asarray(self.observations)[game * self.players:(game + 1) * self.players, :CELLS] = 0
         for column in range(COLUMNS):
@@ -270,18 +288,21 @@ cdef class Connect4(Native):
             self.show_threats(game)
 
     def opponent_moves(self, index):
-        """Columns among which the opponent would choose if it were to move in game `index` (for tests and lessons)."""
+        """Columns among which the opponent would choose if it were to move in game `index`
+        (for tests and lessons)."""
         cdef Game game = self.games[<int> self.require_index(index)]
         cdef uint64_t moves = playable(game.mine | game.theirs)
         cdef uint64_t chosen = moves
         if self.opponent_kind == SEARCH:
             chosen = best_moves(game.theirs, game.mine, moves, game.depth, self.node_budget)
         elif self.opponent_kind == GREEDY:
-            chosen = moves & winning_cells(game.theirs, game.mine | game.theirs) or moves & winning_cells(game.mine, game.mine | game.theirs) or moves
+            chosen = (moves & winning_cells(game.theirs, game.mine | game.theirs)
+                      or moves & winning_cells(game.mine, game.mine | game.theirs) or moves)
         return [column for column in range(COLUMNS) if chosen >> (column * STRIDE) & 0x3F]
 
     def render(self, index=0):
-        """RGB array of game `index`: the agent's stones blue, the opponent's orange, above each column the key that plays it."""
+        """RGB array of game `index`: the agent's stones blue, the opponent's orange,
+        above each column the key that plays it."""
         self.require_index(index)
         cells = np.asarray(self.observations[index * self.players, :CELLS]).reshape(ROWS, COLUMNS)
         ink, scale = drawing.INK, 48
@@ -327,7 +348,8 @@ cdef inline uint64_t threats(uint64_t stones, int shift) noexcept nogil:
     """Cells that complete four with stones on a line of direction `shift`."""
     cdef uint64_t above = (stones << shift) & (stones << (2 * shift))
     cdef uint64_t below = (stones >> shift) & (stones >> (2 * shift))
-    return (above & ((stones << (3 * shift)) | (stones >> shift))) | (below & ((stones << shift) | (stones >> (3 * shift))))
+    return ((above & ((stones << (3 * shift)) | (stones >> shift)))
+            | (below & ((stones << shift) | (stones >> (3 * shift)))))
 
 
 @cython.overflowcheck(False)
@@ -348,16 +370,18 @@ cdef inline int pick(uint64_t cells, uint64_t* stream) noexcept nogil:
 
 # ---------------------------------------------------------------------- search
 
-cdef inline int evaluate(uint64_t mine, uint64_t my_wins, uint64_t theirs, uint64_t their_wins) noexcept nogil:
+cdef inline int evaluate(uint64_t mine, uint64_t my_wins, uint64_t theirs,
+                         uint64_t their_wins) noexcept nogil:
     """A guess for a position nobody wins at once: threats kept, then stones in the centre."""
     return 16 * (bits(my_wins) - bits(their_wins)) + bits(mine & CENTRE) - bits(theirs & CENTRE)
 
 
-cdef int negamax(uint64_t mine, uint64_t theirs, int depth, int alpha, int beta, int* nodes_left) noexcept nogil:
+cdef int negamax(uint64_t mine, uint64_t theirs, int depth, int alpha, int beta,
+                 int* nodes_left) noexcept nogil:
     """Value of a position for the side to move, `depth` plies deep: WIN less the plies to it, or a guess.
 
-    Winning cells answer the last two plies without playing them: a side that can win does; a side that faces two winning
-    cells, or can only play below one, has lost.
+    Winning cells answer the last two plies without playing them: a side that can win does; a side that faces
+    two winning cells, or can only play below one, has lost.
     """
     cdef uint64_t taken = mine | theirs, moves = playable(taken), my_wins, their_wins, forced, move
     cdef int n, value
@@ -383,7 +407,8 @@ cdef int negamax(uint64_t mine, uint64_t theirs, int depth, int alpha, int beta,
     for n in range(COLUMNS):
         move = moves & (<uint64_t> 0x3F << (CENTRE_FIRST[n] * STRIDE))
         if move:
-            value = -further(negamax(theirs, mine | move, depth - 1, -nearer(beta), -nearer(alpha), nodes_left))
+            value = -further(negamax(theirs, mine | move, depth - 1,
+                                     -nearer(beta), -nearer(alpha), nodes_left))
             if value >= beta:
                 return value
             if value > alpha:
@@ -401,7 +426,8 @@ cdef inline int nearer(int value) noexcept nogil:
     return value + 1 if value > WIN // 2 else (value - 1 if value < -WIN // 2 else value)
 
 
-cdef uint64_t best_moves(uint64_t mine, uint64_t theirs, uint64_t moves, int depth, int node_budget) noexcept nogil:
+cdef uint64_t best_moves(uint64_t mine, uint64_t theirs, uint64_t moves, int depth,
+                         int node_budget) noexcept nogil:
     """The cells of all moves of the best value."""
     cdef uint64_t wins = moves & winning_cells(mine, mine | theirs), best = 0, move
     cdef int n, value, best_value = -2 * WIN, nodes_left

@@ -1,18 +1,26 @@
 """drive: cars on generated roads, a stand-in for a GPU driving simulator that any laptop runs.
 
-Rules         A world is 2 to 4 curved roads that meet near its middle, and up to 32 slots. Some slots stay absent, some hold parked
-              cars, the rest are agents, each with a goal 16 to 70 m along its lane. Every step is 0.1 s of a kinematic bicycle
-              model. An agent's episode ends when it comes within 2.5 m of its goal (+1), hits another car (-1, both) or leaves
-              the road (-1); its slot is then empty. After 90 steps, or when no agent is left, the agents still driving
-              are cut off (truncation) and a new world with new roads begins.
-Slots         Ragged on purpose: `masks` is True where the slot holds a driving agent. Parked cars are seen, never driven. Nobody
-              starts within 8 m of another car, off the road or at a goal, so no episode ends on its first step.
-Observation   431 float32 in [-1, 1], seen from the car (x ahead, y to the left; metres / 50), zeros where there is nothing:
-              0-5        speed / 20, goal x / 2 and y / 2, last steering, last acceleration, fraction of the time left
-              6-110      the 15 nearest cars within 50 m, nearest first: x, y, cosine and sine of their heading, speed / 20, parked, 1
-              111-430    the 64 nearest road points, nearest first: x, y, cosine and sine of the road, half width / 10
-Actions       MultiDiscrete([9, 7]): steering -0.5 to 0.5 rad, acceleration -4 to 4 m/s2; with `continuous=True` Box(-1, 1, (2,)).
-Rewards       goal +1, collision -1, off the road -1, and 0.01 for each metre nearer to the goal, so that waiting earns nothing.
+Rules         A world is 2 to 4 curved roads that meet near its middle, and up to 32 slots. Some slots stay
+              absent, some hold parked cars, the rest are agents, each with a goal 16 to 70 m along its lane.
+              Every step is 0.1 s of a kinematic bicycle model. An agent's episode ends when it comes within
+              2.5 m of its goal (+1), hits another car (-1, both) or leaves the road (-1); its slot is then
+              empty. After 90 steps, or when no agent is left, the agents still driving are cut off
+              (truncation) and a new world with new roads begins.
+Slots         Ragged on purpose: `masks` is True where the slot holds a driving agent. Parked cars are seen,
+              never driven. Nobody starts within 8 m of another car, off the road or at a goal, so no episode
+              ends on its first step.
+Observation   431 float32 in [-1, 1], seen from the car (x ahead, y to the left; metres / 50),
+              zeros where there is nothing:
+              0-5        speed / 20, goal x / 2 and y / 2, last steering, last acceleration,
+                         fraction of the time left
+              6-110      the 15 nearest cars within 50 m, nearest first: x, y, cosine and sine of their
+                         heading, speed / 20, parked, 1
+              111-430    the 64 nearest road points, nearest first: x, y, cosine and sine of the road,
+                         half width / 10
+Actions       MultiDiscrete([9, 7]): steering -0.5 to 0.5 rad, acceleration -4 to 4 m/s2; with
+              `continuous=True` Box(-1, 1, (2,)).
+Rewards       goal +1, collision -1, off the road -1, and 0.01 for each metre nearer to the goal,
+              so that waiting earns nothing.
 Log           episode_return, episode_length, score (1 if the goal was reached), collided, off_road.
 Source        stream 002 (a foreign simulator with worlds x slots, 90 steps, cars done on their first step).
 """
@@ -64,14 +72,16 @@ cdef extern from * nogil:
     #define RADIUS 1.1f                 /* of this radius */
     #define FAR 1e11f                   /* square metres: further than any road point */
     """
-    const float PI, STEP, WHEELBASE, TOP_SPEED, STEERING, ACCELERATION, WORLD, SIGHT, GOAL_RADIUS, CLEARANCE, BODY, RADIUS, FAR
+    const float PI, STEP, WHEELBASE, TOP_SPEED, STEERING, ACCELERATION, WORLD, SIGHT, GOAL_RADIUS, CLEARANCE
+    const float BODY, RADIUS, FAR
 
 cdef struct Car:
     float x, y, heading, speed
     float cosine, sine              # of the heading
     float goal_x, goal_y
     float steering, acceleration    # last action, -1 to 1
-    float reach                     # squared distance within which the ROAD_POINTS nearest road points must lie; a guess, mended if short
+    float reach                     # squared distance within which the ROAD_POINTS nearest road points must
+                                    # lie; a guess, mended if short
     int kind
 
 cdef struct World:
@@ -87,7 +97,8 @@ cdef struct World:
 
 
 cdef class Drive(Native):
-    """drive(num_envs, seed=0, slots=32, parked=0.15, absent=0.25, continuous=False): see the module's docstring."""
+    """drive(num_envs, seed=0, slots=32, parked=0.15, absent=0.25, continuous=False): see the
+    module's docstring."""
 
     cdef World* worlds
     cdef readonly int slots
@@ -97,14 +108,17 @@ cdef class Drive(Native):
     keys = {"ArrowUp": (4, 6), "ArrowDown": (4, 0), "ArrowLeft": (7, 4), "ArrowRight": (1, 4)}
     idle_action = (4, 3)
     action_names = ("steer", "accelerate")
-    observation_sets = {"partners": (PARTNERS_AT, PARTNERS, PARTNER), "road": (ROAD_AT, ROAD_POINTS, ROAD_POINT)}
+    observation_sets = {"partners": (PARTNERS_AT, PARTNERS, PARTNER),
+                        "road": (ROAD_AT, ROAD_POINTS, ROAD_POINT)}
 
-    def __init__(self, num_envs=1, *, seed=0, slots=MAX_SLOTS, parked=0.15, absent=0.25, continuous=False, **common):
+    def __init__(self, num_envs=1, *, seed=0, slots=MAX_SLOTS, parked=0.15, absent=0.25, continuous=False,
+                 **common):
         self.slots = whole("slots", slots, 1, MAX_SLOTS)
         self.parked = number("parked", parked, 0, below=1)
         self.absent = number("absent", absent, 0, below=1)
         if self.parked + self.absent >= 1:
-            raise refusal("absent", absent, f"less than {1 - self.parked:g}, because parked={self.parked:g} and some slots must hold agents")
+            raise refusal("absent", absent, f"less than {1 - self.parked:g}, because parked={self.parked:g} "
+                                            "and some slots must hold agents")
         self.continuous = flag("continuous", continuous)
         actions = Box(-1, 1, (2,), np.float32) if self.continuous else MultiDiscrete([9, 7])
         self.prepare(num_envs, self.slots, Box(-1, 1, (OBSERVATION,), np.float32), actions, seed, common,
@@ -131,7 +145,8 @@ cdef class Drive(Native):
         """2 to 4 parabolas from edge to edge that pass near the middle of the world."""
         cdef uint64_t* stream = &self.streams[i]
         cdef int road, n, at
-        cdef float turn = <float> draw_between(stream, 0, PI), angle, bend, t, x0, y0, x1, y1, x2, y2, dx, dy, length, width
+        cdef float turn = <float> draw_between(stream, 0, PI), angle, bend, length, width
+        cdef float t, x0, y0, x1, y1, x2, y2, dx, dy
         world.num_roads = 2 + draw_below(stream, 3)
         for road in range(world.num_roads):
             angle = turn + road * PI / world.num_roads + <float> draw_between(stream, -0.2, 0.2)
@@ -142,7 +157,8 @@ cdef class Drive(Native):
             x1 = <float> draw_between(stream, -25, 25)
             y1 = <float> draw_between(stream, -25, 25)
             for n in range(POINTS_PER_ROAD):
-                at = n * world.num_roads + road                 # neighbours in memory lie on different roads, so in different rings
+                # Neighbours in memory lie on different roads, so in different rings.
+                at = n * world.num_roads + road
                 t = n * <float> (1.0 / (POINTS_PER_ROAD - 1))
                 dx = (1 - t) * (x1 - x0) + t * (x2 - x1)
                 dy = (1 - t) * (y1 - y0) + t * (y2 - y1)
@@ -156,17 +172,18 @@ cdef class Drive(Native):
             world.x[n] = world.y[n] = 1e6
 
     cdef void place_car(self, int i, World* world, int slot) noexcept nogil:
-        """An absent, a parked or a driving car; a place that is too near another car is drawn again, and given up after 20 draws."""
+        """An absent, a parked or a driving car; a place that is too near another car is drawn again,
+        and given up after 20 draws."""
         cdef uint64_t* stream = &self.streams[i]
         cdef Car* car = &world.cars[slot]
         cdef float lot = <float> draw_between(stream, 0, 1), side, offset
         cdef int attempt, other, start, ahead
         cdef bint clear
-        if slot > 0 and lot < self.absent:                  # slot 0 always drives: a world is never without an agent
+        if slot > 0 and lot < self.absent:  # slot 0 always drives: a world is never without an agent
             return
         for attempt in range(20):
             start = draw_below(stream, world.num_points)
-            side = 1 if draw_below(stream, 2) else -1           # with or against the direction in which the road was laid
+            side = 1 if draw_below(stream, 2) else -1           # with or against the road's own direction
             offset = -0.45 * world.half_width[start] * side     # right-hand traffic
             car.x = world.x[start] - offset * world.sine[start]
             car.y = world.y[start] + offset * world.cosine[start]
@@ -176,7 +193,8 @@ cdef class Drive(Native):
                 continue
             clear = True
             for other in range(slot):
-                if world.cars[other].kind != ABSENT and distance2(car, &world.cars[other]) < CLEARANCE * CLEARANCE:
+                if (world.cars[other].kind != ABSENT
+                        and distance2(car, &world.cars[other]) < CLEARANCE * CLEARANCE):
                     clear = False
             if not clear:
                 continue
@@ -206,7 +224,8 @@ cdef class Drive(Native):
                     self.move(i, &world.cars[slot], i * self.slots + slot)
             driving = self.judge(i, world)
             if driving and world.tick < TIME:
-                for slot in range(self.slots):              # the rows of the others were cleared when they stopped being agents
+                # The rows of the others were cleared when they stopped being agents.
+                for slot in range(self.slots):
                     if world.cars[slot].kind == DRIVING:
                         self.observe(i, slot, <float*> self.rows.observations)
                 continue
@@ -234,7 +253,8 @@ cdef class Drive(Native):
         self.rows.rewards[agent] += <float> 0.01 * (before - to_goal(car))
 
     cdef int judge(self, int i, World* world) noexcept nogil:
-        """Goals, collisions and the edge of the road, after all have moved; returns how many agents still drive."""
+        """Goals, collisions and the edge of the road, after all have moved;
+        returns how many agents still drive."""
         cdef bint[MAX_SLOTS] hit
         cdef int slot, other, driving = 0
         cdef Car* car
@@ -286,7 +306,8 @@ cdef class Drive(Native):
 
     cdef void clear(self, int i, int slot) noexcept nogil:
         """Zeros for a slot that holds no agent; they stay until it does."""
-        memset(<float*> self.rows.observations + (i * self.slots + slot) * OBSERVATION, 0, OBSERVATION * sizeof(float))
+        memset(<float*> self.rows.observations + (i * self.slots + slot) * OBSERVATION, 0,
+               OBSERVATION * sizeof(float))
 
     cdef void observe_partners(self, World* world, int slot, float* observation) noexcept nogil:
         """The nearest other cars in sight, nearest first."""
@@ -296,7 +317,8 @@ cdef class Drive(Native):
         cdef int other, n, count = 0
         for other in range(self.slots):
             nearest[count] = sort_key(distance2(car, &world.cars[other]), other)
-            count += (other != slot) & (world.cars[other].kind != ABSENT) & (distance2(car, &world.cars[other]) < SIGHT * SIGHT)
+            count += ((other != slot) & (world.cars[other].kind != ABSENT)
+                      & (distance2(car, &world.cars[other]) < SIGHT * SIGHT))
         sort_keys(nearest, count)
         count = min(count, PARTNERS)
         for n in range(count):
@@ -314,18 +336,22 @@ cdef class Drive(Native):
     # ------------------------------------------------------------------ Python face
 
     def cars(self, index=0):
-        """Float32 (slots, 7) of world `index`: x, y, heading, speed, goal x, goal y and kind (0 absent, 1 parked, 2 driving)."""
+        """Float32 (slots, 7) of world `index`: x, y, heading, speed, goal x,
+        goal y and kind (0 absent, 1 parked, 2 driving)."""
         cdef World* world = &self.worlds[<int> self.require_index(index)]
-        return np.array([[world.cars[n].x, world.cars[n].y, world.cars[n].heading, world.cars[n].speed, world.cars[n].goal_x, world.cars[n].goal_y,
-                          world.cars[n].kind] for n in range(self.slots)], np.float32)
+        return np.array([[world.cars[n].x, world.cars[n].y, world.cars[n].heading, world.cars[n].speed,
+                          world.cars[n].goal_x, world.cars[n].goal_y, world.cars[n].kind]
+                         for n in range(self.slots)], np.float32)
 
     def roads(self, index=0):
         """Float32 (points, 5) of world `index`: x, y, cosine, sine and half width of every road point."""
         cdef World* world = &self.worlds[<int> self.require_index(index)]
-        return np.array([[world.x[n], world.y[n], world.cosine[n], world.sine[n], world.half_width[n]] for n in range(world.num_points)], np.float32)
+        return np.array([[world.x[n], world.y[n], world.cosine[n], world.sine[n], world.half_width[n]]
+                         for n in range(world.num_points)], np.float32)
 
     def render(self, index=0):
-        """RGB array of world `index` from above: agents blue with white bonnets and green goals, parked cars grey; slot 0 and its goal yellow, a line between."""
+        """RGB array of world `index` from above: agents blue with white bonnets and green goals,
+        parked cars grey; slot 0 and its goal yellow, a line between."""
         ink, scale, side = drawing.INK, 3, int(2 * WORLD)
         image = drawing.canvas(side * scale, side * scale)
         place = lambda x, y: ((WORLD - y) * scale, (x + WORLD) * scale)
@@ -336,12 +362,15 @@ cdef class Drive(Native):
                 continue
             colour = ink["muted"] if kind == PARKED else ink["food"] if slot == 0 else ink["agent"]
             if kind == DRIVING:
-                drawing.disc(image, *place(goal_x, goal_y), (GOAL_RADIUS if slot == 0 else 1.5) * scale, ink["food"] if slot == 0 else ink["goal"])
+                drawing.disc(image, *place(goal_x, goal_y), (GOAL_RADIUS if slot == 0 else 1.5) * scale,
+                             ink["food"] if slot == 0 else ink["goal"])
                 if slot == 0:
                     drawing.line(image, *place(x, y), *place(goal_x, goal_y), colour)
             along, across = np.cos(heading) * BODY, np.sin(heading) * BODY
-            drawing.line(image, *place(x - along, y - across), *place(x + along, y + across), colour, 2 * RADIUS * scale)
-            drawing.disc(image, *place(x + along, y + across), 0.6 * scale, ink["text" if kind == DRIVING else "wall"])
+            drawing.line(image, *place(x - along, y - across), *place(x + along, y + across), colour,
+                         2 * RADIUS * scale)
+            drawing.disc(image, *place(x + along, y + across), 0.6 * scale,
+                         ink["text" if kind == DRIVING else "wall"])
         return image
 
 
@@ -419,7 +448,8 @@ cdef void observe_road(World* world, Car* car, float* observation) noexcept nogi
 
 
 cdef int points_within(World* world, Car* car, float reach, uint32_t* keys) noexcept nogil:
-    """Keys of the road points whose squared distance is below `reach`, in the order of memory; returns how many there are.
+    """Keys of the road points whose squared distance is below `reach`, in the order of memory;
+    returns how many there are.
 
     No branch depends on the data: every key is written, and the next one overwrites it unless it counts.
     """
@@ -436,9 +466,11 @@ cdef int points_within(World* world, Car* car, float reach, uint32_t* keys) noex
 
 
 cdef inline uint32_t sort_key(float distance, int index) noexcept nogil:
-    """A distance >= 0 whose last 8 bits give way to an index below 256, so that sorting keys sorts what they stand for.
+    """A distance >= 0 whose last 8 bits give way to an index below 256, so that sorting keys
+    sorts what they stand for.
 
-    Floats >= 0 order as their bits do, so keys compare as whole numbers; the distance is exact to 1 part in 30,000.
+    Floats >= 0 order as their bits do, so keys compare as whole numbers;
+    the distance is exact to 1 part in 30,000.
     """
     cdef uint32_t key
     memcpy(&key, &distance, sizeof(key))
@@ -446,7 +478,8 @@ cdef inline uint32_t sort_key(float distance, int index) noexcept nogil:
 
 
 cdef inline float next_reach(uint32_t key) noexcept nogil:
-    """What the reach must be a step later: the car and the furthest of its points are at most TOP_SPEED * STEP further apart then."""
+    """What the reach must be a step later:
+    the car and the furthest of its points are at most TOP_SPEED * STEP further apart then."""
     cdef float distance
     memcpy(&distance, &key, sizeof(distance))
     distance = sqrtf(distance) + <float> 1.01 * TOP_SPEED * STEP
@@ -456,8 +489,8 @@ cdef inline float next_reach(uint32_t key) noexcept nogil:
 cdef void sort_keys(uint32_t* keys, int count) noexcept nogil:
     """Sort `count` different keys, ascending: the place of a key is the number of smaller ones.
 
-    count * count comparisons, and yet the fastest way for a hundred keys: no branch depends on the data and 8 or 16 comparisons are one instruction.
-    `keys` has room for `count` rounded up to LANES.
+    count * count comparisons, and yet the fastest way for a hundred keys: no branch depends on the data
+    and 8 or 16 comparisons are one instruction. `keys` has room for `count` rounded up to LANES.
     """
     cdef uint32_t[MAX_POINTS] unsorted
     cdef int32_t[LANES] place

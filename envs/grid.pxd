@@ -1,17 +1,21 @@
-"""One level of `grid`: what its cells are, what an agent sees of them, what its actions do to them, and how a maze is dug.
+"""One level of `grid`: what its cells are, what an agent sees of them, what its actions do to them,
+and how a maze is dug.
 
-A cell is one byte:  kind | colour << 4 | OPAQUE.  A level is kept twice, row by row and column by column, each copy inside a border
-of wall cells. So the seven cells of a column of the view lie side by side in one of the copies, whatever way the agent faces: one
-load of eight bytes brings them, and no test for the edge of the level is needed.
+A cell is one byte:  kind | colour << 4 | OPAQUE.  A level is kept twice, row by row and column by column,
+each copy inside a border of wall cells. So the seven cells of a column of the view lie side by side in one of
+the copies, whatever way the agent faces: one load of eight bytes brings them, and no test for the edge of the
+level is needed.
 
     row 0   . . . # ? ? .       # opaque, ? unseen, A the agent, in column 3 of row 6, looking up.
-    row 1   . . . # ? . .       A column is a uint64 whose byte j is row j. The OPAQUE bits of column i, shifted to bit i of their
-    ...                         bytes and joined with those of the other columns, give the view by rows: a bitboard with byte j
-    row 6   . . . A . . #       for row j and bit i for column i. (Byte order: little endian, as on x86-64 and ARM64.)
+    row 1   . . . # ? . .       A column is a uint64 whose byte j is row j. The OPAQUE bits of column i,
+    ...                         shifted to bit i of their bytes and joined with those of the other columns,
+    ...                         give the view by rows: a bitboard with byte j for row j and bit i for
+    row 6   . . . A . . #       column i. (Byte order: little endian, as on x86-64 and ARM64.)
 
-MiniGrid's `process_vis` goes over such rows from the agent's outwards. In a row, light spreads from each lit cell that can be seen
-through to both sides as far as the next opaque cell, that cell included; and from each cell it went through into the three cells
-before it in the next row. What a row lights depends only on its seven transparent and seven lit bits: one table of 128 x 128 bytes.
+MiniGrid's `process_vis` goes over such rows from the agent's outwards. In a row, light spreads from each lit
+cell that can be seen through to both sides as far as the next opaque cell, that cell included; and from each
+cell it went through into the three cells before it in the next row. What a row lights depends only on its
+seven transparent and seven lit bits: one table of 128 x 128 bytes.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
@@ -31,7 +35,7 @@ cdef enum:
 cdef enum:
     LEFT, RIGHT, FORWARD, PICKUP, DROP, TOGGLE, DONE
 
-cdef enum:                      # what an action did: CHANGED the level or the hands; WON or BURNT ends the episode
+cdef enum:                      # what an action did: CHANGED level or hands; WON or BURNT ends the episode
     NOTHING, CHANGED, WON, BURNT
 
 cdef enum:
@@ -39,7 +43,7 @@ cdef enum:
     COLOUR = 112
     OPAQUE = 128
     GOAL_CELL = 24              # GOAL, GREEN
-    DEPTH = 5                   # border along a line: nobody stands on the edge of a level, and one sees six cells ahead
+    DEPTH = 5                   # border along a line: one sees six cells ahead, and nobody stands on the edge
     SIDE = 2                    # lines of border at both sides: one sees three cells to each side
     LARGEST = 47                # cells along the side of a level
     MOST_ROOMS = 529            # of a maze: 23 * 23
@@ -57,15 +61,16 @@ cdef struct Geometry:           # distances within a level, most of them by dire
     Py_ssize_t stride           # from a line of a copy to the next
     Py_ssize_t plane            # bytes of one copy
     int forward[2][4]           # one step ahead, in either copy
-    Py_ssize_t sideways[4]      # from a column of the view to the next, in the copy whose lines run along the direction
+    Py_ssize_t sideways[4]      # to the view's next column, in the copy whose lines run along the direction
     Py_ssize_t corner[4]        # from the agent's place to the first byte loaded for column 0
 
-# Tables, filled at import. Those by action are tables because actions come in no order that a branch predictor could learn.
+# Tables, filled at import. Those by action are tables because actions come in no order that a branch
+# predictor could learn.
 cdef uint8_t lights[16384]      # transparent << 7 | lit -> what the row lights, in itself and in the next row
-cdef uint64_t pairs[65536]      # two cells -> their types, colours and states as MiniGrid encodes them: six bytes
+cdef uint64_t pairs[65536]      # two cells -> six bytes: types, colours and states as MiniGrid encodes them
 cdef int turns[7]               # action -> change of direction
 cdef int enters[7]              # action -> bit k: the agent walks onto a cell of kind k
-cdef int happens[2][7]          # with empty hands, carrying: action -> bit k: something else happens when kind k is ahead
+cdef int happens[2][7]          # [carrying]: action -> bit k: something else happens when kind k is ahead
 cdef uint8_t members[16][4]     # a set of directions as bits, n -> its n-th member
 cdef uint8_t counts[16]         # a set of directions as bits -> how many
 
@@ -83,7 +88,8 @@ cdef inline void stand(Agent* agent, const Geometry* geometry, int x, int y, int
     agent.at[0], agent.at[1], agent.direction = place(geometry, x, y), place(geometry, y, x), direction
 
 
-cdef inline void put_anywhere(uint8_t* cells, const Geometry* geometry, Agent* agent, int cell, int columns, Stream* stream) noexcept nogil:
+cdef inline void put_anywhere(uint8_t* cells, const Geometry* geometry, Agent* agent, int cell, int columns,
+                              Stream* stream) noexcept nogil:
     """Put `cell`, or for EMPTY the agent, on a random empty cell of the first `columns` inside the wall."""
     cdef int x, y
     while True:
@@ -108,7 +114,8 @@ cdef inline int walking_time(const uint8_t* trail, int moves, int direction) noe
 
 
 cdef inline void dig(uint8_t* cells, const Geometry* geometry, Agent* agent, Stream* stream) noexcept nogil:
-    """A perfect maze by depth-first search from the agent's room. `trail` is the way from there: at the goal, the shortest path."""
+    """A perfect maze by depth-first search from the agent's room. `trail` is the way from there:
+    at the goal, the shortest path."""
     cdef const int* across = geometry.forward[0]
     cdef const int* down = geometry.forward[1]
     cdef uint8_t* turned = cells + geometry.plane
@@ -143,10 +150,12 @@ cdef inline void dig(uint8_t* cells, const Geometry* geometry, Agent* agent, Str
     put(cells, geometry, 1 + 2 * (last % rooms), 1 + 2 * (last // rooms), GOAL_CELL)
 
 
-cdef inline uint64_t look(const uint8_t* cells, const Geometry* geometry, const Agent* agent, uint64_t* columns) noexcept nogil:
+cdef inline uint64_t look(const uint8_t* cells, const Geometry* geometry, const Agent* agent,
+                          uint64_t* columns) noexcept nogil:
     """Load the seven columns of the agent's view; returns the bitboard of the opaque cells."""
     cdef int direction = agent.direction, i
-    cdef const uint8_t* line = cells + (direction & 1) * geometry.plane + agent.at[direction & 1] + geometry.corner[direction]
+    cdef const uint8_t* line = (cells + (direction & 1) * geometry.plane + agent.at[direction & 1]
+                                + geometry.corner[direction])
     cdef uint64_t opaque = 0, column, swap = -<uint64_t> (direction < 2)
     for i in range(7):
         memcpy(&column, line + i * geometry.sideways[direction], 8)
@@ -163,7 +172,8 @@ cdef inline uint64_t light(uint64_t opaque) noexcept nogil:
     for j in range(48, -1, -8):
         way = lights[(~opaque >> j & 127) << 7 | way]
         ways |= way << j
-    return ways | ways >> 8 | <uint64_t> 8 << 48        # what a row lights in itself, what it is lit by, and the agent
+    # What a row lights in itself, what it is lit by, and the agent.
+    return ways | ways >> 8 | <uint64_t> 8 << 48
 
 
 cdef inline void show(const uint64_t* columns, uint64_t seen, uint8_t* view) noexcept nogil:
@@ -183,7 +193,8 @@ cdef inline void show(const uint64_t* columns, uint64_t seen, uint8_t* view) noe
 cdef inline int act(uint8_t* cells, const Geometry* geometry, Agent* agent, int action) noexcept nogil:
     """One action by MiniGrid's rules."""
     cdef int direction = agent.direction
-    cdef int across = agent.at[0] + geometry.forward[0][direction], down = agent.at[1] + geometry.forward[1][direction]
+    cdef int across = agent.at[0] + geometry.forward[0][direction]
+    cdef int down = agent.at[1] + geometry.forward[1][direction]
     cdef int cell = cells[across], kind = cell & KIND, after = EMPTY
     cdef int walks = enters[action] >> kind & 1
     agent.direction = (direction + turns[action]) & 3

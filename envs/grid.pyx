@@ -1,28 +1,35 @@
 """grid: MiniGrid's rooms and generated mazes, seen through MiniGrid's eyes.
 
-Rules         One agent in a square of `size` x `size` cells with walls all round. It turns, walks, picks up and drops keys, balls and
-              boxes (one at a time), and toggles doors (a locked one only with the key of its colour in hand) and boxes (which vanish).
-              Given the same layout and actions, observations, rewards and ends are those of the `minigrid` package, bit for bit.
-Tasks         empty         agent in one corner, goal in the other; as in MiniGrid, walls do not block the view
+Rules         One agent in a square of `size` x `size` cells with walls all round. It turns, walks, picks up
+              and drops keys, balls and boxes (one at a time), and toggles doors (a locked one only with the
+              key of its colour in hand) and boxes (which vanish). Given the same layout and actions,
+              observations, rewards and ends are those of the `minigrid` package, bit for bit.
+Tasks         empty         agent in one corner, goal in the other; as in MiniGrid,
+                            walls do not block the view
               empty_random  the same from anywhere
               four_rooms    four rooms, four gaps, agent and goal anywhere
-              door_key      a wall, a locked door in it, its key on the agent's side, the goal behind it; the default
+              door_key      a wall, a locked door in it, its key on the agent's side, the goal behind it
+                            (the default)
               lava_gap      a strip of lava with one gap
-              maze          a perfect maze (one path between any two cells), agent and goal in any two of its rooms
-Observation   (7, 7, 3) uint8, MiniGrid's `image`: [column, row] of the view, the agent in the middle of the last row looking up the
-              columns; (type, colour, state). Types: 0 unseen, 1 empty, 2 wall, 3 floor, 4 door, 5 key, 6 ball, 7 box, 8 goal, 9 lava.
-              Colours: red, green, blue, purple, yellow, grey. States of a door: open, closed, locked. What the agent carries is shown
-              in its own cell. MiniGrid's `direction` is not part of it (`get_layout` has it), nor its `mission`, a constant.
+              maze          a perfect maze (one path between any two cells),
+                            agent and goal in any two of its rooms
+Observation   (7, 7, 3) uint8, MiniGrid's `image`: [column, row] of the view, the agent in the middle of
+              the last row looking up the columns; (type, colour, state). Types: 0 unseen, 1 empty,
+              2 wall, 3 floor, 4 door, 5 key, 6 ball, 7 box, 8 goal, 9 lava. Colours: red, green, blue,
+              purple, yellow, grey. States of a door: open, closed, locked. What the agent carries is
+              shown in its own cell. MiniGrid's `direction` is not part of it (`get_layout` has it), nor
+              its `mission`, a constant.
 Actions       Discrete(7): 0 left, 1 right, 2 forward, 3 pickup, 4 drop, 5 toggle, 6 done (does nothing).
 Rewards       1 - 0.9 * steps / max_steps at the goal, else 0.
-Ends          Goal and lava are terminal, `max_steps` truncates; both flags are up when the goal is reached on the last step.
-              `final_observations` holds the last view of every episode, terminated ones too.
-Levels        All that a task draws comes from a level seed, so (task, size, seed) names a level. `num_levels` and `start_level` restrict
-              the seeds to a range (0: unlimited). `set_level` replays a level, `set_layout` takes any layout, `get_layout` gives it.
-Log           episode_return, episode_length, score (1 if the goal was reached), and in mazes regret: the best return that the level
-              allows less the one reached.
-Source        MiniGrid (Chevalier-Boisvert et al. 2023) for rules and tasks; Procgen (Cobbe et al. 2020) for the level settings.
-              `grid.pxd` has the cells, what is seen of them, and the actions.
+Ends          Goal and lava are terminal, `max_steps` truncates; both flags are up when the goal is reached on
+              the last step. `final_observations` holds the last view of every episode, terminated ones too.
+Levels        All that a task draws comes from a level seed, so (task, size, seed) names a level. `num_levels`
+              and `start_level` restrict the seeds to a range (0: unlimited). `set_level` replays a level,
+              `set_layout` takes any layout, `get_layout` gives it.
+Log           episode_return, episode_length, score (1 if the goal was reached), and in mazes regret:
+              the best return that the level allows less the one reached.
+Source        MiniGrid (Chevalier-Boisvert et al. 2023) for rules and tasks; Procgen (Cobbe et al. 2020) for
+              the level settings. `grid.pxd` has the cells, what is seen of them, and the actions.
 """
 
 import numpy as np
@@ -42,7 +49,7 @@ cdef enum:
 
 cdef enum:
     BLOCK = 16                              # agents whose views are made together
-    WALL_CELL = 0xD2                        # OPAQUE, colour, kind; spelt out, because Cython folds no constants in the debug build
+    WALL_CELL = 0xD2                        # OPAQUE, colour, kind: Cython's debug build folds no constants
     LAVA_CELL = 0x09
     KEY_CELL = 0x45
     LOCKED_CELL = 0xCB
@@ -64,7 +71,8 @@ def fill_tables():
     for cell, pair in enumerate((triples | triples[:, None] << 24).ravel().tolist()):
         pairs[cell] = pair
     entered, carried, toggled, last = (sum(1 << kind for kind in kinds) for kinds in (
-        (EMPTY, FLOOR, OPEN_DOOR, GOAL, LAVA), (KEY, BALL, BOX), (OPEN_DOOR, CLOSED_DOOR, LOCKED_DOOR, BOX), (GOAL, LAVA)))
+        (EMPTY, FLOOR, OPEN_DOOR, GOAL, LAVA), (KEY, BALL, BOX),
+        (OPEN_DOOR, CLOSED_DOOR, LOCKED_DOOR, BOX), (GOAL, LAVA)))
     turns[:] = [-1, 1, 0, 0, 0, 0, 0]
     enters[:] = [0, 0, entered, 0, 0, 0, 0]
     happens[0][:] = [0, 0, last, carried, 0, toggled, 0]
@@ -78,16 +86,18 @@ fill_tables()
 
 
 cdef inline double reward_after(int steps, int max_steps) noexcept nogil:
-    """MiniGrid's reward for reaching the goal after so many steps; 0 if they are too many, or -1 for a goal out of reach."""
+    """MiniGrid's reward for reaching the goal after so many steps;
+    0 if they are too many, or -1 for a goal out of reach."""
     return 1 - 0.9 * (steps / <double> max_steps) if 0 <= steps <= max_steps else 0
 
 
 cdef class Grid(Native):
-    """grid(num_envs, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0): see the
-    module's docstring. size, max_steps and see_through_walls are MiniGrid's for the task unless given; a maze is 15 x 15."""
+    """grid(num_envs, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None,
+    num_levels=0, start_level=0): see the module's docstring. size, max_steps and see_through_walls are
+    MiniGrid's for the task unless given; a maze is 15 x 15."""
 
     cdef Agent* agents
-    cdef uint8_t* cells                     # num_envs levels of `level_bytes`: a copy by rows, a copy by columns
+    cdef uint8_t* cells                     # num_envs levels of `level_bytes`: a copy by rows, one by columns
     cdef uint8_t* blank                     # the level before anything is drawn
     cdef Geometry geometry
     cdef Py_ssize_t level_bytes
@@ -98,12 +108,13 @@ cdef class Grid(Native):
     cdef readonly int64_t start_level
     cdef readonly bint see_through_walls
 
-    keys = {"ArrowLeft": LEFT, "ArrowRight": RIGHT, "ArrowUp": FORWARD, "p": PICKUP, "d": DROP, " ": TOGGLE, "Enter": DONE}
+    keys = {"ArrowLeft": LEFT, "ArrowRight": RIGHT, "ArrowUp": FORWARD, "p": PICKUP, "d": DROP, " ": TOGGLE,
+            "Enter": DONE}
     idle_action = DONE
     action_names = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
-    def __init__(self, num_envs=1, *, seed=0, task="door_key", size=None, max_steps=None, see_through_walls=None, num_levels=0, start_level=0,
-                 **common):
+    def __init__(self, num_envs=1, *, seed=0, task="door_key", size=None, max_steps=None,
+                 see_through_walls=None, num_levels=0, start_level=0, **common):
         cdef int i
         self.task = choice("task", task, TASKS)
         self.kind_of_task = which = TASKS.index(self.task)
@@ -114,7 +125,8 @@ cdef class Grid(Native):
         self.max_steps = usual if max_steps is None else whole("max_steps", max_steps, 1, LONGEST)
         self.num_levels = whole("num_levels", num_levels, 0, LONGEST)
         self.start_level = whole("start_level", start_level, 0, LAST_LEVEL)
-        self.see_through_walls = which <= EMPTY_RANDOM if see_through_walls is None else flag("see_through_walls", see_through_walls)
+        self.see_through_walls = (which <= EMPTY_RANDOM if see_through_walls is None
+                                  else flag("see_through_walls", see_through_walls))
         self.always_seen = 0x007F7F7F7F7F7F7F if self.see_through_walls else 0
         most = np.broadcast_to(np.array(gridworld.MOST, np.uint8), (7, 7, 3))
         self.prepare(num_envs, 1, Box(np.zeros_like(most), most, dtype=np.uint8), Discrete(7), seed, common,
@@ -124,7 +136,7 @@ cdef class Grid(Native):
         self.cells = <uint8_t*> self.claim(self.num_envs * self.level_bytes)
         self.blank = <uint8_t*> self.claim(self.level_bytes)
         self.prepare_blank()
-        for i in range(self.num_envs):      # a level to stand in before the first reset; no draw is spent on it
+        for i in range(self.num_envs):  # a level to stand in before the first reset; no draw is spent on it
             self.start(i, self.start_level)
 
     def measure(self):
@@ -146,7 +158,7 @@ cdef class Grid(Native):
         for x in range(1, last + 1):
             for y in range(1, last + 1):
                 if self.kind_of_task == MAZE:
-                    put(self.blank, g, x, y, UNSEEN if x & y & 1 else WALL_CELL)      # UNSEEN: a room not dug yet
+                    put(self.blank, g, x, y, UNSEEN if x & y & 1 else WALL_CELL)  # UNSEEN: a room not dug yet
                 elif self.kind_of_task != FOUR_ROOMS or (x != middle and y != middle):
                     put(self.blank, g, x, y, EMPTY)
         if self.kind_of_task not in (FOUR_ROOMS, MAZE):
@@ -217,8 +229,8 @@ cdef class Grid(Native):
             first = end
 
     cdef inline void observe(self, int first, int last, void* observations) noexcept nogil:
-        """Write the views of environments [first, last), at most BLOCK. Three passes, so that the processor is at work on several
-        agents at a time: each pass is a chain of steps that wait for each other."""
+        """Write the views of environments [first, last), at most BLOCK. Three passes, so that the processor
+        is at work on several agents at a time: each pass is a chain of steps that wait for each other."""
         cdef uint64_t columns[7 * BLOCK]
         cdef uint64_t seen[BLOCK]
         cdef int n = last - first, k, cell
@@ -249,20 +261,24 @@ cdef class Grid(Native):
 
     @property
     def level_seeds(self):
-        """(num_envs,) int64: the seed of the level that each environment is in, -1 for a layout given by `set_layout`."""
+        """(num_envs,) int64: the seed of the level that each environment is in,
+        -1 for a layout given by `set_layout`."""
         return np.array([self.agents[i].level for i in range(self.num_envs)], np.int64)
 
     def set_level(self, index, level_seed):
-        """Start a new episode of environment `index` on the level of that seed, and write its first observation."""
+        """Start a new episode of environment `index` on the level of that seed,
+        and write its first observation."""
         cdef int i = self.require_index(index)
         self.start(i, whole("level_seed", level_seed, 0, 2 * LAST_LEVEL + 1))
         self.begin_episode(i)
 
     def set_layout(self, index, grid, agent_position, direction, carrying=None, max_steps=None):
-        """Start a new episode of environment `index` on a layout of your own, and write its first observation.
+        """Start a new episode of environment `index` on a layout of your own,
+        and write its first observation.
 
-        grid            (width, height, 3) of (type, colour, state) by [x, y], as MiniGrid's `Grid.encode()` gives it, with walls all
-                        round. One smaller than `size` is filled up with walls. What is inside a box is not part of an encoding.
+        grid            (width, height, 3) of (type, colour, state) by [x, y], as MiniGrid's `Grid.encode()`
+                        gives it, with walls all round. One smaller than `size` is filled up with walls. What
+                        is inside a box is not part of an encoding.
         agent_position  (x, y) of a cell on which the agent may stand.
         direction       0 right, 1 down, 2 left, 3 up.
         carrying        None, or (type, colour, 0) of a key, ball or box.
@@ -274,7 +290,8 @@ cdef class Grid(Native):
         cdef Agent* agent = &self.agents[i]
         cdef int x, y
         limit = self.max_steps if max_steps is None else max_steps
-        cells, held = gridworld.pack_layout(gridworld.Layout(grid, agent_position, direction, carrying, limit), self.size)
+        layout = gridworld.Layout(grid, agent_position, direction, carrying, limit)
+        cells, held = gridworld.pack_layout(layout, self.size)
         for x in range(self.size):
             for y in range(self.size):
                 put(self.level(i), &self.geometry, x, y, cells[x, y])
@@ -286,29 +303,34 @@ cdef class Grid(Native):
             agent.shortest = -1 if shortest is None else shortest
 
     def get_layout(self, index=0):
-        """The present state of environment `index` as a `Layout` (grid, agent_position, direction, carrying, max_steps).
+        """The present state of environment `index` as a `Layout`
+        (grid, agent_position, direction, carrying, max_steps).
 
         `set_layout(i, *get_layout(j))` starts an episode from it.
         """
         cdef int i = self.require_index(index)
         cdef Agent* agent = &self.agents[i]
         cdef int x, y
-        cells = [[self.level(i)[place(&self.geometry, x, y)] for y in range(self.size)] for x in range(self.size)]
+        cells = [[self.level(i)[place(&self.geometry, x, y)] for y in range(self.size)]
+                 for x in range(self.size)]
         row, column = divmod(agent.at[0] - DEPTH, self.geometry.stride)
         carrying = None if agent.carrying == EMPTY else tuple(gridworld.unpack(agent.carrying).tolist())
-        return gridworld.Layout(gridworld.unpack(cells), (column, row - SIDE), agent.direction, carrying, agent.max_steps)
+        return gridworld.Layout(gridworld.unpack(cells), (column, row - SIDE), agent.direction,
+                                carrying, agent.max_steps)
 
     def visible_cells(self, index=0):
         """(size, size) bool by [x, y]: the cells that the agent of environment `index` sees."""
         cdef uint64_t columns[7]
         cdef int i = self.require_index(index)
         cdef uint64_t opaque = look(self.level(i), &self.geometry, &self.agents[i], columns)
-        return gridworld.lit_cells(self.get_layout(i), self.always_seen if self.always_seen else light(opaque))
+        return gridworld.lit_cells(self.get_layout(i),
+                                   self.always_seen if self.always_seen else light(opaque))
 
     def shortest_path_length(self, index=0):
         """Fewest actions from the present state of environment `index` to the goal, None if there is no way.
 
-        A breadth-first search with the environment's own rules over all that can change: place, direction, hands and objects.
+        A breadth-first search with the environment's own rules over all that can change:
+        place, direction, hands and objects.
         """
         cdef int i = self.require_index(index)
         cdef Agent agent = self.agents[i]
@@ -316,7 +338,7 @@ cdef class Grid(Native):
         cdef bytearray memory = bytearray(self.level_bytes)
         cdef uint8_t* cells = memory
         world = bytes(self.level(i)[:self.level_bytes])
-        worlds = {world: world}             # one object for each, so that equal states hold the same one and compare fast
+        worlds = {world: world}             # one object for each: equal states share it and compare fast
         known = {(world, agent.at[0], agent.at[1], agent.direction, agent.carrying)}
         frontier = list(known)
         while frontier:
@@ -328,7 +350,8 @@ cdef class Grid(Native):
                     outcome = act(cells, &self.geometry, &agent, action)
                     if outcome == WON:
                         return steps
-                    world = state[0] if outcome == NOTHING else worlds.setdefault(bytes(memory), bytes(memory))
+                    world = (state[0] if outcome == NOTHING
+                             else worlds.setdefault(bytes(memory), bytes(memory)))
                     after = (world, agent.at[0], agent.at[1], agent.direction, agent.carrying)
                     if outcome != BURNT and after not in known:
                         known.add(after)
@@ -337,7 +360,8 @@ cdef class Grid(Native):
         return None
 
     def best_return(self, index=0):
-        """The largest return that the running episode of environment `index` can still reach; regret is what is missed of it."""
+        """The largest return that the running episode of environment `index` can still reach;
+        regret is what is missed of it."""
         cdef int i = self.require_index(index)
         shortest = self.shortest_path_length(i)
         return 0.0 if shortest is None else reward_after(self.lengths[i] + shortest, self.agents[i].max_steps)

@@ -1,10 +1,12 @@
 """memory: repeat what was shown some steps ago. Solved only by a policy that remembers, such as an LSTM.
 
-Rules         `length` symbols (1) are shown one after the other, each one of `symbols` (4) at random. Then nothing is shown
-              for `delay` steps (3). Then the agent answers `length` times: the first symbol first. Every right answer gives
-              1 / `length`, and the last answer ends the episode. A symbol is asked for `length + delay` steps after it was
-              shown; take more than the learner's horizon to test that memory outlives it.
-Observation   symbols + 1 uint8: one-hot of the symbol shown, all zeros in the delay; the last is 1 when an answer is due.
+Rules         `length` symbols (1) are shown one after the other, each one of `symbols` (4) at random. Then
+              nothing is shown for `delay` steps (3). Then the agent answers `length` times: the first symbol
+              first. Every right answer gives 1 / `length`, and the last answer ends the episode. A symbol is
+              asked for `length + delay` steps after it was shown; take more than the learner's horizon to
+              test that memory outlives it.
+Observation   symbols + 1 uint8: one-hot of the symbol shown, all zeros in the delay;
+              the last is 1 when an answer is due.
 Actions       Discrete(symbols): the answer; anything while none is due.
 Log           episode_return, episode_length, score: share of right answers (equal to the return).
               With memory: 1. At random, or best without memory: 1 / symbols.
@@ -25,7 +27,8 @@ from envs.core.random cimport draw_below
 
 
 cdef class Memory(Native):
-    """memory(num_envs, seed=0, symbols=4, length=1, delay=3): see the module's docstring for rules, observation and actions."""
+    """memory(num_envs, seed=0, symbols=4, length=1, delay=3): see the module's docstring for rules,
+    observation and actions."""
 
     cdef uint8_t* shown         # num_envs * length symbols
     cdef readonly int symbols, length, delay
@@ -34,8 +37,8 @@ cdef class Memory(Native):
         self.symbols = whole("symbols", symbols, 2, 255)
         self.length = whole("length", length, 1, 1_000_000)
         self.delay = whole("delay", delay, 0, 1_000_000)
-        self.prepare(num_envs, 1, Box(0, 1, (self.symbols + 1,), np.uint8), Discrete(self.symbols), seed, common, ("score",), False,
-                     self.length)
+        self.prepare(num_envs, 1, Box(0, 1, (self.symbols + 1,), np.uint8), Discrete(self.symbols), seed,
+                     common, ("score",), False, self.length)
         self.shown = <uint8_t*> self.claim(self.num_envs * self.length)
 
     @property
@@ -58,7 +61,7 @@ cdef class Memory(Native):
         cdef int32_t* actions = <int32_t*> self.rows.actions
         cdef int i, asked
         for i in range(first, last):
-            asked = self.lengths[i] - self.length - self.delay          # which answer is due; negative: none yet
+            asked = self.lengths[i] - self.length - self.delay      # which answer is due; negative: none yet
             if asked >= 0 and actions[i] == self.shown[i * self.length + asked]:
                 self.rows.rewards[i] = 1 / <float> self.length
                 self.metrics[i] += self.rows.rewards[i]
@@ -78,7 +81,8 @@ cdef class Memory(Native):
             row[self.symbols] = 1
 
     def render(self, index=0):
-        """RGB array: one square a symbol with the key that answers it, the one shown in yellow; a bar below lights up when an answer is due."""
+        """RGB array: one square a symbol with the key that answers it, the one shown in yellow;
+        a bar below lights up when an answer is due."""
         self.require_index(index)
         seen = np.zeros((2, self.symbols), int)
         seen[0] = 2 * self.observations[index, :self.symbols]

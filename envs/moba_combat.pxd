@@ -1,38 +1,45 @@
 """Fighting in `moba`: attacks, death and experience, and the three abilities of each of the five heroes.
 
-An ability costs mana and cools down; it happens at once, with no projectile. Those that need a target do nothing (and cost nothing)
-without one in their reach. Towers and ancients are hurt by basic attacks only: abilities do nothing to them.
+An ability costs mana and cools down; it happens at once, with no projectile. Those that need a target do
+nothing (and cost nothing) without one in their reach. Towers and ancients are hurt by basic attacks only:
+abilities do nothing to them.
 
-    hero        Q                              W                                E
-    0 support   hook: hurt, pull to oneself    heal allies around               stun one
-    1 assassin  cull: hurt creeps around       strike: leap to the target, hurt haste
-    2 burst     nuke one                       blast all around                 stun all around
-    3 tank      slam: hurt all around          heal oneself                     charge: leap to the target, push all around away
-    4 carry     leap back, slow all around     shot: hurt and slow one          volley: hurt all around
+    hero        Q                            W                                 E
+    0 support   hook: hurt, pull to oneself  heal allies around                stun one
+    1 assassin  cull: hurt creeps around     strike: leap to the target, hurt  haste
+    2 burst     nuke one                     blast all around                  stun all around
+    3 tank      slam: hurt all around        heal oneself                      charge: leap to the target,
+                                                                               push all around away
+    4 carry     leap back, slow all around   shot: hurt and slow one           volley: hurt all around
 """
 
 from libc.stdint cimport int16_t, int32_t
 
-from envs.moba_world cimport (ANCIENT, ANCIENT_AT, CREEP, CREEP_AT, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT, NOBODY, TOWER, TOWER_AT, UNIT,
-                              WILD, Entity, Game, Hero, gather, hero_number, move_to, put_near, show, take, within)
+from envs.moba_world cimport (ANCIENT, ANCIENT_AT, CREEP, CREEP_AT, HALF, HERO, HEROES, NEUTRAL, NEUTRAL_AT,
+                              NOBODY, TOWER, TOWER_AT, UNIT, WILD, Entity, Game, Hero, gather, hero_number,
+                              move_to, put_near, show, take, within)
 
 cdef extern from * nogil:
     """
-    /* By hero and level 1: health, and what a level adds; damage; reach, 1/256 cells; speed, 1/256 cells a tick; ticks between attacks. */
+    /* By hero and level 1: health, and what a level adds; damage; reach, 1/256 cells;
+       speed, 1/256 cells a tick; ticks between attacks. */
     static const int HERO_HEALTH[5] = {480, 500, 460, 680, 500}, HERO_GROWTH[5] = {30, 32, 28, 44, 32};
     static const int HERO_DAMAGE[5] = {46, 56, 46, 50, 54};
     static const int HERO_REACH[5] = {1024, 480, 1024, 480, 1152};
     static const int HERO_SPEED[5] = {128, 140, 128, 124, 128};
     static const int HERO_PACE[5] = {8, 7, 8, 8, 7};
 
-    /* By hero and ability Q, W, E: mana; ticks until the next; how far the target may be (0: no target), 1/256 cells. */
+    /* By hero and ability Q, W, E: mana; ticks until the next; how far the target may be, 1/256 cells
+       (0: no target). */
     static const int COST[5][3] = {{40, 30, 40}, {30, 40, 20}, {40, 35, 60}, {30, 40, 50}, {20, 25, 35}};
     static const int COOLDOWN[5][3] = {{40, 30, 50}, {20, 40, 60}, {30, 24, 60}, {20, 40, 60}, {50, 24, 30}};
-    static const int CAST_REACH[5][3] = {{1280, 0, 1024}, {0, 1280, 0}, {1280, 0, 0}, {0, 0, 1280}, {1280, 1280, 0}};
+    static const int CAST_REACH[5][3] = {{1280, 0, 1024}, {0, 1280, 0}, {1280, 0, 0}, {0, 0, 1280},
+                                         {1280, 1280, 0}};
 
     /* Experience needed for level n + 1; level 1 needs none. */
-    static const int LEVEL_AT[30] = {0, 120, 360, 720, 1200, 1800, 2520, 3360, 4320, 5400, 6600, 7920, 9360, 10920, 12600, 14400, 16320,
-                                     18360, 20520, 22800, 25200, 27720, 30360, 33120, 36000, 39000, 42120, 45360, 48720, 52200};
+    static const int LEVEL_AT[30] = {0, 120, 360, 720, 1200, 1800, 2520, 3360, 4320, 5400, 6600, 7920, 9360,
+                                     10920, 12600, 14400, 16320, 18360, 20520, 22800, 25200, 27720, 30360,
+                                     33120, 36000, 39000, 42120, 45360, 48720, 52200};
     """
     const int* HERO_HEALTH
     const int* HERO_GROWTH
@@ -84,7 +91,8 @@ cdef inline void share(Game* game, const Entity* dead, int side, int experience)
 
 
 cdef inline void expose(Game* game, int half, int slot) noexcept nogil:
-    """What may be attacked now that tower `slot` of a half has fallen: the next tier of its lane, the last tier, the ancient."""
+    """What may be attacked now that tower `slot` of a half has fallen:
+    the next tier of its lane, the last tier, the ancient."""
     cdef Entity* towers = &game.entities[half * HALF + TOWER_AT]
     if slot < 6:
         towers[slot + 3].exposed = 1
@@ -194,8 +202,8 @@ cdef inline void push(Game* game, Entity* hero, Entity* victim, int32_t strength
         strength -= 1
 
 
-cdef inline void around(Game* game, Entity* hero, int32_t reach, int damage, int stunned, int slowed, int pushed,
-                        bint creeps_only) noexcept nogil:
+cdef inline void around(Game* game, Entity* hero, int32_t reach, int damage, int stunned, int slowed,
+                        int pushed, bint creeps_only) noexcept nogil:
     """What an ability does to all rivals and neutrals within `reach`."""
     cdef int16_t[122] found
     cdef int count = gather(game, hero, 1 << (1 - hero.side) | 1 << WILD, reach, found), n

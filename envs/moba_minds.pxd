@@ -1,19 +1,20 @@
 """The minds of `moba`: creeps, neutrals, towers, scripted heroes.
 
-All do the same: go after the nearest rival in sight, attack it within reach, walk towards it otherwise; without one, do what they are
-for. What it costs is looking around, so they look only on every fourth tick, each entity on the ticks that fit its number (so that no
-tick is dearer than the others), and keep the target in between. A target that died or left the window is dropped at once: an entity
-may so have no target, or one that is no longer the nearest, for at most CADENCE - 1 ticks. benchmarks/MOBA.md says what that changes.
+All do the same: go after the nearest rival in sight, attack it within reach, walk towards it otherwise;
+without one, do what they are for. What it costs is looking around, so they look only on every fourth tick,
+each entity on the ticks that fit its number (so that no tick is dearer than the others), and keep the target
+in between. A target that died or left the window is dropped at once: an entity may so have no target, or one
+that is no longer the nearest, for at most CADENCE - 1 ticks. benchmarks/MOBA.md says what that changes.
 
-Neutrals at home with nobody near are asleep: `game.awake` has no bit for them, and they are touched only on the ticks on which they
-look around.
+Neutrals at home with nobody near are asleep: `game.awake` has no bit for them, and they are touched only on
+the ticks on which they look around.
 """
 
 from libc.stdint cimport int16_t, int32_t, uint64_t
 
 from envs.moba_combat cimport attack, cast, may_cast
-from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits, follow, gather, hero_number,
-                              look, nearest, step_towards, within)
+from envs.moba_world cimport (BOTH_TEAMS, HALF, HERO, NOBODY, TOWER, Entity, Game, Hero, Terrain, count_bits,
+                              follow, gather, hero_number, look, nearest, step_towards, within)
 
 cdef enum:
     CADENCE = 4
@@ -109,8 +110,10 @@ cdef inline int allies_near(const Game* game, const Entity* entity) noexcept nog
     return count_bits(words[0]) + count_bits(words[1]) + count_bits(words[2])
 
 
-cdef inline void scripted_casts(Game* game, Entity* entity, Entity* target, bint hurt, bint fleeing) noexcept nogil:
-    """Abilities where they make sense: heal when hurt, haste to flee, leap in when well and back when not, harm whenever possible."""
+cdef inline void scripted_casts(Game* game, Entity* entity, Entity* target, bint hurt,
+                                bint fleeing) noexcept nogil:
+    """Abilities where they make sense: heal when hurt, haste to flee, leap in when well and back when not,
+    harm whenever possible."""
     cdef int kind = entity.id % HALF, ability, what
     cdef bint hero = target != NULL and target.kind == HERO
     for ability in range(3):
@@ -139,9 +142,11 @@ cdef inline void scripted_casts(Game* game, Entity* entity, Entity* target, bint
 
 
 cdef inline int prey(Game* game, const Entity* entity) noexcept nogil:
-    """Whom a strong hero goes for: of those in sight the one soonest dead, heroes before all others, towers last."""
+    """Whom a strong hero goes for: of those in sight the one soonest dead,
+    heroes before all others, towers last."""
     cdef int16_t[122] found
-    cdef int count = gather(game, entity, 1 << (1 - entity.side), SIGHT_REACH, found), n, worth, least = 1 << 30, best = NOBODY
+    cdef int count = gather(game, entity, 1 << (1 - entity.side), SIGHT_REACH, found)
+    cdef int n, worth, least = 1 << 30, best = NOBODY
     cdef const Entity* other
     for n in range(count):
         other = &game.entities[found[n]]
@@ -157,10 +162,13 @@ cdef inline int prey(Game* game, const Entity* entity) noexcept nogil:
     return best
 
 
-cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, bint looking, bint strong) noexcept nogil:
-    """Along the lane as a creep, with abilities; home to heal when badly hurt, and out of a tower's reach unless creeps go before.
+cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, bint looking,
+                           bint strong) noexcept nogil:
+    """Along the lane as a creep, with abilities; home to heal when badly hurt, and out of a tower's reach
+    unless creeps go before.
 
-    A strong one looks around on every tick, goes for who is soonest dead, and goes down the middle lane with all others.
+    A strong one looks around on every tick, goes for who is soonest dead, and goes
+    down the middle lane with all others.
     """
     cdef Hero* hero = &game.heroes[hero_number(entity)]
     cdef Entity* target
@@ -168,7 +176,8 @@ cdef inline void hero_mind(Game* game, const Terrain* terrain, Entity* entity, b
     cdef int lane = MIDDLE if strong else entity.lane
     looking |= strong
     if looking:
-        entity.target = <int16_t> (prey(game, entity) if strong else nearest(game, entity, 1 << (1 - entity.side), SIGHT_REACH))
+        entity.target = <int16_t> (prey(game, entity) if strong
+                                   else nearest(game, entity, 1 << (1 - entity.side), SIGHT_REACH))
         if 4 * entity.health < entity.max_health:
             hero.plan = HEAL
         elif hero.plan == HEAL:

@@ -1,15 +1,16 @@
 """What a hero of `moba` sees, written as 590 bytes. `envs/moba.pyx` says what they mean.
 
-Both teams see the map as side 0 does: for side 1 everything is turned by half and allies and rivals change places. A policy for
-one side so plays the other, too.
+Both teams see the map as side 0 does: for side 1 everything is turned by half and allies and rivals change
+places. A policy for one side so plays the other, too.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from envs.moba_combat cimport COST, LEVEL_AT, TOP_LEVEL
-from envs.moba_world cimport (ANCIENT_AT, HALF, HERO, HEROES, REACH, SIGHT, STRIDE, TOWER, TOWERS, TURN, WINDOW, Entity, Game, Hero,
-                              Terrain, distance2, hero_number, look, lowest_bit, mirrored, next_step, relative)
+from envs.moba_world cimport (ANCIENT_AT, HALF, HERO, HEROES, REACH, SIGHT, STRIDE, TOWER, TOWERS, TURN,
+                              WINDOW, Entity, Game, Hero, Terrain, distance2, hero_number, look, lowest_bit,
+                              mirrored, next_step, relative)
 
 cdef enum:
     PICTURE_CELLS = 121
@@ -35,12 +36,14 @@ cdef inline void see_window(const Game* game, const Entity* entity, uint8_t* obs
         for column in range(WINDOW):
             cell = corner[-row * STRIDE - column]
             code = cell & 255
-            cells[row * WINDOW + column] = cell + 12 - 2 * code if code >= 2 else cell      # codes 2 to 10 the other way round
+            # Codes 2 to 10 the other way round.
+            cells[row * WINDOW + column] = cell + 12 - 2 * code if code >= 2 else cell
     memcpy(observation, cells, SCALARS_AT)
 
 
 cdef inline int sorted_by_distance(const Game* game, const Entity* entity, uint32_t* keys) noexcept nogil:
-    """Keys of the up to RECORDS nearest in the window, nearest first: squared distance << 8 | number as the hero's half counts."""
+    """Keys of the up to RECORDS nearest in the window, nearest first:
+    squared distance << 8 | number as the hero's half counts."""
     cdef int row = entity.y >> 8, column = entity.x >> 8, word, bit, id, n, count = 0
     cdef uint32_t key
     cdef uint64_t[3] words
@@ -84,17 +87,20 @@ cdef inline void see_records(const Game* game, const Entity* entity, uint8_t* re
     memset(record, 0, (RECORDS - count) * RECORD)
 
 
-cdef inline void see_itself(const Game* game, const Terrain* terrain, const Entity* entity, int max_ticks, uint8_t* scalars) noexcept nogil:
+cdef inline void see_itself(const Game* game, const Terrain* terrain, const Entity* entity, int max_ticks,
+                            uint8_t* scalars) noexcept nogil:
     """The 26 scalars."""
     cdef const Hero* hero = &game.heroes[hero_number(entity)]
     cdef const Entity* own = &game.entities[entity.half * HALF + ANCIENT_AT]
     cdef const Entity* rival = &game.entities[mirrored(own.id)]
     cdef int n, code, before = LEVEL_AT[entity.level - 1], tick = game.tick
-    cdef int32_t y = entity.y if entity.half == 0 else TURN - entity.y, x = entity.x if entity.half == 0 else TURN - entity.x
+    cdef int32_t y = entity.y if entity.half == 0 else TURN - entity.y
+    cdef int32_t x = entity.x if entity.half == 0 else TURN - entity.x
     scalars[0] = <uint8_t> (entity.health * 255 // entity.max_health)
     scalars[1] = <uint8_t> (hero.mana * 255 // hero.max_mana)
     scalars[2] = entity.level
-    scalars[3] = 0 if entity.level == TOP_LEVEL else <uint8_t> ((hero.experience - before) * 255 // (LEVEL_AT[entity.level] - before))
+    scalars[3] = (0 if entity.level == TOP_LEVEL
+                  else <uint8_t> ((hero.experience - before) * 255 // (LEVEL_AT[entity.level] - before)))
     scalars[4] = <uint8_t> ((y >> 8) - 8)
     scalars[5] = <uint8_t> ((x >> 8) - 8)
     for n in range(HEROES):
@@ -116,7 +122,8 @@ cdef inline void see_itself(const Game* game, const Terrain* terrain, const Enti
     scalars[25] = <uint8_t> (code % 3 if entity.half == 0 else 2 - code % 3)
 
 
-cdef inline void see(const Game* game, const Terrain* terrain, const Entity* entity, int max_ticks, uint8_t* observation) noexcept nogil:
+cdef inline void see(const Game* game, const Terrain* terrain, const Entity* entity, int max_ticks,
+                     uint8_t* observation) noexcept nogil:
     """The whole observation; the dead see themselves only."""
     see_itself(game, terrain, entity, max_ticks, observation + SCALARS_AT)
     if entity.alive:

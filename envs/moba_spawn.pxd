@@ -1,10 +1,12 @@
-"""How the entities of `moba` come into being: at the start of a game, in waves, in camps, and back from the dead."""
+"""How the entities of `moba` come into being: at the start of a game, in waves, in camps,
+and back from the dead."""
 
 from libc.stdint cimport int16_t, int32_t, uint8_t, uint64_t
 
 from envs.moba_combat cimport HERO_DAMAGE, HERO_HEALTH, HERO_PACE, HERO_REACH, HERO_SPEED, TOP_LEVEL
-from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CREEP, CREEP_AT, CREEPS, HALF, HERO, NEUTRAL, NEUTRAL_AT, NEUTRALS, NOBODY, SIZE,
-                              TOWER, TOWER_AT, TURN, UNIT, WILD, Entity, Game, Hero, Terrain, hero_number, lowest_bit, put, put_near)
+from envs.moba_world cimport (ANCIENT, ANCIENT_AT, BORDER, CREEP, CREEP_AT, CREEPS, HALF, HERO, NEUTRAL,
+                              NEUTRAL_AT, NEUTRALS, NOBODY, SIZE, TOWER, TOWER_AT, TURN, UNIT, WILD, Entity,
+                              Game, Hero, Terrain, hero_number, lowest_bit, put, put_near)
 
 cdef extern from * nogil:
     """
@@ -52,7 +54,8 @@ cdef inline void equip(Game* game, const Terrain* terrain, int id) noexcept nogi
         tier = 1 + (slot - TOWER_AT) // 3
         entity.kind, entity.level, entity.exposed = TOWER, <uint8_t> tier, tier == 1
         entity.health = entity.max_health = 1800 if tier == 1 else 2500
-        entity.damage, entity.reach, entity.pace, entity.bounty = 100 if tier == 1 else 190, 1280, 5, 800 * tier
+        entity.damage = 100 if tier == 1 else 190
+        entity.reach, entity.pace, entity.bounty = 1280, 5, 800 * tier
     else:
         entity.kind, entity.exposed = ANCIENT, 0
         entity.health = entity.max_health = 4500
@@ -68,7 +71,8 @@ cdef inline void equip(Game* game, const Terrain* terrain, int id) noexcept nogi
 
 
 cdef inline void send_wave(Game* game, const Terrain* terrain, int half) noexcept nogil:
-    """Five creeps on each lane, in slots that are free; the better the more rival towers have fallen, so that games come to an end."""
+    """Five creeps on each lane, in slots that are free; the better the more rival towers have fallen,
+    so that games come to an end."""
     cdef Entity* creep
     cdef uint64_t free
     cdef int lane, n, slot, level = min(TOP_LEVEL, 1 + GROWTH * game.fallen[1 - half])
@@ -81,10 +85,11 @@ cdef inline void send_wave(Game* game, const Terrain* terrain, int half) noexcep
             creep = &game.entities[half * HALF + CREEP_AT + slot]
             creep.lane, creep.level, creep.target = <uint8_t> lane, <uint8_t> level, NOBODY
             creep.health = creep.max_health = 430 + 20 * level
-            creep.damage, creep.reach = 20 + 2 * level, 480 if n < WAVE - 1 else 1024           # the last one shoots
+            creep.damage, creep.reach = 20 + 2 * level, 480 if n < WAVE - 1 else 1024   # the last one shoots
             creep.speed, creep.pace, creep.bounty = 90, 5, 60
             creep.attack_at = creep.stunned_until = creep.slowed_until = 0
-            creep.alive = put_near(game, creep, place_of(terrain, half, CREEP_AT + lane, 0), place_of(terrain, half, CREEP_AT + lane, 1), 5)
+            creep.alive = put_near(game, creep, place_of(terrain, half, CREEP_AT + lane, 0),
+                                   place_of(terrain, half, CREEP_AT + lane, 1), 5)
             if creep.alive:
                 game.creeps[half] |= <uint64_t> 1 << slot
 

@@ -1,15 +1,19 @@
-"""The world of `moba`: what a game holds, and how things stand and move on its grid. The rules build on it: combat, minds, sight.
+"""The world of `moba`: what a game holds, and how things stand and move on its grid.
+The rules build on it: combat, minds, sight.
 
-    entities   206 records of one cache line each: 103 for each half of the map in the same order, so that the mirror image of entity e
-               is e + 103 or e - 103:  0-4 heroes  5-54 creeps  55-90 neutrals  91-101 towers  102 ancient
-    ids        the grid: entity + 1, 0 for free ground, 255 for trees and the border. At most one entity a cell.
-    picture    the same grid as it is observed: four bytes a cell, code, health, mana, level, as side 0 sees it. Kept up to date by
-               whoever changes an entity, so that observing is copying.
-    present    a bitboard for each side. A window of 11 x 11 is eleven loads and shifts, gathered into two words and a half; who is in it
-               are the bits that are set, and most windows have few.
+    entities   206 records of one cache line each: 103 for each half of the map in the same order, so that
+               the mirror image of entity e is e + 103 or e - 103:
+               0-4 heroes  5-54 creeps  55-90 neutrals  91-101 towers  102 ancient
+    ids        the grid: entity + 1, 0 for free ground, 255 for trees and the border.
+               At most one entity a cell.
+    picture    the same grid as it is observed: four bytes a cell, code, health, mana, level,
+               as side 0 sees it. Kept up to date by whoever changes an entity, so that observing is copying.
+    present    a bitboard for each side. A window of 11 x 11 is eleven loads and shifts, gathered into two
+               words and a half; who is in it are the bits that are set, and most windows have few.
 
-Positions are whole numbers, 1/256 of a cell, and all arithmetic on them is odd (f(-x) = -f(x)). So the mirror image of a game is a game,
-to the last bit, in every build and on every machine: tests/test_moba_symmetry.py holds the rules to that.
+Positions are whole numbers, 1/256 of a cell, and all arithmetic on them is odd (f(-x) = -f(x)). So the mirror
+image of a game is a game, to the last bit, in every build and on every machine: tests/test_moba_symmetry.py
+holds the rules to that.
 """
 
 from libc.math cimport sqrtf
@@ -45,7 +49,7 @@ cdef enum:
     TOWER_AT = 91
     ANCIENT_AT = 102
 
-cdef enum:                          # kinds, and the codes of the picture: ally 2 to 5, neutral 6, rival 7 to 10
+cdef enum:                          # kinds; codes in the picture: ally 2 to 5, neutral 6, rival 7 to 10
     HERO, CREEP, NEUTRAL, TOWER, ANCIENT
 
 cdef enum:
@@ -118,7 +122,8 @@ cdef inline int mirrored(int id) noexcept nogil:
 
 
 cdef inline int relative(int id, int half) noexcept nogil:
-    """The entity's number as `half` counts: its own first. Ties are broken by it, so that they are broken alike on both halves."""
+    """The entity's number as `half` counts: its own first. Ties are broken by it,
+    so that they are broken alike on both halves."""
     return id if half == 0 else mirrored(id)
 
 
@@ -139,9 +144,11 @@ cdef inline uint32_t distance2(const Entity* a, const Entity* b) noexcept nogil:
 
 
 cdef inline bint within(const Entity* a, const Entity* b, int32_t reach) noexcept nogil:
-    """Whether b is at most `reach` away from a. No overflow: nobody asks across more than a few windows' width."""
+    """Whether b is at most `reach` away from a. No overflow:
+    nobody asks across more than a few windows' width."""
     cdef int32_t down = a.y - b.y, right = a.x - b.x
-    return -4 * REACH < down < 4 * REACH and -4 * REACH < right < 4 * REACH and down * down + right * right <= reach * reach
+    return (-4 * REACH < down < 4 * REACH and -4 * REACH < right < 4 * REACH
+            and down * down + right * right <= reach * reach)
 
 
 cdef inline int cell_of(const Entity* entity) noexcept nogil:
@@ -158,14 +165,16 @@ cdef inline void show(Game* game, const Entity* entity) noexcept nogil:
         if entity.side == 1:
             code = 12 - code
     if entity.kind == HERO:
-        mana = <uint32_t> (game.heroes[hero_number(entity)].mana * 255 // game.heroes[hero_number(entity)].max_mana)
-    game.picture[cell_of(entity)] = (code | <uint32_t> (entity.health * 255 // entity.max_health) << 8 | mana << 16
-                                     | <uint32_t> entity.level << 24)
+        mana = <uint32_t> (game.heroes[hero_number(entity)].mana * 255
+                           // game.heroes[hero_number(entity)].max_mana)
+    game.picture[cell_of(entity)] = (code | <uint32_t> (entity.health * 255 // entity.max_health) << 8
+                                     | mana << 16 | <uint32_t> entity.level << 24)
 
 
 cdef inline void flip(Game* game, const Entity* entity) noexcept nogil:
     """Set the entity's bit where it is clear, clear it where it is set."""
-    game.present[entity.side][(entity.y >> 8) * ROW_BYTES + (entity.x >> 11)] ^= <uint8_t> (1 << (entity.x >> 8 & 7))
+    game.present[entity.side][(entity.y >> 8) * ROW_BYTES
+                              + (entity.x >> 11)] ^= <uint8_t> (1 << (entity.x >> 8 & 7))
 
 
 cdef inline void put(Game* game, Entity* entity, int32_t y, int32_t x) noexcept nogil:
@@ -200,7 +209,8 @@ cdef inline bint move_to(Game* game, Entity* entity, int32_t y, int32_t x) noexc
 
 
 cdef inline bint put_near(Game* game, Entity* entity, int32_t y, int32_t x, int radius) noexcept nogil:
-    """Stand an entity on the free cell nearest to (y, x), ring by ring; whether there was one within `radius` cells.
+    """Stand an entity on the free cell nearest to (y, x), ring by ring;
+    whether there was one within `radius` cells.
 
     The rings are walked the other way round for half 1: its mirror image of the same cell is found.
     """
@@ -226,13 +236,15 @@ cdef inline int pace_of(const Game* game, const Entity* entity) noexcept nogil:
 
 
 cdef inline void step_by(Game* game, Entity* entity, int32_t down, int32_t right) noexcept nogil:
-    """Move by that much; if the way is blocked, along one axis where the way is rather diagonal, else to one side at random."""
+    """Move by that much; if the way is blocked, along one axis where the way is rather diagonal,
+    else to one side at random."""
     cdef int32_t tall = down if down > 0 else -down, wide = right if right > 0 else -right
     cdef int sign
     if move_to(game, entity, entity.y + down, entity.x + right):
         return
-    if 2 * tall >= wide and 2 * wide >= tall \
-            and (move_to(game, entity, entity.y + down, entity.x) or move_to(game, entity, entity.y, entity.x + right)):
+    if (2 * tall >= wide and 2 * wide >= tall
+            and (move_to(game, entity, entity.y + down, entity.x)
+                 or move_to(game, entity, entity.y, entity.x + right))):
         return
     sign = 2 * coin(game, entity) - 1
     move_to(game, entity, entity.y - sign * right, entity.x + sign * down)
@@ -257,7 +269,8 @@ cdef inline int next_step(const Terrain* terrain, const Entity* entity, int fiel
 
 cdef inline void follow(Game* game, const Terrain* terrain, Entity* entity, int field) noexcept nogil:
     """One tick's walk along a flow field."""
-    cdef int code = next_step(terrain, entity, field), down = code // 3 - 1, right = code % 3 - 1, speed = pace_of(game, entity)
+    cdef int code = next_step(terrain, entity, field), down = code // 3 - 1, right = code % 3 - 1
+    cdef int speed = pace_of(game, entity)
     if down != 0 and right != 0:
         speed = speed * 181 // UNIT                     # 1 / sqrt(2)
     step_by(game, entity, down * speed, right * speed)
@@ -266,7 +279,8 @@ cdef inline void follow(Game* game, const Terrain* terrain, Entity* entity, int 
 # ---------------------------------------------------------------------- looking around
 
 cdef inline void look(const Game* game, int sides, int row, int column, uint64_t* words) noexcept nogil:
-    """The window of 11 x 11 around a cell: bit 11 * i + j of (words[0], words[1], words[2]), 55 bits to a word, is row i and column j."""
+    """The window of 11 x 11 around a cell: bit 11 * i + j of (words[0], words[1], words[2]),
+    55 bits to a word, is row i and column j."""
     cdef int side, i, at = (row - SIGHT) * ROW_BYTES + (column - SIGHT >> 3), shift = column - SIGHT & 7
     cdef uint32_t bits, some
     words[0] = words[1] = words[2] = 0
@@ -279,8 +293,10 @@ cdef inline void look(const Game* game, int sides, int row, int column, uint64_t
         words[i // 5] |= <uint64_t> (bits >> shift & 0x7FF) << i % 5 * WINDOW
 
 
-cdef inline int gather(const Game* game, const Entity* entity, int sides, int32_t reach, int16_t* found) noexcept nogil:
-    """Everybody of `sides` within `reach` of an entity, itself left out, in an order that is the same for its mirror image."""
+cdef inline int gather(const Game* game, const Entity* entity, int sides, int32_t reach,
+                       int16_t* found) noexcept nogil:
+    """Everybody of `sides` within `reach` of an entity, itself left out,
+    in an order that is the same for its mirror image."""
     cdef int row = entity.y >> 8, column = entity.x >> 8, word, bit, id, count = 0, n
     cdef int16_t other
     cdef uint64_t[3] words

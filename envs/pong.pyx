@@ -1,21 +1,24 @@
 """pong: one paddle against a scripted one, first to 21.
 
-Rules         A field of 160 x 120 units; the agent's paddle stands on the right, the rival's on the left. A ball served from the
-              centre bounces off the top and the bottom. Where it strikes a paddle decides its angle (middle: straight on,
-              edge: 45 degrees), and every return makes it 10 % faster, up to 6 units a frame. Who lets it pass loses the point.
-              The rival follows the ball at `rival_speed` units a frame, slower than the steepest fast ball, and aims with
-              a random part of its paddle, so a rally cannot go on for ever. The agent's paddle moves 2.5: who waits in
-              the middle and goes where the ball will arrive reaches every one. (At 2, one fast return in a hundred was out of
-              reach, because an action is held for four frames, and nobody could win 21 to 0.)
-Observation   8 float32: 0 own paddle and 1 rival's paddle (fraction of the height), 2 ball across and 3 down (fractions of the
-              field), 4 and 5 ball's velocity across and down (fraction of the top speed, -1 to 1), 6 own points and 7 rival's
-              points (fraction of `points_to_win`).
-Actions       Discrete(3): 0 stay, 1 up, 2 down; held for `frame_skip` frames. With 4 frames, as in the stream, some returns cannot be
-              aimed; with the default of 2 all can.
+Rules         A field of 160 x 120 units; the agent's paddle stands on the right, the rival's on the left.
+              A ball served from the centre bounces off the top and the bottom. Where it strikes a paddle
+              decides its angle (middle: straight on, edge: 45 degrees), and every return makes it
+              10 % faster, up to 6 units a frame. Who lets it pass loses the point. The rival follows the
+              ball at `rival_speed` units a frame, slower than the steepest fast ball, and aims with a
+              random part of its paddle, so a rally cannot go on for ever. The agent's paddle moves 2.5:
+              who waits in the middle and goes where the ball will arrive reaches every one. (At 2, one
+              fast return in a hundred was out of reach, because an action is held for four frames, and
+              nobody could win 21 to 0.)
+Observation   8 float32: 0 own paddle and 1 rival's paddle (fraction of the height), 2 ball across and 3 down
+              (fractions of the field), 4 and 5 ball's velocity across and down (fraction of the top speed,
+              -1 to 1), 6 own points and 7 rival's points (fraction of `points_to_win`).
+Actions       Discrete(3): 0 stay, 1 up, 2 down; held for `frame_skip` frames. With 4 frames,
+              as in the stream, some returns cannot be aimed; with the default of 2 all can.
 Rewards       +1 for a point won, -1 for a point lost.
 Log           episode_return, episode_length (steps), score (own points minus the rival's: -21 to 21).
-Source        stream 003 (the template of the slim binding): 8 observations, 3 actions, score to 21. There the two score entries
-              were divided as whole numbers, so always 0, and the serve never went one way (`rand() % 2 - 1`).
+Source        stream 003 (the template of the slim binding): 8 observations, 3 actions, score to 21. There
+              the two score entries were divided as whole numbers, so always 0, and the serve never went one
+              way (`rand() % 2 - 1`).
 """
 
 import numpy as np
@@ -65,7 +68,8 @@ cdef class Pong(Native):
         self.rival_speed = number("rival_speed", rival_speed, above=0, high=PADDLE_SPEED)
         low = np.array([0, 0, -0.1, 0, -1, -1, 0, 0], np.float32)
         high = np.array([1, 1, 1.1, 1, 1, 1, 1, 1], np.float32)
-        self.prepare(num_envs, 1, Box(low, high, dtype=np.float32), Discrete(3), seed, common, metric_names=("score",))
+        self.prepare(num_envs, 1, Box(low, high, dtype=np.float32), Discrete(3), seed, common,
+                     metric_names=("score",))
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
 
     cdef void start(self, int i) noexcept nogil:
@@ -131,8 +135,10 @@ cdef class Pong(Native):
         return False
 
     cdef bint next_point(self, int i, Game* game) noexcept nogil:
-        """Serve again or, when one side has won, raise the flag and begin the next game; True if the game ended."""
-        require(&self.fault, game.points <= self.points_to_win and game.rival_points <= self.points_to_win, b"a game went on after it was won")
+        """Serve again or, when one side has won, raise the flag and begin the next game;
+        True if the game ended."""
+        require(&self.fault, game.points <= self.points_to_win and game.rival_points <= self.points_to_win,
+                b"a game went on after it was won")
         if game.points < self.points_to_win and game.rival_points < self.points_to_win:
             self.serve(i, game)
             return False
@@ -154,17 +160,22 @@ cdef class Pong(Native):
         observation[7] = <float> game.rival_points / self.points_to_win
 
     def render(self, index=0):
-        """RGB array of game `index`: the agent's paddle blue on the right, the rival's orange, points along the top."""
+        """RGB array of game `index`: the agent's paddle blue on the right, the rival's orange,
+        points along the top."""
         self.require_index(index)
         cdef Game game = self.games[index]
         ink, scale = drawing.INK, 3
         image = drawing.canvas(HEIGHT * scale, WIDTH * scale)
         for row in range(0, HEIGHT, 8):
             drawing.rectangle(image, row * scale, (WIDTH / 2 - 0.5) * scale, 4 * scale, scale, ink["grid"])
-        for plane, centre, colour in ((LEFT_PLANE - 3, game.rival, ink["rival"]), (RIGHT_PLANE, game.paddle, ink["agent"])):
-            drawing.rectangle(image, (centre - PADDLE_HALF) * scale, plane * scale, 2 * PADDLE_HALF * scale, 3 * scale, colour)
-        drawing.rectangle(image, (game.y - BALL_HALF) * scale, (game.x - BALL_HALF) * scale, 2 * BALL_HALF * scale, 2 * BALL_HALF * scale, ink["text"])
-        for points, start, colour in ((game.rival_points, 8, ink["rival"]), (game.points, WIDTH / 2 + 8, ink["agent"])):
+        for plane, centre, colour in ((LEFT_PLANE - 3, game.rival, ink["rival"]),
+                                      (RIGHT_PLANE, game.paddle, ink["agent"])):
+            drawing.rectangle(image, (centre - PADDLE_HALF) * scale, plane * scale, 2 * PADDLE_HALF * scale,
+                              3 * scale, colour)
+        drawing.rectangle(image, (game.y - BALL_HALF) * scale, (game.x - BALL_HALF) * scale,
+                          2 * BALL_HALF * scale, 2 * BALL_HALF * scale, ink["text"])
+        for points, start, colour in ((game.rival_points, 8, ink["rival"]),
+                                      (game.points, WIDTH / 2 + 8, ink["agent"])):
             for n in range(points):
                 drawing.rectangle(image, 2 * scale, (start + 3 * n) * scale, 2 * scale, 2 * scale, colour)
         return image

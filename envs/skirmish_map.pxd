@@ -1,10 +1,13 @@
-"""The map of `skirmish`: its numbers, what a game holds, and how things stand and move; the rules are in skirmish.pyx.
+"""The map of `skirmish`: its numbers, what a game holds, and how things stand and move;
+the rules are in skirmish.pyx.
 
-A row of the map is the 64 bits of a word. One board of such rows has the bits set where anybody stands, and one for each side where its
-own stand: foes are the first without the second, and nothing is rebuilt when somebody moves. What an entity sees is a `Window`, the 121
-bits around it packed into two words, so that looking is one loop over those who are there. There are few branches: what they depend on
-is as good as random, and a wrong guess of the processor costs as much as dozens of instructions. So a group of entities decides what
-to do in passes without branches (`decide`), and only those who attack or walk are called upon one by one.
+A row of the map is the 64 bits of a word. One board of such rows has the bits set where anybody stands,
+and one for each side where its own stand: foes are the first without the second, and nothing is rebuilt
+when somebody moves. What an entity sees is a `Window`, the 121 bits around it packed into two words, so
+that looking is one loop over those who are there. There are few branches: what they depend on is as good
+as random, and a wrong guess of the processor costs as much as dozens of instructions. So a group of
+entities decides what to do in passes without branches (`decide`), and only those who attack or walk are
+called upon one by one.
 """
 
 cimport cython
@@ -13,7 +16,8 @@ from libc.stdint cimport int16_t, uint8_t, uint64_t
 cdef extern from * nogil:
     """
     /* by kind: hero, tower, neutral, creep; reach is squared, in cells */
-    static const int MAX_HEALTH[] = {500, 1800, 500, 450}, DAMAGE[] = {50, 100, 22, 22}, REACH[] = {9, 25, 2, 2}, PAUSE[] = {8, 5, 5, 5};
+    static const int MAX_HEALTH[] = {500, 1800, 500, 450}, DAMAGE[] = {50, 100, 22, 22};
+    static const int REACH[] = {9, 25, 2, 2}, PAUSE[] = {8, 5, 5, 5};
     static const float BOUNTY[] = {1.0f, 2.0f, 0.5f, 0.5f};
     /* side 0's towers; where its three lanes turn, then where side 1's do; both bases */
     static const int TOWER_ROWS[] = {42, 26, 46, 38, 57, 57}, TOWER_COLUMNS[] = {6, 6, 17, 25, 21, 37};
@@ -84,12 +88,14 @@ cdef struct Entity:                 # 16 bytes: four to a line of the cache
     uint8_t leg                     # corners of its lane that a creep has passed
 
 cdef struct Game:
-    # Rows of bits, VISION + row; those before and after the map stay empty, so that a window needs no test for the edge.
+    # Rows of bits, VISION + row; those before and after the map stay empty,
+    # so that a window needs no test for the edge.
     uint64_t[74] taken              # by anybody
     uint64_t[3][74] stand           # by those of side 0, 1, and neutrals
     Entity[NUM_ENTITIES + 1] entities
     uint8_t[4096] who               # cell -> index of the entity; means something only where a bit is set
-    uint64_t[GROUPS] busy           # a word for each group of entities, bit b: its b-th is not content to stand until it looks again
+    uint64_t[GROUPS] busy           # a word for each group of entities, bit b: its b-th is not content to
+                                    # stand until it looks again
     int tick
     int env                         # its place in the batch
 
@@ -97,9 +103,10 @@ cdef struct Turn:                   # of one group, bit b: its b-th
     uint64_t attack
     uint64_t walk
     uint64_t alone                  # has no target, or none any more
-    uint64_t dropped                # is to forget its target at the end of the turn: a hero that falls may come back into sight
+    uint64_t dropped                # is to forget its target at the end of the turn: a hero that falls may
+                                    # come back into sight
 
-cdef struct Window:                 # bit k of the two: the k-th of the 11 x 11 cells around somebody, row after row
+cdef struct Window:                 # bit k of the two: the k-th of 11 x 11 cells around somebody, row by row
     uint64_t low
     uint64_t high
 
@@ -155,20 +162,24 @@ cdef inline uint64_t window_mask(int column) noexcept nogil:
 
 @cython.overflowcheck(False)
 cdef inline uint64_t turned(uint64_t word, int column) noexcept nogil:
-    """A row, rotated so that the window around `column` begins at bit 0; what lies over either edge has been masked out."""
+    """A row, rotated so that the window around `column` begins at bit 0;
+    what lies over either edge has been masked out."""
     return word >> ((column - VISION) & 63) | word << ((VISION - column) & 63)
 
 
 @cython.overflowcheck(False)
 cdef inline Window pack(uint64_t* rows, int column) noexcept nogil:
-    """The window around `column` of eleven rows. Rows are taken four at a time, some twice, as the processor's vectors are long."""
+    """The window around `column` of eleven rows. Rows are taken four at a time, some twice,
+    as the processor's vectors are long."""
     cdef uint64_t mask = window_mask(column)
     cdef Window window
     cdef int k
     window.low, window.high = 0, turned(rows[5] & mask, column) >> 9
     for k in range(4):
-        window.low |= turned(rows[k] & mask, column) << (11 * k) | turned(rows[k + 2] & mask, column) << (11 * k + 22)
-        window.high |= turned(rows[k + 6] & mask, column) << (11 * k + 2) | turned(rows[k + 7] & mask, column) << (11 * k + 13)
+        window.low |= (turned(rows[k] & mask, column) << (11 * k)
+                       | turned(rows[k + 2] & mask, column) << (11 * k + 22))
+        window.high |= (turned(rows[k + 6] & mask, column) << (11 * k + 2)
+                        | turned(rows[k + 7] & mask, column) << (11 * k + 13))
     return window
 
 
@@ -221,7 +232,7 @@ cdef inline int nearest(Game* game, int i, int side, bint heroes_only) noexcept 
         k = next_of(&foes)
         dy, dx = <int> (k // WINDOW) - VISION, <int> (k % WINDOW) - VISION
         index = game.who[on_map(entity.row, entity.column, k)]
-        key = (dy * dy + dx * dx) << 8 | index                                  # the distance, then the index: one comparison
+        key = (dy * dy + dx * dx) << 8 | index          # the distance, then the index: one comparison
         if heroes_only:
             key |= (index >= FIRST_TOWER) << 24
         best = min(best, key)
@@ -254,7 +265,8 @@ cdef inline bint taken(Game* game, int row, int column) noexcept nogil:
 
 
 cdef inline void place(Game* game, int i, int side, int kind, int row, int column) noexcept nogil:
-    """Put an entity with full health on a cell, or on the next one that is free; for side 1 the next is to the left."""
+    """Put an entity with full health on a cell, or on the next one that is free;
+    for side 1 the next is to the left."""
     cdef Entity* entity = &game.entities[i]
     cdef int cell = row * SIZE + column
     while taken(game, cell // SIZE, cell % SIZE):
@@ -281,21 +293,23 @@ cdef inline bint move_to(Game* game, int i, int side, int y, int x) noexcept nog
     row, column = <unsigned int> y // UNIT, <unsigned int> x // UNIT
     if taken(game, row, column) & (game.who[row * SIZE + column] != i):
         return False
-    leave(game, side, entity.row, entity.column)                                # mostly to the same cell: cheaper than to ask
+    leave(game, side, entity.row, entity.column)                # mostly to the same cell: cheaper than to ask
     enter(game, i, side, row, column)
     entity.y, entity.x = <int16_t> y, <int16_t> x
     return True
 
 
-cdef inline void decide(Game* game, int group, int kind, int side, uint64_t due, uint64_t rest, bint begins, Turn* turn) noexcept nogil:
-    """What those members of a group do who are in `rest`, without branches. begins: their pauses have not been counted down yet."""
+cdef inline void decide(Game* game, int group, int kind, int side, uint64_t due, uint64_t rest, bint begins,
+                        Turn* turn) noexcept nogil:
+    """What those members of a group do who are in `rest`, without branches.
+    begins: their pauses have not been counted down yet."""
     cdef Entity* entity
     cdef Entity* target
     cdef uint64_t todo = game.busy[group] & rest, looking = due & rest, seeing = 0, content = 0
     cdef uint64_t alone, close, ready, home
     cdef int i, dy, dx, first = FIRST[group]
     if kind == CREEP:
-        looking &= todo                                                         # every creep that lives is busy
+        looking &= todo                                         # every creep that lives is busy
     while looking:
         i = lowest(looking)
         looking &= looking - 1

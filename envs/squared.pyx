@@ -1,8 +1,8 @@
 """squared: walk from the centre of a square to a target. The smallest complete environment; read it first.
 
-Rules         One agent starts in the centre of a `size` x `size` square (11 x 11). A target is placed at random on one of the
-              other cells. The episode ends when the agent reaches the target (+1), leaves the square (-1) or has taken
-              `size` * 3 steps without reaching it (-1).
+Rules         One agent starts in the centre of a `size` x `size` square (11 x 11). A target is placed at
+              random on one of the other cells. The episode ends when the agent reaches the target (+1),
+              leaves the square (-1) or has taken `size` * 3 steps without reaching it (-1).
 Observation   size * size uint8, row by row: 0 empty, 1 agent, 2 target.
 Actions       Discrete(5): 0 stay, 1 up, 2 down, 3 left, 4 right.
 Log           episode_return, episode_length, score (1 if the target was reached, else 0).
@@ -48,7 +48,8 @@ cdef class Squared(Native):
         if self.size % 2 == 0:
             raise refusal("size", size, "an odd number from 3 to 255, so that there is a centre")
         self.limit = 3 * self.size
-        self.prepare(num_envs, 1, Box(0, 2, (self.size**2,), np.uint8), Discrete(5), seed, common, metric_names=("score",))
+        self.prepare(num_envs, 1, Box(0, 2, (self.size**2,), np.uint8), Discrete(5), seed, common,
+                     metric_names=("score",))
         self.squares = <Square*> self.claim(self.num_envs * sizeof(Square))
 
     cdef void start(self, int i) noexcept nogil:
@@ -98,4 +99,5 @@ cdef class Squared(Native):
         """RGB array of square `index`: the agent blue, the target green."""
         self.require_index(index)
         cells = np.asarray(self.observations[index]).reshape(self.size, self.size)
-        return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "agent", "goal")], scale=min(24, max(4, 960 // self.size)))
+        return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "agent", "goal")],
+                             scale=min(24, max(4, 960 // self.size)))

@@ -1,31 +1,39 @@
 """triple_triad: a 3 x 3 card game against a random or a greedy opponent, or against oneself.
 
-Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at random and laid out from
-              the smallest sum to the largest. In turn a side selects a card and places it on a free cell; the card turns over every
-              neighbouring card of the other side whose facing number is smaller. When nine cards lie on the board the side that
-              owns more of the ten (its last card in hand counts) has won. A coin decides who starts (and so places five cards).
-Wasted steps  A no-op, a card already played or already selected, a cell that is taken or chosen with no card selected: nothing
-              happens, and it costs 0.02. A game in which a side has taken `patience` steps is lost for it, so that
-              stalling is never better than playing on and losing.
-Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over most, ties at random.
-Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays; the other's action is ignored.
-Observation   165 uint8, of which the last 14 are foresight: 0-35 numbers of the cards on the board (cell by cell; up, right, down, left), 36-44 cells I own, 45-53
-              cells they own, 54-73 my hand and 74-93 theirs (0 once played), 94-98 the card I have selected, 99-113 which of the
-              15 actions does something now. 114-149 are what one sees at a glance. Nothing in it is new, but networks are slow to
-              look up and to compare numbers, and win 0.65 of the games with it where they win 0.5 without: the selected card's
-              numbers (114-117), how many cards it would turn over on each cell (118-126), how many cards of their hand beat it on
-              each side (127-130); the most that each card of mine (131-135) and of theirs (136-140) could turn over, and the most
-              that any of theirs could on each cell (141-149). 150 is how many steps I have taken (255 at most), 151-164
-              foresight. With two players one more, the last: 1 if it is my move.
-Foresight     14 numbers about the side to move (0 for the other), left out with `foresight=False`. 151-159: on each cell where the selected
-              card may go, 1 + the most cards that they could turn over in answer; 160-164: for each card of mine 5 + the best
-              difference, over all cells, of what it turns over and what they could turn over then. Whoever plays by these
-              differences alone wins 0.55 of the games against greedy (benchmarks/LEARNER.md).
+Rules         Each side holds five open cards with four numbers from 1 to 10 (up, right, down, left), dealt at
+              random and laid out from the smallest sum to the largest. In turn a side selects a card and
+              places it on a free cell; the card turns over every neighbouring card of the other side whose
+              facing number is smaller. When nine cards lie on the board the side that owns more of the ten
+              (its last card in hand counts) has won. A coin decides who starts (and so places five cards).
+Wasted steps  A no-op, a card already played or already selected, a cell that is taken or chosen with no card
+              selected: nothing happens, and it costs 0.02. A game in which a side has taken `patience` steps
+              is lost for it, so that stalling is never better than playing on and losing.
+Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over
+              most, ties at random.
+Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays;
+              the other's action is ignored.
+Observation   165 uint8, of which the last 14 are foresight: 0-35 numbers of the cards on the board (cell by
+              cell; up, right, down, left), 36-44 cells I own, 45-53 cells they own, 54-73 my hand and 74-93
+              theirs (0 once played), 94-98 the card I have selected, 99-113 which of the 15 actions does
+              something now. 114-149 are what one sees at a glance. Nothing in it is new, but networks are
+              slow to look up and to compare numbers, and win 0.65 of the games with it where they win 0.5
+              without: the selected card's numbers (114-117), how many cards it would turn over on each cell
+              (118-126), how many cards of their hand beat it on each side (127-130); the most that each card
+              of mine (131-135) and of theirs (136-140) could turn over, and the most that any of theirs could
+              on each cell (141-149). 150 is how many steps I have taken (255 at most), 151-164 foresight.
+              With two players one more, the last: 1 if it is my move.
+Foresight     14 numbers about the side to move (0 for the other), left out with `foresight=False`. 151-159:
+              on each cell where the selected card may go, 1 + the most cards that they could turn over in
+              answer; 160-164: for each card of mine 5 + the best difference, over all cells, of what it turns
+              over and what they could turn over then. Whoever plays by these differences alone wins 0.55 of
+              the games against greedy (benchmarks/LEARNER.md).
 Actions       Discrete(15): 0 no-op, 1-5 select a card, 6-14 place it on a cell (row by row).
 Rewards       +1 won, -1 lost, 0 drawn, at the end; -0.02 for a wasted step. Selecting costs nothing.
-Log           episode_return, episode_length, score (cards owned at the end: 5 at the start, at most 10), wins.
-Source        stream 003: a policy that was punished for losing but not for stalling learned to stall, first with no-ops and,
-              once these cost something, by selecting cards again and again; taxing every selection taxes playing, too.
+Log           episode_return, episode_length, score (cards owned at the end: 5 at the start,
+              at most 10), wins.
+Source        stream 003: a policy that was punished for losing but not for stalling learned to stall, first
+              with no-ops and, once these cost something, by selecting cards again and again; taxing every
+              selection taxes playing, too.
 """
 
 import numpy as np
@@ -68,12 +76,12 @@ cdef enum:
     FORESIGHT = 14
     EVEN = 5                        # a prospect of as many cards turned over as lost again
     SPACE = 16                      # cells of a row in `facing`: as many as a vector register has bytes
-    ROW = 52                        # turns of a side, 5 x 9, and room behind the last card for a whole register
+    ROW = 52                        # turns of a side, 5 x 9, and room for a register behind the last card
     NOTHING = 255                   # faced by a cell that has no rival card beside it
     FREE = 2                        # owner of an empty cell; 0 and 1 are the sides
 
 cdef float WASTED = -0.02
-cdef int[36] NEIGHBOUR = [-1, 1, 3, -1,  -1, 2, 4, 0,  -1, -1, 5, 1,        # up, right, down, left of each cell
+cdef int[36] NEIGHBOUR = [-1, 1, 3, -1,  -1, 2, 4, 0,  -1, -1, 5, 1,    # up, right, down, left of a cell
                           0, 4, 6, -1,   1, 5, 7, 3,   2, -1, 8, 4,
                           3, 7, -1, -1,  4, 8, -1, 6,  5, -1, -1, 7]
 
@@ -82,7 +90,7 @@ cdef struct Table:
     uint8_t[9] owner
     uint8_t[40] hands               # side, card, number; 0 once played
     uint8_t[2] selected             # 0 none, else card + 1
-    uint8_t[2 * 4 * SPACE] facing   # side, direction, cell: the number that a card of the side would have to beat there
+    uint8_t[2 * 4 * SPACE] facing   # side, direction, cell: the number that a card of the side has to beat
     uint8_t[2 * ROW] turns          # side, card, cell: how many cards it would turn over
     uint8_t[2 * CARDS] most         # side, card: on the best cell
     uint8_t[2 * CELLS] threat       # side, cell: with the best card
@@ -97,7 +105,8 @@ cdef struct Ahead:                  # with foresight, of the side to move
 
 
 cdef class TripleTriad(Native):
-    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40, foresight=True): see the module's docstring."""
+    """triple_triad(num_envs, seed=0, opponent="greedy", players=1, patience=40, foresight=True): see the
+    module's docstring."""
 
     cdef Table* tables
     cdef Ahead* ahead
@@ -107,17 +116,20 @@ cdef class TripleTriad(Native):
     cdef readonly object opponent
     cdef object masks_of_actions
 
-    keys = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "q": 6, "w": 7, "e": 8, "a": 9, "s": 10, "d": 11, "z": 12, "x": 13, "c": 14}
+    keys = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
+            "q": 6, "w": 7, "e": 8, "a": 9, "s": 10, "d": 11, "z": 12, "x": 13, "c": 14}
     idle_action = None              # the game waits for a person
-    action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top", "top right", "left", "centre", "right",
-                    "bottom left", "bottom", "bottom right")
+    action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top",
+                    "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 
-    def __init__(self, num_envs=1, *, seed=0, opponent="greedy", players=1, patience=40, foresight=True, **common):
+    def __init__(self, num_envs=1, *, seed=0, opponent="greedy", players=1, patience=40, foresight=True,
+                 **common):
         self.opponent = choice("opponent", opponent, ("random", "greedy"))
         self.players = whole("players", players, 1, 2)
         self.patience = whole("patience", patience, 2 * CARDS, LONGEST)
         self.foresight = flag("foresight", foresight)
-        self.greedy, self.observation_size = self.opponent == "greedy", OBSERVATION + FORESIGHT * self.foresight + (self.players == 2)
+        self.greedy = self.opponent == "greedy"
+        self.observation_size = OBSERVATION + FORESIGHT * self.foresight + (self.players == 2)
         high = np.full(self.observation_size, 1, np.uint8)
         high[BOARD_AT:MINE_AT] = high[HAND_AT:SELECTED_AT] = high[IN_HAND_AT:TURNS_AT] = 10
         high[TURNS_AT:BEATEN_AT] = high[MOST_OF_MINE_AT:CLOCK_AT] = 4
@@ -125,8 +137,8 @@ cdef class TripleTriad(Native):
         high[BEATEN_AT:MOST_OF_MINE_AT] = CARDS
         if self.foresight:
             high[ANSWER_AT:PROSPECT_AT], high[PROSPECT_AT:PROSPECT_AT + CARDS] = 1 + 4, EVEN + 4
-        self.prepare(num_envs, self.players, Box(np.zeros_like(high), high, dtype=np.uint8), Discrete(ACTIONS), seed, common,
-                     metric_names=("score", "wins"))
+        self.prepare(num_envs, self.players, Box(np.zeros_like(high), high, dtype=np.uint8),
+                     Discrete(ACTIONS), seed, common, metric_names=("score", "wins"))
         self.tables = <Table*> self.claim(self.num_envs * sizeof(Table))
         self.ahead = <Ahead*> self.claim(self.num_envs * sizeof(Ahead)) if self.foresight else NULL
         self.masks_of_actions = np.ones((self.num_agents, ACTIONS), bool)
@@ -184,7 +196,8 @@ cdef class TripleTriad(Native):
         table.steps[side] += 1
         if PLACE <= action and table.selected[side] and table.owner[action - PLACE] == FREE:
             return self.place(i, table, side, table.selected[side] - 1, action - PLACE)
-        if SELECT <= action < PLACE and table.selected[side] != action and table.hands[20 * side + 4 * (action - SELECT)]:
+        if (SELECT <= action < PLACE and table.selected[side] != action
+                and table.hands[20 * side + 4 * (action - SELECT)]):
             table.selected[side] = <uint8_t> action
         else:
             self.rows.rewards[i * self.players + side] += WASTED
@@ -196,10 +209,12 @@ cdef class TripleTriad(Native):
         """Put a card on a free cell and turn its weaker neighbours; True if it was the ninth."""
         cdef uint8_t* numbers = &table.hands[20 * side + 4 * card]
         cdef int direction, other, turned = 0
-        require(&self.fault, table.owner[cell] == FREE and numbers[0] != 0, b"a card placed twice or on a taken cell")
+        require(&self.fault, table.owner[cell] == FREE and numbers[0] != 0,
+                b"a card placed twice or on a taken cell")
         for direction in range(4):
             other = NEIGHBOUR[4 * cell + direction]
-            if other >= 0 and table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + (direction ^ 2)]:
+            if (other >= 0 and table.owner[other] == 1 - side
+                    and numbers[direction] > table.board[4 * other + (direction ^ 2)]):
                 table.owner[other] = <uint8_t> side
                 self.face(table, other)
                 turned += 1
@@ -228,10 +243,12 @@ cdef class TripleTriad(Native):
                 table.facing[4 * SPACE * (1 - owner) + there] = table.board[4 * cell + direction]
 
     cdef void count(self, Table* table, int side) noexcept nogil:
-        """What each card of a side would turn over on each cell: for each card four comparisons of whole rows."""
+        """What each card of a side would turn over on each cell:
+        for each card four comparisons of whole rows."""
         cdef int card
         for card in range(CARDS):
-            count_row(&table.hands[20 * side + 4 * card], &table.facing[4 * SPACE * side], &table.turns[ROW * side + CELLS * card])
+            count_row(&table.hands[20 * side + 4 * card], &table.facing[4 * SPACE * side],
+                      &table.turns[ROW * side + CELLS * card])
 
     cdef void look(self, int i, Table* table) noexcept nogil:
         """What there is to see of a table on which a card was placed."""
@@ -247,7 +264,8 @@ cdef class TripleTriad(Native):
                     most = max(most, turns[CELLS * card + cell])
                 table.most[CARDS * side + card] = most
             for cell in range(CELLS):
-                most = max(max(turns[cell], turns[CELLS + cell]), max(turns[2 * CELLS + cell], turns[3 * CELLS + cell]))
+                most = max(max(turns[cell], turns[CELLS + cell]),
+                           max(turns[2 * CELLS + cell], turns[3 * CELLS + cell]))
                 table.threat[CELLS * side + cell] = max(most, turns[4 * CELLS + cell])
         if self.foresight:
             self.foresee(i, table)
@@ -266,7 +284,8 @@ cdef class TripleTriad(Native):
                         ahead.answer[CELLS * card + cell] = <uint8_t> (1 + most)
                         ahead.prospect[card] = <uint8_t> max(ahead.prospect[card], difference)
 
-    cdef int worst_answer(self, const Table* table, int side, const uint8_t* numbers, int cell) noexcept nogil:
+    cdef int worst_answer(self, const Table* table, int side, const uint8_t* numbers,
+                          int cell) noexcept nogil:
         """The most cards that the other side could turn over once a card of these numbers lies on `cell`."""
         cdef uint8_t[4 * SPACE] facing          # of the other side, as it would be then
         cdef uint8_t[SPACE] row, most
@@ -279,7 +298,8 @@ cdef class TripleTriad(Native):
                 continue
             if table.owner[other] == FREE:
                 facing[SPACE * (direction ^ 2) + other] = numbers[direction]
-            elif table.owner[other] == 1 - side and numbers[direction] > table.board[4 * other + (direction ^ 2)]:
+            elif (table.owner[other] == 1 - side
+                  and numbers[direction] > table.board[4 * other + (direction ^ 2)]):
                 expose(table, other, facing)
         for direction in range(4):
             facing[SPACE * direction + cell] = NOTHING
@@ -326,7 +346,8 @@ cdef class TripleTriad(Native):
     cdef void observe(self, int i) noexcept nogil:
         cdef int side
         for side in range(self.players):
-            self.observe_side(i, side, <uint8_t*> self.rows.observations + (i * self.players + side) * self.observation_size)
+            self.observe_side(i, side, (<uint8_t*> self.rows.observations
+                                        + (i * self.players + side) * self.observation_size))
 
     cdef void observe_side(self, int i, int side, uint8_t* observation) noexcept nogil:
         cdef const Table* table = &self.tables[i]
@@ -343,7 +364,8 @@ cdef class TripleTriad(Native):
         observation[LEGAL_AT + NOOP] = 0
         for n in range(CARDS):
             observation[SELECTED_AT + n] = table.selected[side] == n + 1
-            observation[LEGAL_AT + SELECT + n] = table.selected[side] != n + 1 and table.hands[20 * side + 4 * n] != 0
+            observation[LEGAL_AT + SELECT + n] = (table.selected[side] != n + 1
+                                                  and table.hands[20 * side + 4 * n] != 0)
         memcpy(observation + MOST_OF_MINE_AT, &table.most[CARDS * side], CARDS)
         memcpy(observation + MOST_OF_THEIRS_AT, &table.most[CARDS * (1 - side)], CARDS)
         observation[CLOCK_AT] = <uint8_t> min(255, table.steps[side])
@@ -352,7 +374,8 @@ cdef class TripleTriad(Native):
             memset(observation + IN_HAND_AT, 0, MOST_OF_MINE_AT - IN_HAND_AT)
         else:
             memcpy(observation + IN_HAND_AT, &table.hands[20 * side + 4 * (table.selected[side] - 1)], 4)
-            memcpy(observation + TURNS_AT, &table.turns[ROW * side + CELLS * (table.selected[side] - 1)], CELLS)
+            memcpy(observation + TURNS_AT, &table.turns[ROW * side + CELLS * (table.selected[side] - 1)],
+                   CELLS)
             for n in range(4):
                 beaten = 0
                 for card in range(CARDS):
@@ -363,15 +386,17 @@ cdef class TripleTriad(Native):
             if table.turn == side:
                 memcpy(observation + PROSPECT_AT, self.ahead[i].prospect, CARDS)
                 if holding:
-                    memcpy(observation + ANSWER_AT, &self.ahead[i].answer[CELLS * (table.selected[side] - 1)], CELLS)
+                    memcpy(observation + ANSWER_AT, &self.ahead[i].answer[CELLS * (table.selected[side] - 1)],
+                           CELLS)
         if self.players == 2:
             observation[self.observation_size - 1] = table.turn == side
 
     def action_masks(self):
         """Bool (num_agents, 15), True where the action does something: numbers 99 to 113 of the observation.
 
-        Valid after a reset and after each step, for both players also of the one who waits. A row is never all False, because a
-        side holds a card until the game is over. Each call writes and returns the same array.
+        Valid after a reset and after each step, for both players also of the one who waits. A row is never
+        all False, because a side holds a card until the game is over. Each call writes and returns
+        the same array.
         """
         self.require_ready()
         cdef const uint8_t* observations = <const uint8_t*> self.rows.observations
@@ -382,7 +407,8 @@ cdef class TripleTriad(Native):
         return self.masks_of_actions
 
     def render(self, index=0):
-        """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right; the selected card is framed."""
+        """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right;
+        the selected card is framed."""
         self.require_index(index)
         cdef Table table = self.tables[index]
         ink, size, gap = drawing.INK, 56, 8
@@ -445,7 +471,8 @@ cdef inline void expose(const Table* table, int cell, uint8_t* facing) noexcept 
 
 
 cdef inline void count_row(const uint8_t* numbers, const uint8_t* facing, uint8_t* turns) noexcept nogil:
-    """How many cards a card would turn over on each cell. SPACE bytes are written, those behind the ninth are the next card's."""
+    """How many cards a card would turn over on each cell. SPACE bytes are written,
+    those behind the ninth are the next card's."""
     cdef uint8_t[SPACE] row
     cdef int cell
     for cell in range(SPACE):
@@ -458,4 +485,5 @@ def draw_card(image, top, left, size, colour, numbers):
     """A card with its four numbers at the edges; 10 is written A, as on the table."""
     drawing.rectangle(image, top, left, size, size, colour)
     for number, row, column in zip(numbers, (0.18, 0.5, 0.82, 0.5), (0.5, 0.82, 0.5, 0.18)):
-        drawing.glyph(image, top + row * size, left + column * size, "A" if number == 10 else str(number), drawing.INK["ground"], scale=2)
+        drawing.glyph(image, top + row * size, left + column * size, "A" if number == 10 else str(number),
+                      drawing.INK["ground"], scale=2)

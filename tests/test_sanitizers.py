@@ -78,7 +78,8 @@ BITES = {
         ("memory", "actions[i] == self.shown[i * self.length + asked]", "actions[i] == self.shown[i * self.length + asked + 1]",
          "AddressSanitizer: use-after-poison"),
     "-1 for no neighbour used as an index":
-        ("triple_triad", "if other >= 0 and table.owner[other] == 1 - side and", "if table.owner[other] == 1 - side and", "runtime error: index -1 out of bounds"),
+        ("triple_triad", "if (other >= 0 and table.owner[other] == 1 - side\n", "if (table.owner[other] == 1 - side\n",
+         "runtime error: index -1 out of bounds"),
     "one too many in a list on the stack":
         ("drive", "cdef int32_t[LANES] place\n", "cdef int32_t[LANES - 1] place\n", "runtime error: index 15 out of bounds"),
     "a stone on a full column":

@@ -13,7 +13,8 @@ cdef extern from * nogil:
     #define PUFFER_REQUIRE(fault, condition, message) ((void) 0)
     #endif
     """
-    # In the debug build the first false condition of a step is raised as an AssertionError after it; in release, nothing.
+    # In the debug build the first false condition of a step is raised as an AssertionError after it;
+    # in release, nothing.
     void require "PUFFER_REQUIRE"(const char** fault, bint condition, const char* message) noexcept
 
 cdef enum:
@@ -43,8 +44,9 @@ cdef class Native:
     cdef float* metrics             # num_agents * number of metric names, read when an episode ends
     cdef const char* fault          # the first failed `require` of this step
 
-    cdef object prepare(self, object num_envs, int agents_per_env, object observation_space, object action_space,
-                        object seed, dict common, tuple metric_names=*, bint truncates=*, object cells=*)
+    cdef object prepare(self, object num_envs, int agents_per_env, object observation_space,
+                        object action_space, object seed, dict common, tuple metric_names=*,
+                        bint truncates=*, object cells=*)
     cdef void* claim(self, size_t size) except NULL
     cdef object reserve(self, size_t size)
 

@@ -1,8 +1,9 @@
 """A random stream for each environment: SplitMix64 (Steele, Lea and Flood 2014).
 
-A stream is one 64-bit counter, so it sits in the environment's own struct and costs a few instructions a draw. Streams are
-derived from (seed, index of the environment), never from a worker or a global: the same seed gives the same trajectories
-for any split of the work. `envs/slow/stream.py` is the same generator in Python; the slow twins use it.
+A stream is one 64-bit counter, so it sits in the environment's own struct and costs a few instructions a
+draw. Streams are derived from (seed, index of the environment), never from a worker or a global: the same
+seed gives the same trajectories for any split of the work. `envs/slow/stream.py` is the same generator in
+Python; the slow twins use it.
 """
 
 cimport cython
