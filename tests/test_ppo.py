@@ -488,7 +488,7 @@ def test_presets_hold_only_what_differs():
 
 def test_what_an_environment_is_given_for_training_alone_is_not_in_the_checkpoint_and_yields_to_what_is_asked_for(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(training, "make_vec", lambda *arguments, **settings: made.append(settings) or make_vec(*arguments, **settings))
+    monkeypatch.setattr(training, "make_vec", lambda *arguments, **settings: made.append(settings["env_settings"]) or make_vec(*arguments, **settings))
     sizes = {"num_envs": 8, "horizon": 8, "minibatch_size": 64, "hidden_size": 8}
     result = run(tmp_path, "connect4", total_steps=64, **sizes)
     assert made[0]["openings"] == envs.load("connect4").training_settings["openings"] > 0 and made[0]["weaker"] > 0
@@ -504,9 +504,8 @@ def test_the_game_that_is_trained_is_the_game_that_is_evaluated_but_for_its_trai
     class Made(Exception):
         pass
 
-    def note(make_env, num_envs=1, *arguments, seed=0, **settings):
-        ways = ("num_workers", "backend", "batch_envs", "report_interval")
-        raise Made(make_env, {key: value for key, value in settings.items() if key not in ways})
+    def note(make_env, num_envs=1, *, env_settings, **ways):
+        raise Made(make_env, env_settings)
 
     made = []
     monkeypatch.setattr(training, "make_vec", note)
