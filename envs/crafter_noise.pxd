@@ -72,8 +72,7 @@ cdef inline double pull(const Cell* cell, int i, int j, int k, double dx, double
     cdef const uint8_t* shuffled = &cell.simplex.shuffled[0]
     cdef const double* gradient
     cdef double near = 2 - dx * dx - dy * dy - dz * dz
-    if near <= 0:
-        return 0
+    near = near if near > 0 else 0                      # too far: it adds 0, which costs less than a branch nobody can predict
     near *= near
     gradient = &GRADIENTS[cell.simplex.gradient[(shuffled[(shuffled[(cell.x + i) & 255] + cell.y + j) & 255] + cell.z + k) & 255]][0]
     return near * near * (gradient[0] * dx + gradient[1] * dy + gradient[2] * dz)

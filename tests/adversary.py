@@ -12,6 +12,7 @@ rounds it up to whole cache lines. `Fenced` takes the place of NumPy where it do
 
 import argparse
 import ctypes
+import importlib.util
 import itertools
 import sys
 
@@ -28,6 +29,7 @@ RANDOM_STEPS = 1_000_000                # agent-steps in the default settings
 ODD_STEPS = 150                         # steps in a row of each kind of action, in each odd setting
 HUGE = np.finfo(np.float32).max
 FLOATS = (HUGE, -HUGE, np.float32(1e-45), np.float32(-1e-45), 0.0, -0.0, 1.0, -1.0, np.nextafter(np.float32(1), 2))
+PIXELS = [{"view": "pixels"}, {"view": "pixels", "length": 2}] if importlib.util.find_spec("crafter") else []      # draws with its textures
 
 ODD = {
     "bandit": [{"arms": 2, "best": 0, "length": 1}, {"arms": 300, "best": 299, "length": 3}],
@@ -38,6 +40,7 @@ ODD = {
                  {"players": 2, "opponent": "search"}, {"opponent": "search", "weaker": 0.5, "openings": 3}, {"opponent": "search", "depth": 1},
                  {"opponent": "search", "depth": 4, "node_budget": 200}, {"opponent": "search", "depth": 42, "node_budget": 1},
                  {"opponent": "search", "depth": 42, "node_budget": 300}],
+    "crafter": [{"length": 1}, {"length": 3, "noise": True}, {"length": 400}, {"noise": True}, *PIXELS],
     "drive": [{"slots": 1}, {"slots": 2, "absent": 0.99, "parked": 0}, {"slots": 2, "absent": 0, "parked": 0.99}, {"absent": 0, "parked": 0},
               {"absent": 0.97, "parked": 0}, {"absent": 0, "parked": 0.97}, {"continuous": True}, {"continuous": True, "slots": 1}],
     "grid": [{"task": task, "size": size} for task in ("empty", "empty_random", "door_key", "lava_gap") for size in (5, 6, 47)]

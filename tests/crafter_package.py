@@ -32,14 +32,24 @@ class InOrder(dict):
         del self[member]
 
 
-def package(seed, length=10000):
-    """`crafter.Env` whose chunks are in the order of arrival."""
+class Hashes:
+    """Of a game's pictures, and of all else that a step shows."""
+
+    def __init__(self):
+        self.pictures, self.rest = hashlib.sha256(), hashlib.sha256()
+
+    def mark(self) -> str:
+        return f"{self.pictures.hexdigest()[:8]} {self.rest.hexdigest()[:8]}"
+
+
+def package(seed, length=10000, order=InOrder):
+    """`crafter.Env` whose chunks are in the order of arrival, or in that of `order`."""
     engine = importlib.import_module("crafter.engine")
 
     class World(engine.World):
         def reset(self, seed=None):
             super().reset(seed)
-            self._chunks = collections.defaultdict(InOrder)
+            self._chunks = collections.defaultdict(order)
 
     env = importlib.import_module("crafter").Env(seed=seed, length=length)
     env._world.__class__ = World
@@ -72,20 +82,19 @@ def numbers(inventory, achievements, position, semantic, reward, done) -> bytes:
 
 def play_package(seed, style, length, steps) -> dict:
     """Hashes of a game of the package: of the pictures, and of all else; both after every 50 steps."""
-    env, pictures, rest = package(seed, length), hashlib.sha256(), hashlib.sha256()
-    pictures.update(np.ascontiguousarray(env.reset()))
-    marks, ends = [], 0
+    env, hashes, marks, ends = package(seed, length), Hashes(), [], 0
+    hashes.pictures.update(np.ascontiguousarray(env.reset()))
     for step, action in enumerate(actions(style, steps, seed % 1000), 1):
         picture, reward, done, info = env.step(int(action))
-        pictures.update(np.ascontiguousarray(picture))
-        if done:                                                # by then the native game shows the next world
-            rest.update(np.float32(reward).tobytes() + b"end")
-            pictures.update(np.ascontiguousarray(env.reset()))
+        hashes.pictures.update(np.ascontiguousarray(picture))
+        if done:                                                # the native game shows the next world by then
+            hashes.rest.update(np.float32(reward).tobytes() + b"end")
+            hashes.pictures.update(np.ascontiguousarray(env.reset()))
             ends += 1
         else:
-            rest.update(numbers(info["inventory"], info["achievements"], info["player_pos"], info["semantic"], reward, done))
+            hashes.rest.update(numbers(info["inventory"], info["achievements"], info["player_pos"], info["semantic"], reward, done))
         if step % 50 == 0:
-            marks.append(f"{pictures.hexdigest()[:8]} {rest.hexdigest()[:8]}")
+            marks.append(hashes.mark())
     return {"seed": seed, "style": style, "length": length, "steps": steps, "ends": ends, "after every 50 steps": marks}
 
 

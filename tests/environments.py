@@ -19,6 +19,7 @@ SMALL = {
 
 VARIANTS = {
     "connect4": [{"opponent": "greedy", "threats": False}],
+    "crafter": [{"noise": True, "length": 280}, {"length": 7}],
     "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
              {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}, {"max_steps": 200}],
     "pong": [{"points_to_win": 2, "frame_skip": 4}],
