@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from envs.crafter_chance cimport Twister, draw_uniform, draw_whole
 from envs.crafter_world cimport (ARROW, ARROW_FLIES, CHUNK, COAL, COW, DIAMOND, DOWN, FEATS, FURNACE, GRASS, IRON, ITEMS, LAVA, LEFT, NOTHING,
                                  NOWHERE, PATH, PLANT, PLAYER, PLAYER_SLOT, PLAYER_WALKS, RIGHT, SAND, SIZE, SKELETON, STEP_X, STEP_Y, STONE,
-                                 TABLE, TREE, UP, WALKABLE, WATER, ZOMBIE, Chunk, Game, Thing, add, inside, is_free, make_world, material_at,
+                                 TABLE, TREE, UP, WALKABLE, WATER, ZOMBIE, Chunk, Game, Thing, add, apart, is_free, make_world, material_at,
                                  move, put, release, take_out, thing_on)
 
 cdef enum:                              # actions
@@ -64,7 +64,7 @@ cdef inline void step_game(Game* game, int action) noexcept nogil:
     while index:
         thing = &game.things[index]
         after = thing.after if index != last else 0
-        if abs(thing.x - player.x) + abs(thing.y - player.y) < FAR:
+        if distance(game, thing) < FAR:
             if thing.kind == PLAYER:
                 act(game, action)
             elif thing.kind == COW:
@@ -251,13 +251,13 @@ cdef inline void live(Game* game) noexcept nogil:
 
 cdef inline int distance(const Game* game, const Thing* thing) noexcept nogil:
     cdef const Thing* player = &game.things[PLAYER_SLOT]
-    return abs(player.x - thing.x) + abs(player.y - thing.y)
+    return apart(player.x, player.y, thing.x, thing.y)
 
 
 cdef inline int toward(const Game* game, const Thing* thing, bint long_axis) noexcept nogil:
     """The direction to the player along the longer or the shorter axis; NOWHERE if that one is 0 long."""
     cdef int x = game.things[PLAYER_SLOT].x - thing.x, y = game.things[PLAYER_SLOT].y - thing.y
-    if (abs(x) > abs(y)) == long_axis:
+    if (x * x > y * y) == long_axis:
         return LEFT if x < 0 else RIGHT if x > 0 else NOWHERE
     return UP if y < 0 else DOWN if y > 0 else NOWHERE
 
@@ -370,7 +370,7 @@ cdef inline void balance_kind(Game* game, int number, int kind, int material, in
             y += 1
             if y == SIZE or y % CHUNK == 0:
                 x, y = x + 1, number % 6 * CHUNK
-        if game.thing_at[x * SIZE + y] == 0 and abs(x - player.x) + abs(y - player.y) >= span:
+        if game.thing_at[x * SIZE + y] == 0 and apart(player.x, player.y, x, y) >= span:
             add(game, kind, x, y, 5 if kind == ZOMBIE else 3, 0)
     elif count > most and draw_uniform(chance) < despawns:
         n = draw_whole(chance, count)

@@ -95,6 +95,11 @@ cdef inline int thing_on(const Game* game, int x, int y) noexcept nogil:
     return game.thing_at[x * SIZE + y] if inside(x, y) else 0
 
 
+cdef inline int apart(int x0, int y0, int x1, int y1) noexcept nogil:
+    """Steps from one cell to another."""
+    return (x1 - x0 if x1 > x0 else x0 - x1) + (y1 - y0 if y1 > y0 else y0 - y1)
+
+
 cdef inline int chunk_of(int x, int y) noexcept nogil:
     return x // CHUNK * 6 + y // CHUNK
 
@@ -213,18 +218,38 @@ cdef inline double smooth(Simplex* simplex, double x, double y, double z, double
     return noise3(simplex, x / size, y / size, z)
 
 
+cdef inline bint decided(double mountain, double within, double water, double water_within) noexcept nogil:
+    """Whether `material_of` decides the same for all that is so close to `mountain` and `water`."""
+    return mountain - within > 0.3 or mountain + within <= 0.15 and (water - water_within > 0.35 or water + water_within <= 0.25)
+
+
 cdef inline int material_of(Simplex* simplex, Twister* chance, int x, int y, uint8_t* tunnel) noexcept nogil:
-    """The material of a new world at (x, y). Draws only where the package does: `and` does not look at its right side in vain."""
-    cdef double start, water, mountain
-    start = 4 - sqrt(<double> ((x - 32) * (x - 32) + (y - 32) * (y - 32)))
-    start += 2 * smooth(simplex, x, y, 8, 3)
-    start = 1 / (1 + exp(-start))                       # may differ from NumPy's in the last bit, which nothing here can notice
-    if start > 0.5:
-        return GRASS
-    water = smooth(simplex, x, y, 3, 15) + 0.15 * smooth(simplex, x, y, 3, 5) + 0.1
-    water -= 2 * start
-    mountain = (smooth(simplex, x, y, 0, 15) + 0.3 * smooth(simplex, x, y, 0, 5)) / 1.3
-    mountain -= 4 * start + 0.3 * water
+    """The material of a new world at (x, y). Draws only where the package does: `and` does not look at its right side in vain.
+
+    Noise is what making a world costs, so a sum is left as it is once the parts that are missing could not change a decision. Noise lies
+    within [-1, 1], and more than 12 cells from the middle `start` is below 0.0025.
+    """
+    cdef double distance = sqrt(<double> ((x - 32) * (x - 32) + (y - 32) * (y - 32))), start, bumps, ponds
+    cdef double hills = smooth(simplex, x, y, 0, 15), lakes = smooth(simplex, x, y, 3, 15)
+    cdef double water = lakes + 0.1, mountain = hills / 1.3 - 0.3 * water
+    cdef bint far = distance > 12
+    if not (far and decided(mountain, 0.29, water, 0.156)):
+        bumps = smooth(simplex, x, y, 0, 5)
+        mountain += 0.3 / 1.3 * bumps
+        if not (far and decided(mountain, 0.057, water, 0.156)):
+            ponds = smooth(simplex, x, y, 3, 5)
+            water += 0.15 * ponds
+            mountain -= 0.045 * ponds
+            if not (far and decided(mountain, 0.011, water, 0.006)):
+                start = 4 - distance
+                start += 2 * smooth(simplex, x, y, 8, 3)
+                start = 1 / (1 + exp(-start))           # NumPy's may differ in the last bit, which no decision can notice
+                if start > 0.5:
+                    return GRASS
+                water = lakes + 0.15 * ponds + 0.1      # from here on every operation in the package's order
+                water -= 2 * start
+                mountain = (hills + 0.3 * bumps) / 1.3
+                mountain -= 4 * start + 0.3 * water
     if mountain > 0.15:
         if mountain > 0.3 and smooth(simplex, x, y, 6, 7) > 0.15:
             return PATH                                 # a cave

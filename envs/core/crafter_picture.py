@@ -31,7 +31,7 @@ def textures() -> Path:
 
 def texture(folder: Path, name: str, size: int) -> np.ndarray:
     """(size, size, 3 or 4) uint8 by [y, x]: the texture at another size by Pillow's nearest pixels."""
-    from PIL import Image                                       # the package needs it, the symbolic view does not
+    from PIL import Image  # the package needs it, the symbolic view does not
 
     return np.asarray(Image.open(folder / f"{name}.png").resize((size, size), Image.Resampling.NEAREST))
 
