@@ -2,11 +2,13 @@
 
     python benchmarks/crafter_speed.py               a table
     python benchmarks/crafter_speed.py --seconds 10  longer; --json out.json writes the figures as well
-    pip install crafter numba                        what it is compared with; what is missing is named and left out
+    pip install crafter numba                        what it is compared with; what is missing is left out by
+                                                     name
 
-The package is measured with numba and without it, in processes of their own: it does not ask for numba, `opensimplex` uses it where it
-happens to be installed, and only world generation knows the difference. Random actions. Steps and resets by processor time of one core;
-a step of ours is a call in which no episode ends. The vectorized rows are by the wall clock and hold everything.
+The package is measured with numba and without it, in processes of their own: it does not ask for numba,
+`opensimplex` uses it where it happens to be installed, and only world generation knows the difference.
+Random actions. Steps and resets by processor time of one core; a step of ours is a call in which no episode
+ends. The vectorized rows are by the wall clock and hold everything.
 """
 
 import argparse
@@ -71,7 +73,8 @@ def play_package(seconds):
 
 def play_native(num_envs, seconds, **settings):
     """Ours, `num_envs` environments a call."""
-    env, random = envs.make("crafter", num_envs, seed=0, report_interval=0, **settings), np.random.RandomState(0)
+    env = envs.make("crafter", num_envs, seed=0, report_interval=0, **settings)
+    random = np.random.RandomState(0)
     actions = [random.randint(0, 17, num_envs).astype(np.int32) for _ in range(64)]
     env.reset()
     calls = in_calls = count = spent = 0
@@ -91,7 +94,8 @@ def play_native(num_envs, seconds, **settings):
 
 def in_process(which, seconds):
     """`play_package` in a process of its own, "with" numba or "without"."""
-    done = subprocess.run([sys.executable, __file__, "--package", which, "--seconds", str(seconds)], capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--package", which, "--seconds", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -114,7 +118,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5, help="for each row (default 5)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--package", choices=["with", "without"], help="measure the package alone, with or without numba, and print JSON")
+    parser.add_argument("--package", choices=["with", "without"],
+                        help="measure the package alone, with or without numba, and print JSON")
     options = parser.parse_args()
     if options.package:
         if options.package == "without":
@@ -123,7 +128,7 @@ def main():
         return
     seconds, rows, rates = options.seconds, {}, {}
     if find_spec("crafter") is None:
-        print("The package and the pixel view are left out, because crafter is not installed: pip install crafter.")
+        print("The package and the pixel view are left out: pip install crafter.")
     else:
         rows["package without numba"] = in_process("without", seconds)
         if find_spec("numba"):
@@ -136,14 +141,16 @@ def main():
         rows[f"ours, symbolic, {num_envs} a call"] = play_native(num_envs, seconds)
     print(f"{'one core':<34}{'step, us':>12}{'reset, ms':>12}{'steps/s':>14}")
     for name, found in rows.items():
-        print(f"{name:<34}{found['step_us']:>12.2f}{found['reset_ms']:>12.2f}{found['steps_per_second']:>14,.0f}")
+        step, reset, rate = found["step_us"], found["reset_ms"], found["steps_per_second"]
+        print(f"{name:<34}{step:>12.2f}{reset:>12.2f}{rate:>14,.0f}")
     if find_spec("crafter"):
         contenders = {
             "package, Gymnasium's Sync, 8": lambda: (gymnasium.vector.SyncVectorEnv([Package] * 8), 8),
             "package, Gymnasium's Async, 8": lambda: (gymnasium.vector.AsyncVectorEnv([Package] * 8), 8),
             "package, our 2 processes, 8": lambda: (make_vec(Package, 8, 2, "process"), 8),
             "ours, pixels, serial, 64": lambda: (make_vec("crafter", 64, view="pixels"), 64),
-            "ours, pixels, 2 processes, 64": lambda: (make_vec("crafter", 64, 2, "process", view="pixels"), 64),
+            "ours, pixels, 2 processes, 64":
+                lambda: (make_vec("crafter", 64, 2, "process", view="pixels"), 64),
         }
         print(f"\n{'vectorized':<34}{'steps/s':>14}")
         for name, made in contenders.items():
@@ -152,7 +159,7 @@ def main():
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"one core": rows, "vectorized": rates}, file, indent=1)
-    print(f"By random actions, episodes of random play; {'figures in ' + options.json if options.json else 'nothing was written'}.")
+    print(f"Random play; {'figures in ' + options.json if options.json else 'nothing was written'}.")
 
 
 if __name__ == "__main__":

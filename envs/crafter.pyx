@@ -1,33 +1,42 @@
-"""crafter: survive in an open world, gather, build and fight; 22 achievements from picking a sapling to finding a diamond.
+"""crafter: survive in an open world, gather, build and fight; 22 achievements from a sapling to a diamond.
 
-Rules         The game of the `crafter` package 1.8 (Hafner 2021). Given a seed and actions, pictures, rewards, ends, inventory and
-              achievements are the package's, to the last bit; one thing it leaves to chance is fixed (see below). A player in a world of
-              64 x 64 cells grows hungry, thirsty and tired, is hunted by zombies in the grass and skeletons in tunnels, and needs wood for
-              a table, a table for tools, tools for stone, coal and iron, and a furnace for the iron pickaxe that a diamond asks for.
+Rules         The game of the `crafter` package 1.8 (Hafner 2021). Given a seed and actions, pictures,
+              rewards, ends, inventory and achievements are the package's, to the last bit; one thing it
+              leaves to chance is fixed (see Source). A player in a world of 64 x 64 cells grows hungry,
+              thirsty and tired, is hunted by zombies in the grass and skeletons in tunnels, and needs wood
+              for a table, a table for tools, tools for stone, coal and iron, and a furnace for the iron
+              pickaxe that a diamond asks for.
 Views         symbolic   143 uint8, below; the default
-              pixels     (64, 64, 3) uint8, the package's picture; its textures are read from the installed package
-Observation   0 - 62     what the 9 x 7 cells around the player are made of, line by line: 0 outside the world, 1 water, 2 grass, 3 stone,
-                         4 path, 5 sand, 6 tree, 7 lava, 8 coal, 9 iron, 10 diamond, 11 table, 12 furnace
-              63 - 125   what is there: 0 nothing, 1 to 4 the player facing left, right, up, down, 5 asleep, 6 cow, 7 zombie, 8 skeleton,
-                         9 to 12 an arrow flying left, right, up, down, 13 a plant, 14 a ripe one
-              126 - 141  health, food, drink, energy, sapling, wood, stone, coal, iron, diamond; pickaxes of wood, stone, iron; swords of
-                         wood, stone, iron: 0 to 9 of each
+              pixels     (64, 64, 3) uint8, the package's picture; its textures are read from the installed
+                         package
+Observation   0 - 62     what the 9 x 7 cells around the player are made of, line by line: 0 outside the
+                         world, 1 water, 2 grass, 3 stone, 4 path, 5 sand, 6 tree, 7 lava, 8 coal, 9 iron, 10
+                         diamond, 11 table, 12 furnace
+              63 - 125   what is there: 0 nothing, 1 to 4 the player facing left, right, up, down, 5 asleep,
+                         6 cow, 7 zombie, 8 skeleton, 9 to 12 an arrow flying left, right, up, down, 13
+                         plant, 14 ripe plant
+              126 - 141  0 to 9 of each: health, food, drink, energy, sapling, wood, stone, coal, iron,
+                         diamond; pickaxes of wood, stone, iron; swords of wood, stone, iron
               142        daylight in tenths
-Actions       Discrete(17): 0 noop, 1 to 4 move left, right, up, down, 5 do, 6 sleep, 7 to 10 place stone, table, furnace, plant, 11 to 13
-              make a pickaxe of wood, stone, iron, 14 to 16 a sword.
-Rewards       0.1 for each point of health won or lost, and 1 for a step that unlocks an achievement for the first time in the episode.
-Ends          Health 0 is terminal, `length` steps truncate; both flags are up if the two fall together. `final_observations` holds the
-              last view of every episode.
-Noise         At night the picture is noisy, and each pixel's noise is a draw from the stream that also moves the animals. The symbolic view
-              shows none and draws none, which makes it a game with a stream of its own from the first dusk on; `noise=True` draws it
-              unseen, so that a symbolic game is the package's as well.
-Seeds         Environment k of a batch with seed s plays what the package plays as `Env(seed=s + (k << 32))`, episode by episode.
-Log           episode_return, episode_length, score (achievements unlocked, of 22). `success_rates()` has each achievement.
-Source        The crafter package (MIT), danijar/crafter. Its chunks are Python sets of objects, in the order of memory addresses, so two
-              runs with one seed go different ways; here a chunk is in the order of arrival, and so is the test's package.
+Actions       Discrete(17): 0 noop, 1 to 4 move left, right, up, down, 5 do, 6 sleep, 7 to 10 place stone,
+              table, furnace, plant, 11 to 13 make a pickaxe of wood, stone, iron, 14 to 16 a sword.
+Rewards       0.1 for each point of health won or lost, and 1 for a step that unlocks an achievement.
+Ends          Health 0 is terminal, `length` steps truncate; both flags are up if the two fall together.
+              `final_observations` holds the last view of every episode.
+Noise         At night the picture is noisy, and each pixel's noise is a draw from the stream that also moves
+              the animals. The symbolic view shows none and draws none, which makes it a game with a stream
+              of its own from the first dusk on; `noise=True` draws it unseen, and a symbolic game is the
+              package's as well.
+Seeds         Environment k of a batch with seed s plays the package's `Env(seed=s + (k << 32))`, episode by
+              episode.
+Log           episode_return, episode_length, score (achievements unlocked, of 22). `success_rates()` has
+              each one.
+Source        The crafter package (MIT), danijar/crafter. Its chunks are Python sets of objects, in the order
+              of memory addresses, so two runs with one seed go different ways. Here a chunk is in the order
+              of arrival, and so it is in the package that the test compares with.
 
-The parts: crafter_chance.pxd (NumPy's random stream), crafter_noise.pxd (simplex noise), crafter_world.pxd (the world and how it is made),
-crafter_rules.pxd (player, creatures, balance), crafter_picture.pxd (pixels).
+The parts: crafter_chance.pxd (NumPy's random stream), crafter_noise.pxd (simplex noise), crafter_world.pxd
+(the world and how it is made), crafter_rules.pxd (player, creatures, balance), crafter_picture.pxd (pixels).
 """
 
 import numpy as np
@@ -36,7 +45,7 @@ from gymnasium.spaces import Box, Discrete
 from envs.core import crafter_picture
 from envs.core.settings import choice, flag, whole
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from envs.core.native cimport Native, require
@@ -58,9 +67,10 @@ HASHED = 2**61 - 1                  # Python's hash of a whole number is its rem
 APART = 2**32                       # between the seeds of neighbouring environments
 VIEWS = ("symbolic", "pixels")
 ACHIEVEMENTS = (
-    "collect_coal", "collect_diamond", "collect_drink", "collect_iron", "collect_sapling", "collect_stone", "collect_wood",
-    "defeat_skeleton", "defeat_zombie", "eat_cow", "eat_plant", "make_iron_pickaxe", "make_iron_sword", "make_stone_pickaxe",
-    "make_stone_sword", "make_wood_pickaxe", "make_wood_sword", "place_furnace", "place_plant", "place_stone", "place_table", "wake_up")
+    "collect_coal", "collect_diamond", "collect_drink", "collect_iron", "collect_sapling", "collect_stone",
+    "collect_wood", "defeat_skeleton", "defeat_zombie", "eat_cow", "eat_plant", "make_iron_pickaxe",
+    "make_iron_sword", "make_stone_pickaxe", "make_stone_sword", "make_wood_pickaxe", "make_wood_sword",
+    "place_furnace", "place_plant", "place_stone", "place_table", "wake_up")
 
 
 def noise(seed, x, y, z):
@@ -71,22 +81,24 @@ def noise(seed, x, y, z):
 
 
 cdef class Crafter(Native):
-    """crafter(num_envs, seed=0, view="symbolic", length=10000, noise=None): see the module's docstring. noise: whether the night's noise
-    is drawn; unless given, in pixels only."""
+    """crafter(num_envs, seed=0, view="symbolic", length=10000, noise=None): see the module's docstring.
+    noise: whether the night's noise is drawn; unless given, in pixels only."""
 
     cdef Game* games
     cdef Tables* tables             # NULL in the symbolic view
     cdef double* light              # by step of the episode
-    cdef int64_t* reached           # episodes that ended since the last reset, and in how many of them each achievement was unlocked
+    cdef int64_t* reached           # episodes ended since the reset; how many of them unlocked each
     cdef readonly object view
     cdef readonly int length
     cdef readonly bint noise
 
-    keys = {"ArrowLeft": 1, "ArrowRight": 2, "ArrowUp": 3, "ArrowDown": 4, " ": 5, "z": 6, "1": 7, "2": 8, "3": 9, "4": 10,
-            "q": 11, "w": 12, "e": 13, "a": 14, "s": 15, "d": 16}
+    keys = {"ArrowLeft": 1, "ArrowRight": 2, "ArrowUp": 3, "ArrowDown": 4, " ": 5, "z": 6,
+            "1": 7, "2": 8, "3": 9, "4": 10, "q": 11, "w": 12, "e": 13, "a": 14, "s": 15, "d": 16}
     idle_action = 0
-    action_names = ("noop", "left", "right", "up", "down", "do", "sleep", "place stone", "place table", "place furnace", "place plant",
-                    "make wood pickaxe", "make stone pickaxe", "make iron pickaxe", "make wood sword", "make stone sword", "make iron sword")
+    action_names = ("noop", "left", "right", "up", "down", "do", "sleep",
+                    "place stone", "place table", "place furnace", "place plant",
+                    "make wood pickaxe", "make stone pickaxe", "make iron pickaxe",
+                    "make wood sword", "make stone sword", "make iron sword")
 
     def __init__(self, num_envs=1, *, seed=0, view="symbolic", length=10000, noise=None, **common):
         self.view = choice("view", view, VIEWS)
@@ -96,7 +108,8 @@ cdef class Crafter(Native):
         if pixels:
             crafter_picture.textures()
         highest = np.repeat(np.array([12, 14, 9, 10], np.uint8), [SEEN, SEEN, ITEMS, 1])
-        space = Box(0, 255, (64, 64, 3), np.uint8) if pixels else Box(np.zeros_like(highest), highest, dtype=np.uint8)
+        symbols = Box(np.zeros_like(highest), highest, dtype=np.uint8)
+        space = Box(0, 255, (64, 64, 3), np.uint8) if pixels else symbols
         self.prepare(num_envs, 1, space, Discrete(17), seed, common, ("score",), True)
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.reached = <int64_t*> self.claim((1 + FEATS) * sizeof(int64_t))
@@ -104,8 +117,8 @@ cdef class Crafter(Native):
         (<double[:self.length + 1]> self.light)[:] = crafter_picture.daylight(self.length)
         if pixels:
             self.tables = <Tables*> self.claim(sizeof(Tables))
-            (<uint8_t[:TILES, :3, :49]> &self.tables.tiles[0][0][0])[...] = crafter_picture.tiles().reshape(TILES, 3, 49)
-            (<uint8_t[:ITEMS, :10, :147]> &self.tables.items[0][0][0][0])[...] = crafter_picture.items().reshape(ITEMS, 10, 147)
+            (<uint8_t[:TILES * 147]> &self.tables.tiles[0][0][0])[:] = crafter_picture.tiles().ravel()
+            (<uint8_t[:ITEMS * 1470]> &self.tables.items[0][0][0][0])[:] = crafter_picture.items().ravel()
             (<double[:PIXELS]> &self.tables.edges[0])[:] = crafter_picture.edges().ravel()
 
     def set_seed(self, seed):
@@ -161,10 +174,10 @@ cdef class Crafter(Native):
 
     cdef void finish(self, int i) noexcept nogil:
         """Keep the last view and what was achieved, and start anew."""
-        cdef Py_ssize_t size = SYMBOLS if self.tables == NULL else PICTURE
+        cdef Py_ssize_t size = SYMBOLS if self.tables == NULL else PICTURE, at = i * size
         cdef uint32_t unlocked = self.games[i].unlocked
         cdef int feat
-        memcpy(<uint8_t*> self.rows.final_observations + i * size, <uint8_t*> self.rows.observations + i * size, size)
+        memcpy(<uint8_t*> self.rows.final_observations + at, <uint8_t*> self.rows.observations + at, size)
         self.metrics[i] = count_bits(unlocked)
         self.reached[0] += 1
         for feat in range(FEATS):
@@ -173,13 +186,13 @@ cdef class Crafter(Native):
 
     cdef void observe(self, int i) noexcept nogil:
         cdef Game* game = &self.games[i]
-        cdef uint8_t* row
+        cdef Py_ssize_t size = SYMBOLS if self.tables == NULL else PICTURE
+        cdef uint8_t* row = <uint8_t*> self.rows.observations + i * size
         cdef bint noisy = self.noise and game.daylight < 0.5
         cdef int item
         if self.tables != NULL:
-            draw_picture(game, self.tables, noisy, <uint8_t*> self.rows.observations + <Py_ssize_t> i * PICTURE)
+            draw_picture(game, self.tables, noisy, row)
             return
-        row = <uint8_t*> self.rows.observations + <Py_ssize_t> i * SYMBOLS
         look_around(game, row, row + SEEN)
         for item in range(ITEMS):
             row[SYMBOLS_OF_ITEMS + item] = game.items[item]
@@ -205,27 +218,31 @@ cdef class Crafter(Native):
         return game.things[PLAYER_SLOT].x, game.things[PLAYER_SLOT].y
 
     def semantic(self, index=0):
-        """(64, 64) uint8 by [x, y], as in the package's `info`: materials 1 to 12, and on them 13 player, 14 cow, 15 zombie, 16 skeleton,
-        17 arrow, 18 plant."""
+        """(64, 64) uint8 by [x, y], as the package's: materials 1 to 12, on them 13 player, 14 cow,
+        15 zombie, 16 skeleton, 17 arrow, 18 plant."""
         cdef Game* game = &self.games[self.require_index(index)]
-        cdef int cell
+        cdef int cell, thing
         found = np.empty(CELLS, np.uint8)
         for cell in range(CELLS):
-            found[cell] = 12 + game.things[game.thing_at[cell]].kind if game.thing_at[cell] else game.material[cell]
+            thing = game.thing_at[cell]
+            found[cell] = 12 + game.things[thing].kind if thing else game.material[cell]
         return found.reshape(SIZE, SIZE)
 
     def random_state(self, index=0):
-        """(624 uint32, position) of the random stream of environment `index`: items 1 and 2 of NumPy's `RandomState.get_state()`."""
+        """(624 uint32, position) of the random stream of environment `index`: items 1 and 2 of NumPy's
+        `RandomState.get_state()`."""
         cdef Game* game = &self.games[self.require_index(index)]
         return np.array(<uint32_t[:WORDS]> &game.chance.words[0]), game.chance.next
 
     def success_rates(self):
-        """Achievement -> share of the episodes ended since the last reset in which it was unlocked; {} if none has ended.
+        """Achievement -> share of the episodes since the reset that unlocked it; {} if none has ended.
 
         Crafter's own score of an agent is exp(mean(log(1 + rate in percent))) - 1 over all 22.
         """
         self.require_ready()
-        return {name: self.reached[1 + k] / <double> self.reached[0] for k, name in enumerate(ACHIEVEMENTS) if self.reached[0]}
+        if not self.reached[0]:
+            return {}
+        return {name: self.reached[1 + k] / <double> self.reached[0] for k, name in enumerate(ACHIEVEMENTS)}
 
     def render(self, index=0):
         """RGB array of what the player of environment `index` sees."""

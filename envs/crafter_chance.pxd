@@ -1,7 +1,8 @@
-"""Chance in `crafter`: NumPy's `RandomState`, draw for draw, and the seed that Python's `hash` gives an episode.
+"""Chance in `crafter`: NumPy's `RandomState`, draw for draw, and the seed of an episode by Python's `hash`.
 
-The package draws from `np.random.RandomState`: MT19937 (Matsumoto and Nishimura 1998) under NumPy's legacy distributions, whose streams
-are frozen. A block of 624 words is made and tempered at once, in loops that the compiler vectorises; a draw is then one load.
+The package draws from `np.random.RandomState`: MT19937 (Matsumoto and Nishimura 1998) under NumPy's legacy
+distributions, whose streams are frozen. A block of 624 words is made and tempered at once, in loops that the
+compiler vectorises; a draw is then one load.
 """
 
 cimport cython
@@ -101,7 +102,7 @@ cdef inline uint64_t add_lane(uint64_t hashed, uint64_t lane) noexcept nogil:
 
 @cython.overflowcheck(False)
 cdef inline uint32_t world_seed(uint64_t seed, uint64_t episode) noexcept nogil:
-    """`hash((seed, episode)) % (2**31 - 1)`, as CPython has hashed tuples since 3.8; both numbers below 2**61 - 1."""
+    """`hash((seed, episode)) % (2**31 - 1)`, CPython's since 3.8; both numbers below 2**61 - 1."""
     cdef uint64_t hashed = add_lane(add_lane(<uint64_t> 2870177450012600261u, seed), episode)
     cdef int64_t rest
     hashed += 2 ^ (<uint64_t> 2870177450012600261u ^ <uint64_t> 3527539u)

@@ -1,12 +1,13 @@
-"""OpenSimplex noise in three dimensions (Kurt Spencer 2014), equal to the last bit to the `opensimplex` package's `noise3`.
+"""OpenSimplex noise in three dimensions (Kurt Spencer 2014), to the last bit the `opensimplex` package's.
 
-Space is cut into tetrahedra and octahedra; a point sums what the corners around it contribute, and two corners beyond. All corners have
-whole coordinates (i, j, k) in a skewed lattice, and the vector from such a corner to the point is
+Space is cut into tetrahedra and octahedra; a point sums what the corners around it contribute, and two
+corners beyond. All corners have whole coordinates (i, j, k) in a skewed lattice, and the vector from such a
+corner to the point is
 
     d - i - (i + j + k) / 3      for each axis, d the vector from the cell's origin
 
-so a corner is three small numbers, and which two lie beyond is a row of a table instead of the package's 400 lines of cases. Sums run in
-the package's order, because float64 does not add up the same in another.
+so a corner is three small numbers, and which two lie beyond is a row of a table instead of 400 lines of
+cases. Sums run in the package's order, because float64 does not add up the same in another.
 """
 
 cimport cython
@@ -21,13 +22,19 @@ cdef extern from * nogil:
                                             G(-1, 1, -1), G(1, 1, -1), G(-1, -1, -1), G(1, -1, -1)};
     #undef G
     /* the two corners beyond, by the set of axes (bit 0 x, bit 1 y, bit 2 z) that points to them */
-    static const signed char LOW_NEAR[8][6] = {{0}, {1, -1, 0, 1, 0, -1}, {-1, 1, 0, 0, 1, -1}, {0}, {-1, 0, 1, 0, -1, 1}};
-    static const signed char LOW_FAR[8][6] = {{0}, {0}, {0}, {1, 1, 0, 1, 1, -1}, {0}, {1, 0, 1, 1, -1, 1}, {0, 1, 1, -1, 1, 1}};
-    static const signed char HIGH_NEAR[8][6] = {{0}, {0}, {0}, {2, 1, 0, 1, 2, 0}, {0}, {2, 0, 1, 1, 0, 2}, {0, 2, 1, 0, 1, 2}};
-    static const signed char HIGH_FAR[8][6] = {{0}, {1, 0, 0, 2, 0, 0}, {0, 1, 0, 0, 2, 0}, {0}, {0, 0, 1, 0, 0, 2}};
+    static const signed char LOW_NEAR[8][6] = {
+        {0}, {1, -1, 0, 1, 0, -1}, {-1, 1, 0, 0, 1, -1}, {0}, {-1, 0, 1, 0, -1, 1}};
+    static const signed char LOW_FAR[8][6] = {
+        {0}, {0}, {0}, {1, 1, 0, 1, 1, -1}, {0}, {1, 0, 1, 1, -1, 1}, {0, 1, 1, -1, 1, 1}};
+    static const signed char HIGH_NEAR[8][6] = {
+        {0}, {0}, {0}, {2, 1, 0, 1, 2, 0}, {0}, {2, 0, 1, 1, 0, 2}, {0, 2, 1, 0, 1, 2}};
+    static const signed char HIGH_FAR[8][6] = {
+        {0}, {1, 0, 0, 2, 0, 0}, {0, 1, 0, 0, 2, 0}, {0}, {0, 0, 1, 0, 0, 2}};
     /* ... and in an octahedron */
-    static const signed char TWICE[8][3] = {{0, 0, 2}, {2, 0, 0}, {0, 2, 0}, {2, 0, 0}, {0, 0, 2}, {2, 0, 0}, {0, 2, 0}, {2, 0, 0}};
-    static const signed char MINUS[8][3] = {{-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}, {-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}};
+    static const signed char TWICE[8][3] = {
+        {0, 0, 2}, {2, 0, 0}, {0, 2, 0}, {2, 0, 0}, {0, 0, 2}, {2, 0, 0}, {0, 2, 0}, {2, 0, 0}};
+    static const signed char MINUS[8][3] = {
+        {-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}, {-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}};
     """
     const double GRADIENTS[24][3]
     const int8_t LOW_NEAR[8][6]
@@ -67,14 +74,16 @@ cdef inline void seed_simplex(Simplex* simplex, int64_t seed) noexcept nogil:
         source[r] = source[i]
 
 
-cdef inline double pull(const Cell* cell, int i, int j, int k, double dx, double dy, double dz) noexcept nogil:
+cdef inline double pull(const Cell* cell, int i, int j, int k,
+                        double dx, double dy, double dz) noexcept nogil:
     """What corner (i, j, k) contributes to a point that lies (dx, dy, dz) from it."""
     cdef const uint8_t* shuffled = &cell.simplex.shuffled[0]
     cdef const double* gradient
+    cdef int place = shuffled[(shuffled[(cell.x + i) & 255] + cell.y + j) & 255] + cell.z + k
     cdef double near = 2 - dx * dx - dy * dy - dz * dz
-    near = near if near > 0 else 0                      # too far: it adds 0, which costs less than a branch nobody can predict
+    near = near if near > 0 else 0          # too far: adding 0 costs less than a branch
     near *= near
-    gradient = &GRADIENTS[cell.simplex.gradient[(shuffled[(shuffled[(cell.x + i) & 255] + cell.y + j) & 255] + cell.z + k) & 255]][0]
+    gradient = &GRADIENTS[cell.simplex.gradient[place & 255]][0]
     return near * near * (gradient[0] * dx + gradient[1] * dy + gradient[2] * dz)
 
 
@@ -87,7 +96,8 @@ cdef inline double corner_of(const Cell* cell, const int8_t* at) noexcept nogil:
     return corner(cell, at[0], at[1], at[2])
 
 
-cdef inline double in_low_tetrahedron(const Cell* cell, double x, double y, double z, double total) noexcept nogil:
+cdef inline double in_low_tetrahedron(const Cell* cell, double x, double y, double z,
+                                      double total) noexcept nogil:
     """x + y + z <= 1: between (0, 0, 0) and its three neighbours."""
     cdef int a = 1, b = 2
     cdef double one = x, other = y, rest = 1 - total, value
@@ -105,7 +115,8 @@ cdef inline double in_low_tetrahedron(const Cell* cell, double x, double y, doub
     return value + corner_of(cell, beyond + 3)
 
 
-cdef inline double in_high_tetrahedron(const Cell* cell, double x, double y, double z, double total) noexcept nogil:
+cdef inline double in_high_tetrahedron(const Cell* cell, double x, double y, double z,
+                                       double total) noexcept nogil:
     """x + y + z >= 2: between (1, 1, 1) and its three neighbours."""
     cdef int a = 6, b = 5, axes
     cdef double one = x, other = y, rest = 3 - total, value
@@ -128,13 +139,13 @@ cdef inline double in_high_tetrahedron(const Cell* cell, double x, double y, dou
 
 
 cdef inline double late(const Cell* cell, const int8_t* at) noexcept nogil:
-    """A corner whose second step along y is taken last, as the package does it there; that may round differently."""
+    """A corner whose second step along y is taken last, as in the package; that may round differently."""
     cdef double dy = cell.dy - 1 - 1 - 1 if at[1] == 2 else cell.dy - at[1] - 1
     return pull(cell, at[0], at[1], at[2], cell.dx - at[0] - 1, dy, cell.dz - at[2] - 1)
 
 
 cdef inline double in_octahedron(const Cell* cell, double x, double y, double z) noexcept nogil:
-    """Between the two tetrahedra: six corners, and two beyond by the two sides of the octahedron that are closest."""
+    """Between the two tetrahedra: six corners, and two beyond by the two sides that are closest."""
     cdef double xy = x + y, xz = x + z, yz = y + z, one, other, third, value, skew = 2 * (1.0 / 3)
     cdef int a, b, axes
     cdef bint a_is_high = xy > 1, b_is_high = xz > 1, high = yz > 1
@@ -160,7 +171,8 @@ cdef inline double in_octahedron(const Cell* cell, double x, double y, double z)
         return value + corner_of(cell, &MINUS[a | b][0])
     value += corner_of(cell, &MINUS[a if a_is_high else b][0])
     at = &TWICE[b if a_is_high else a][0]                   # the step of two is taken last here
-    return value + pull(cell, at[0], at[1], at[2], cell.dx - skew - at[0], cell.dy - skew - at[1], cell.dz - skew - at[2])
+    return value + pull(cell, at[0], at[1], at[2],
+                        cell.dx - skew - at[0], cell.dy - skew - at[1], cell.dz - skew - at[2])
 
 
 cdef inline double noise3(Simplex* simplex, double x, double y, double z) noexcept nogil:

@@ -1,19 +1,20 @@
-"""What a player of `crafter` sees, as the package draws it: tiles, then the light of the day, the noise of the night, and sleep.
+"""What a player of `crafter` sees, as the package draws it: tiles, daylight, the noise of the night, sleep.
 
-    tiles     a tile of 7 x 7 pixels for each material with each thing on it, blended once, when the environment is made
-    light     every pixel is mixed with a pale blue copy of itself by the daylight. Without noise that depends on the tile alone, so a tile
-              that is seen twenty times is lit once.
-    noise     below half daylight the copy is disturbed first, most at the edges: one draw a pixel, column by column
+    tiles     7 x 7 pixels for each material with each thing on it, blended once, when the environment is made
+    light     every pixel is mixed with a pale blue copy of itself by the daylight. Without noise that
+              depends on the tile alone, so a tile that is seen twenty times is lit once.
+    noise     below half daylight the copy is disturbed first, most at the edges: a draw a pixel, column by
+              column
 
 The order of float64 operations is NumPy's, the rounding of the pale copy Pillow's.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from envs.crafter_chance cimport WORDS, Twister, refill
 from envs.crafter_rules cimport RIPE
-from envs.crafter_world cimport ARROW, COW, OUTSIDE, PLANT, PLAYER, PLAYER_SLOT, SIZE, Game, Thing, inside
+from envs.crafter_world cimport ARROW, COW, PLANT, PLAYER, PLAYER_SLOT, SIZE, Game, Thing, inside
 
 cdef enum:
     WIDE = 9                            # cells of the view
@@ -39,7 +40,7 @@ cdef struct Tables:                     # made by envs/core/crafter_picture.py
 
 
 cdef inline int look_of(const Game* game, const Thing* thing) noexcept nogil:
-    """0 nothing, 1 to 4 player facing left, right, up, down, 5 asleep, 6 cow, 7 zombie, 8 skeleton, 9 to 12 arrow, 13 plant, 14 ripe."""
+    """Its number in the symbolic view, and in the tables of tiles."""
     if thing.kind == PLAYER:
         return 5 if game.asleep else 1 + thing.facing
     if thing.kind == ARROW:
@@ -81,8 +82,9 @@ cdef inline int mixed(double day, int level, double night) noexcept nogil:
     return <int> (day * level + (1 - day) * night)
 
 
-cdef inline void shade(const uint8_t* planes, int n, double day, const double* masks, const double* noise, bint asleep, uint8_t* lit) noexcept nogil:
-    """Light n pixels, given as three planes; written as red, green, blue of each. masks and noise are NULL where there is none."""
+cdef inline void shade(const uint8_t* planes, int n, double day, const double* masks, const double* noise,
+                       bint asleep, uint8_t* lit) noexcept nogil:
+    """Light n pixels, given as three planes; written as red, green, blue of each. noise: NULL for none."""
     cdef int p, red, green, blue, r, g, b, of
     for p in range(n):
         r = red = planes[p]
@@ -106,6 +108,7 @@ cdef inline void draw_noise(Twister* chance, double* noise) noexcept nogil:
     """`random.uniform(32, 127, (63, 49))`, turned to lines."""
     cdef uint32_t words[2 * PIXELS]
     cdef int x, y, count, have = 0
+    cdef double unit
     while have < 2 * PIXELS:
         if chance.next == WORDS:
             refill(chance)
@@ -116,10 +119,12 @@ cdef inline void draw_noise(Twister* chance, double* noise) noexcept nogil:
     for x in range(WIDTH):
         for y in range(HEIGHT):
             count = 2 * (x * HEIGHT + y)
-            noise[y * WIDTH + x] = 32 + 95 * (((words[count] >> 5) * 67108864.0 + (words[count + 1] >> 6)) / 9007199254740992.0)
+            unit = ((words[count] >> 5) * 67108864.0 + (words[count + 1] >> 6)) / 9007199254740992.0
+            noise[y * WIDTH + x] = 32 + 95 * unit
 
 
-cdef inline void draw_night(Game* game, const Tables* tables, const uint8_t* materials, const uint8_t* looks, uint8_t* picture) noexcept nogil:
+cdef inline void draw_night(Game* game, const Tables* tables, const uint8_t* materials, const uint8_t* looks,
+                            uint8_t* picture) noexcept nogil:
     """The view with noise, pixel by pixel."""
     cdef uint8_t planes[3 * PIXELS]
     cdef uint8_t lit[3 * PIXELS]
@@ -127,31 +132,35 @@ cdef inline void draw_night(Game* game, const Tables* tables, const uint8_t* mat
     cdef double masks[PIXELS]
     cdef const uint8_t* tile
     cdef double amount = 2 * (0.5 - game.daylight)
-    cdef int seen, plane, line, p
+    cdef int seen, plane, line, p, place
     draw_noise(&game.chance, noise)
     for p in range(PIXELS):
         masks[p] = amount * tables.edges[p]
     for seen in range(SEEN):
+        place = seen // WIDE * UNIT * WIDTH + seen % WIDE * UNIT
         for plane in range(3):
             tile = &tables.tiles[materials[seen] * LOOKS + looks[seen]][plane][0]
             for line in range(UNIT):
-                memcpy(planes + plane * PIXELS + (seen // WIDE * UNIT + line) * WIDTH + seen % WIDE * UNIT, tile + line * UNIT, UNIT)
+                memcpy(planes + plane * PIXELS + place + line * WIDTH, tile + line * UNIT, UNIT)
     shade(planes, PIXELS, game.daylight, masks, noise, game.asleep, lit)
     for line in range(HEIGHT):
         memcpy(picture + line * LINE, lit + line * 3 * WIDTH, 3 * WIDTH)
 
 
-cdef inline void draw_day(const Game* game, Tables* tables, const uint8_t* materials, const uint8_t* looks, uint8_t* picture) noexcept nogil:
+cdef inline void draw_day(const Game* game, Tables* tables, const uint8_t* materials, const uint8_t* looks,
+                          uint8_t* picture) noexcept nogil:
     """The view without noise, tile by tile."""
-    cdef int seen, tile, line
+    cdef int seen, tile, line, place
     tables.pictures += 1
     for seen in range(SEEN):
         tile = materials[seen] * LOOKS + looks[seen]
         if tables.lit_at[tile] != tables.pictures:
             tables.lit_at[tile] = tables.pictures
-            shade(&tables.tiles[tile][0][0], TILE, game.daylight, NULL, NULL, game.asleep, &tables.lit[tile][0][0])
+            shade(&tables.tiles[tile][0][0], TILE, game.daylight, NULL, NULL, game.asleep,
+                  &tables.lit[tile][0][0])
+        place = seen // WIDE * UNIT * LINE + seen % WIDE * 3 * UNIT
         for line in range(UNIT):
-            memcpy(picture + (seen // WIDE * UNIT + line) * LINE + seen % WIDE * 3 * UNIT, &tables.lit[tile][line][0], 3 * UNIT)
+            memcpy(picture + place + line * LINE, &tables.lit[tile][line][0], 3 * UNIT)
 
 
 cdef inline void draw_picture(Game* game, Tables* tables, bint noisy, uint8_t* picture) noexcept nogil:

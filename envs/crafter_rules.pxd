@@ -1,28 +1,30 @@
 """The rules of `crafter`: what the player does, what the creatures do, and how many of them there are.
 
-The order of everything is the package's: the player first, then all others in the order in which they were made, then every tenth step
-the chunks in the order in which they were first entered. So is each draw; `and` keeps a draw from being made where the package makes none.
+The order of everything is the package's: the player first, then all others in the order in which they were
+made, then every tenth step the chunks in the order in which they were first entered. So is each draw; `and`
+keeps one from being made where the package makes none.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from envs.crafter_chance cimport Twister, draw_uniform, draw_whole
-from envs.crafter_world cimport (ARROW, ARROW_FLIES, CHUNK, COAL, COW, DIAMOND, DOWN, FEATS, FURNACE, GRASS, IRON, ITEMS, LAVA, LEFT, NOTHING,
-                                 NOWHERE, PATH, PLANT, PLAYER, PLAYER_SLOT, PLAYER_WALKS, RIGHT, SAND, SIZE, SKELETON, STEP_X, STEP_Y, STONE,
-                                 TABLE, TREE, UP, WALKABLE, WATER, ZOMBIE, Chunk, Game, Thing, add, apart, is_free, make_world, material_at,
-                                 move, put, release, take_out, thing_on)
+from envs.crafter_world cimport (
+    ARROW, ARROW_FLIES, CHUNK, COAL, COW, DIAMOND, DOWN, FEATS, FURNACE, GRASS, IRON, ITEMS, LAVA, LEFT,
+    NOTHING, NOWHERE, PATH, PLANT, PLAYER, PLAYER_SLOT, PLAYER_WALKS, RIGHT, SIZE, SKELETON, STEP_X, STEP_Y,
+    STONE, TABLE, TREE, UP, WALKABLE, WATER, ZOMBIE, Chunk, Game, Thing, add, apart, is_free, make_world,
+    material_at, move, put, release, take_out, thing_on)
 
 cdef enum:                              # actions
-    NOOP, MOVE_LEFT, MOVE_RIGHT, MOVE_UP, MOVE_DOWN, DO, SLEEP, PLACE_STONE, PLACE_TABLE, PLACE_FURNACE, PLACE_PLANT, MAKE_WOOD_PICKAXE
-    MAKE_IRON_SWORD = 16
+    NOOP, MOVE_LEFT, MOVE_RIGHT, MOVE_UP, MOVE_DOWN, DO, SLEEP
+    PLACE_STONE, PLACE_TABLE, PLACE_FURNACE, PLACE_PLANT, MAKE_WOOD_PICKAXE
 
 cdef enum:                              # items
-    HEALTH, FOOD, DRINK, ENERGY, SAPLING, WOOD, STONES, COALS, IRONS, DIAMONDS, WOOD_PICKAXE, STONE_PICKAXE, IRON_PICKAXE
-    WOOD_SWORD, STONE_SWORD, IRON_SWORD
+    HEALTH, FOOD, DRINK, ENERGY, SAPLING, WOOD, STONES, COALS, IRONS, DIAMONDS
+    WOOD_PICKAXE, STONE_PICKAXE, IRON_PICKAXE, WOOD_SWORD, STONE_SWORD, IRON_SWORD
 
 cdef enum:                              # achievements; those of making are 11 to 16
-    COLLECT_COAL, COLLECT_DIAMOND, COLLECT_DRINK, COLLECT_IRON, COLLECT_SAPLING, COLLECT_STONE, COLLECT_WOOD, DEFEAT_SKELETON, DEFEAT_ZOMBIE
-    EAT_COW, EAT_PLANT
+    COLLECT_COAL, COLLECT_DIAMOND, COLLECT_DRINK, COLLECT_IRON, COLLECT_SAPLING, COLLECT_STONE, COLLECT_WOOD
+    DEFEAT_SKELETON, DEFEAT_ZOMBIE, EAT_COW, EAT_PLANT
     PLACED_FURNACE = 17
     PLACED_PLANT = 18
     PLACED_STONE = 19
@@ -36,7 +38,7 @@ cdef enum:
 
 cdef extern from * nogil:
     """
-    /* making, by item from WOOD_PICKAXE on: how much wood, stone, coal and iron; whether a furnace is needed beside the table; the feat */
+    /* making, from WOOD_PICKAXE on: wood, stone, coal, iron; whether it takes a furnace too; the feat */
     static const int RECIPES[6][6] = {{1, 0, 0, 0, 0, 15}, {1, 1, 0, 0, 0, 13}, {1, 0, 1, 1, 1, 11},
                                       {1, 0, 0, 0, 0, 16}, {1, 1, 0, 0, 0, 14}, {1, 0, 1, 1, 1, 12}};
     """
@@ -60,7 +62,7 @@ cdef inline void step_game(Game* game, int action) noexcept nogil:
     """One step of the world at its present daylight."""
     cdef const Thing* player = &game.things[PLAYER_SLOT]
     cdef const Thing* thing
-    cdef int index = game.first, last = game.last, after, i         # what is made in this step acts in the next one
+    cdef int index = game.first, last = game.last, after, i     # what is made in this step acts in the next
     while index:
         thing = &game.things[index]
         after = thing.after if index != last else 0
@@ -133,7 +135,11 @@ cdef inline void act(Game* game, int action) noexcept nogil:
 cdef inline void touch(Game* game, int index) noexcept nogil:
     """Strike or eat what stands ahead."""
     cdef Thing* thing = &game.things[index]
-    cdef int damage = 5 if game.items[IRON_SWORD] else 3 if game.items[STONE_SWORD] else 2 if game.items[WOOD_SWORD] else 1
+    cdef int damage = 2 if game.items[WOOD_SWORD] else 1
+    if game.items[STONE_SWORD]:
+        damage = 3
+    if game.items[IRON_SWORD]:
+        damage = 5
     if thing.kind == PLANT:
         if thing.wait > RIPE:
             thing.wait = 0
@@ -141,11 +147,12 @@ cdef inline void touch(Game* game, int index) noexcept nogil:
             achieve(game, EAT_PLANT)
     elif COW <= thing.kind <= SKELETON:
         thing.health = max(0, thing.health - damage)
-        if thing.health == 0:
-            achieve(game, EAT_COW if thing.kind == COW else DEFEAT_ZOMBIE if thing.kind == ZOMBIE else DEFEAT_SKELETON)
-            if thing.kind == COW:
-                game.items[FOOD] += 6
-                game.hunger = 0
+        if thing.health == 0 and thing.kind == COW:
+            achieve(game, EAT_COW)
+            game.items[FOOD] += 6
+            game.hunger = 0
+        elif thing.health == 0:
+            achieve(game, DEFEAT_ZOMBIE if thing.kind == ZOMBIE else DEFEAT_SKELETON)
 
 
 cdef inline void collect(Game* game, int x, int y) noexcept nogil:
@@ -201,7 +208,7 @@ cdef inline void make(Game* game, int which) noexcept nogil:
     cdef const Thing* player = &game.things[PLAYER_SLOT]
     cdef const int* recipe = &RECIPES[which][0]
     cdef int near = 0, x, y, i
-    if player.x > 0 and player.y > 0:                   # a slice from -1 on is empty in NumPy, so on these edges nothing is near
+    if player.x > 0 and player.y > 0:       # NumPy's slice from -1 on is empty: nothing is near here
         for x in range(player.x - 1, player.x + 2):
             for y in range(player.y - 1, player.y + 2):
                 near |= 1 << material_at(game, x, y)
@@ -292,7 +299,7 @@ cdef inline void move_zombie(Game* game, int index) noexcept nogil:
 cdef inline void move_skeleton(Game* game, int index) noexcept nogil:
     cdef Twister* chance = &game.chance
     cdef Thing* skeleton = &game.things[index]
-    cdef int far, way
+    cdef int far, way, x, y
     if skeleton.health == 0:
         take_out(game, index)
     skeleton.wait = max(0, skeleton.wait - 1)
@@ -303,8 +310,9 @@ cdef inline void move_skeleton(Game* game, int index) noexcept nogil:
             return
     if far <= 5 and draw_uniform(chance) < 0.5:
         way = toward(game, skeleton, True)
-        if not skeleton.wait and is_free(game, skeleton.x + STEP_X[way], skeleton.y + STEP_Y[way], ARROW_FLIES):
-            add(game, ARROW, skeleton.x + STEP_X[way], skeleton.y + STEP_Y[way], 0, way)
+        x, y = skeleton.x + STEP_X[way], skeleton.y + STEP_Y[way]
+        if not skeleton.wait and is_free(game, x, y, ARROW_FLIES):
+            add(game, ARROW, x, y, 0, way)
             skeleton.wait = 4
     elif far <= 8 and draw_uniform(chance) < 0.3:
         move(game, index, toward(game, skeleton, draw_uniform(chance) < 0.6), WALKABLE)
@@ -347,14 +355,14 @@ cdef inline void grow(Game* game, int index) noexcept nogil:
 cdef inline void balance(Game* game, int number) noexcept nogil:
     """Let creatures appear in a chunk that has too few of a kind, and vanish from one that has too many."""
     cdef Chunk* chunk = &game.chunks[number]
-    cdef double light = game.daylight
-    balance_kind(game, number, ZOMBIE, GRASS, 6, 0, 0.3, 0.4, 0 if chunk.grass < 50 else <int> (3.5 - 3 * light), <int> (3.5 - 3 * light))
-    balance_kind(game, number, SKELETON, PATH, 7, 7, 0.1, 0.1, 0 if chunk.paths < 6 else 1, 2)
-    balance_kind(game, number, COW, GRASS, 5, 5, 0.01, 0.1, 0 if chunk.grass < 30 else 1, <int> (1.5 + light))
+    cdef int zombies = <int> (3.5 - 3 * game.daylight), cows = <int> (1.5 + game.daylight)
+    balance_kind(game, number, ZOMBIE, GRASS, 6, 0, 0.3, 0.4, zombies if chunk.grass >= 50 else 0, zombies)
+    balance_kind(game, number, SKELETON, PATH, 7, 7, 0.1, 0.1, chunk.paths >= 6, 2)
+    balance_kind(game, number, COW, GRASS, 5, 5, 0.01, 0.1, chunk.grass >= 30, cows)
 
 
-cdef inline void balance_kind(Game* game, int number, int kind, int material, int span, int despan, double spawns, double despawns,
-                              int fewest, int most) noexcept nogil:
+cdef inline void balance_kind(Game* game, int number, int kind, int material, int span, int despan,
+                              double spawns, double despawns, int fewest, int most) noexcept nogil:
     cdef const Thing* player = &game.things[PLAYER_SLOT]
     cdef Chunk* chunk = &game.chunks[number]
     cdef Twister* chance = &game.chance

@@ -2,11 +2,12 @@
 
     material   64 x 64 bytes, column by column as the package keeps it: cell = 64 x + y
     thing_at   which thing stands on a cell: an index into `things`, 0 for none. Thing 1 is the player.
-    things     records in two linked lists. One runs through all of them in the order in which they were made, which is the order they
-               move in; the other through each chunk of 12 x 12 cells in the order in which they came there.
+    things     records in two linked lists. One runs through all of them in the order in which they were
+               made, which is the order they move in; the other through each chunk of 12 x 12 cells in the
+               order of arrival there.
 
-The second order matters: which zombie of a chunk vanishes is drawn by its number. In the package a chunk is a Python set of objects, so
-the number depends on memory addresses and a seed does not fix a game. Here it is the order of arrival.
+The second order matters: which zombie of a chunk vanishes is drawn by its number. In the package a chunk is
+a Python set of objects, so the number depends on memory addresses and a seed does not fix a game.
 """
 
 from libc.math cimport exp, sqrt
@@ -21,7 +22,7 @@ cdef enum:
     CELLS = 4096
     CHUNK = 12
     CHUNKS = 36                         # six times six; the last ones are 4 cells wide
-    SLOTS = 4098                        # one thing a cell, one that has just left its own, and number 0 for none
+    SLOTS = 4098                        # a thing a cell, one that has just left it, and number 0 for none
     ITEMS = 16
     FEATS = 22
     PLAYER_SLOT = 1
@@ -52,7 +53,7 @@ cdef struct Thing:
     uint8_t x, y, kind
     uint8_t facing                      # of an arrow and of the player
     int16_t health                      # the player's is an item
-    int16_t wait                        # steps until a zombie strikes or a skeleton shoots again; how long a plant has grown
+    int16_t wait                        # until a zombie strikes or a skeleton shoots again; a plant's age
     uint16_t before, after              # in the order of making
     uint16_t chunk_before, chunk_after  # in the order of arrival in its chunk
 
@@ -167,7 +168,7 @@ cdef inline int add(Game* game, int kind, int x, int y, int health, int facing) 
 
 
 cdef inline void take_out(Game* game, int index) noexcept nogil:
-    """Take a thing out of the world. Its record stays readable until `release`: the dead act once more, as in the package."""
+    """Take a thing out of the world. Its record stays until `release`, for the dead act once more."""
     cdef Thing* thing = &game.things[index]
     leave_chunk(game, index, chunk_of(thing.x, thing.y))
     game.thing_at[thing.x * SIZE + thing.y] = 0
@@ -188,15 +189,16 @@ cdef inline void release(Game* game, int index) noexcept nogil:
 
 
 cdef inline bint is_free(const Game* game, int x, int y, int materials) noexcept nogil:
-    return inside(x, y) and game.thing_at[x * SIZE + y] == 0 and (materials >> game.material[x * SIZE + y]) & 1
+    cdef int cell = x * SIZE + y
+    return inside(x, y) and game.thing_at[cell] == 0 and (materials >> game.material[cell]) & 1
 
 
 cdef inline bint move(Game* game, int index, int direction, int materials) noexcept nogil:
-    """Whether the cell in that direction was free; then the thing stands there, unless it has been taken out."""
+    """Whether the cell in that direction is free; then the thing goes there, unless it has been taken out."""
     cdef Thing* thing = &game.things[index]
     cdef int x, y, old, new
     if direction == NOWHERE:
-        return thing.kind == NOTHING                    # its own cell, which is free once it has been taken out
+        return thing.kind == NOTHING        # its own cell, which is free once it has been taken out
     x, y = thing.x + STEP_X[direction], thing.y + STEP_Y[direction]
     if not is_free(game, x, y, materials):
         return False
@@ -220,14 +222,15 @@ cdef inline double smooth(Simplex* simplex, double x, double y, double z, double
 
 cdef inline bint decided(double mountain, double within, double water, double water_within) noexcept nogil:
     """Whether `material_of` decides the same for all that is so close to `mountain` and `water`."""
-    return mountain - within > 0.3 or mountain + within <= 0.15 and (water - water_within > 0.35 or water + water_within <= 0.25)
+    return mountain - within > 0.3 or mountain + within <= 0.15 and (
+        water - water_within > 0.35 or water + water_within <= 0.25)
 
 
 cdef inline int material_of(Simplex* simplex, Twister* chance, int x, int y, uint8_t* tunnel) noexcept nogil:
-    """The material of a new world at (x, y). Draws only where the package does: `and` does not look at its right side in vain.
+    """The material of a new world at (x, y). It draws where the package does: `and` keeps the draws apart.
 
-    Noise is what making a world costs, so a sum is left as it is once the parts that are missing could not change a decision. Noise lies
-    within [-1, 1], and more than 12 cells from the middle `start` is below 0.0025.
+    Noise is what making a world costs, so a sum is left as it is once the missing parts could not change a
+    decision. Noise lies within [-1, 1], and more than 12 cells from the middle `start` is below 0.0025.
     """
     cdef double distance = sqrt(<double> ((x - 32) * (x - 32) + (y - 32) * (y - 32))), start, bumps, ponds
     cdef double hills = smooth(simplex, x, y, 0, 15), lakes = smooth(simplex, x, y, 3, 15)
@@ -243,7 +246,7 @@ cdef inline int material_of(Simplex* simplex, Twister* chance, int x, int y, uin
             if not (far and decided(mountain, 0.011, water, 0.006)):
                 start = 4 - distance
                 start += 2 * smooth(simplex, x, y, 8, 3)
-                start = 1 / (1 + exp(-start))           # NumPy's may differ in the last bit, which no decision can notice
+                start = 1 / (1 + exp(-start))           # NumPy's `exp` may differ, in the last bit
                 if start > 0.5:
                     return GRASS
                 water = lakes + 0.15 * ponds + 0.1      # from here on every operation in the package's order

@@ -1,9 +1,9 @@
-"""The `crafter` package as the oracle of `envs/crafter.pyx`, and records of how its games went, for machines without it.
+"""The `crafter` package as the oracle of `envs/crafter.pyx`, and records of its games, for machines without it.
 
     python tests/crafter_package.py                  plays the package and writes tests/crafter_games.json
 
-The package keeps the objects of a chunk in a set, and the order of a set of objects is that of their addresses. The oracle is the package
-with that container in the order of insertion; nothing else is changed.
+The package keeps the objects of a chunk in a set, and the order of a set of objects is that of their
+addresses. The oracle is the package with that container in the order of insertion; nothing else is changed.
 """
 
 import collections
