@@ -27,7 +27,7 @@ _HOME = {
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
     "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
-    "run_sweep": "commands.sweep", "check_environment": "commands.check",
+    "run_sweep": "commands.sweep", "check_environment": "commands.check", "probe": "commands.check.probe",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }
 

@@ -1,11 +1,11 @@
-"""The command line: `python -m puffer_min train|eval|sweep|bench|check|play ...`.
+"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play ...`.
 
 Each command is a module with `add_arguments(parser)` and `run(args)`, which is imported when the command is
 called. Exit status:
 
     0       the command did its work
-    1       it found a fault: a problem in an environment (check), a folder that could not be written (train),
-            no trial that could be trained (sweep)
+    1       it found a fault: a problem in an environment (check) or a learner (probe), a folder that could
+            not be written (train), no trial that could be trained (sweep)
     2       it could not work with these arguments; one sentence says why
     130     Ctrl-C ended it; 128 + the number of any other signal (143 for SIGTERM). The policy is saved.
 """
@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": ("sweep", "search the learner's settings for a high score at a low cost"),
     "bench": ("bench", "measure how fast environments are on this machine"),
     "check": ("check", "check an environment against the contract"),
+    "probe": ("check.probe", "find the part of a learner that is broken"),
     "play": ("play", "play an environment in the terminal"),
 }
 

@@ -51,6 +51,7 @@ ODD = {
              {"agents": 10, "continuous": True, "max_ticks": 400}, {"rivals": "strong", "autopilot": True, "max_ticks": 3000}],
     "password": [{"password": "0"}, {"password": "9" * 64}],
     "pong": [{"frame_skip": 1, "points_to_win": 1, "rival_speed": 0.001}, {"frame_skip": 1000, "points_to_win": 1, "rival_speed": 2.0}],
+    "probes": [{"task": task} for task in ("one_action", "two_values", "discount", "choose", "recall")],
     "skirmish": [{"scan_every": 1}, {"scan_every": 7, "limit": 1}, {"scan_every": 1000, "limit": 3}],
     "snake": [{"num_snakes": 1, "width": 1, "height": 2, "num_food": 0}, {"num_snakes": 1, "width": 3, "height": 1, "num_food": 1},
               {"num_snakes": 4, "width": 3, "height": 3, "num_food": 4, "vision": 1}, {"num_snakes": 2, "width": 5, "height": 4, "vision": 20},

@@ -23,6 +23,7 @@ VARIANTS = {
     "grid": [{"task": "empty_random", "size": 5}, {"task": "four_rooms"}, {"task": "door_key", "size": 5, "max_steps": 150}, {"task": "lava_gap"},
              {"task": "empty", "size": 6}, {"task": "maze", "size": 47, "max_steps": 100}, {"max_steps": 200}],
     "pong": [{"points_to_win": 2, "frame_skip": 4}],
+    "probes": [{"task": task} for task in ("one_action", "two_values", "discount", "choose", "recall")],
     "triple_triad": [{"foresight": False}],
     "skirmish": [{"scan_every": 1, "limit": 350}],
     "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200},

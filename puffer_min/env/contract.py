@@ -3,7 +3,7 @@
     report = check(env)                 # a PufferEnv, or a native environment
     assert report.ok, report
 
-`puffer_min.check_environment` (commands/check.py) takes names, classes and environments of Gymnasium and
+`puffer_min.check_environment` (commands/check) takes names, classes and environments of Gymnasium and
 PettingZoo too.
 """
 

@@ -5,6 +5,8 @@
 
     report = check_environment(MyEnv)
     assert report.ok, report
+
+probe.py finds what is wrong with a learner.
 """
 
 import sys
