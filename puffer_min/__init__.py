@@ -21,7 +21,7 @@ _HOME = {
     "PufferEnv": "env.puffer_env", "EnvSpec": "env.spec", "make_vec": "vector",
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
-    "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "emulation.arrays",
+    "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "env.arrays",
     "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config", "Actor": "learner.actor",
     "Policy": "learner.policy", "make_policy": "learner.policy", "RandomPolicy": "env.actions",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
@@ -48,8 +48,8 @@ def __dir__():
 # ---------------------------------------------------------------------- where modules were in version 0.1
 
 _MOVED = {                          # room -> names of its modules, "name=path" where the name has changed too
-    "env": "contract recording=random_play episodes=episode_log",
-    "emulation": "actions=emulation_actions packing=emulation_kernel arrays gymnasium_env pettingzoo_env "
+    "env": "arrays contract recording=random_play episodes=episode_log",
+    "emulation": "actions=emulation_actions packing=emulation_kernel gymnasium_env pettingzoo_env "
                  "adapters=adapters.gymnasium_vector adapters=adapters.presented adapters=adapters.sb3",
     "vector": "handoff process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",

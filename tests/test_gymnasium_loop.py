@@ -9,11 +9,11 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.vector import SyncVectorEnv
 
-from puffer_min.emulation.arrays import as_numpy
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.env.arrays import as_numpy
+from puffer_min.env.batch import PythonBatch
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.vector import make_vec
-from puffer_min.vector.serial import PythonBatch
 
 
 class Trivial(gymnasium.Env):

@@ -10,15 +10,8 @@ import functools
 
 import gymnasium
 
-from puffer_min.emulation.adapted import (
-    LARGEST,
-    Adapted,
-    first_observation,
-    flag,
-    info_number,
-    number,
-    step_results,
-)
+from puffer_min.emulation.adapted import Adapted
+from puffer_min.env.values import LARGEST, first_observation, flag, info_number, number, step_results
 
 
 class GymnasiumEnv(Adapted):
@@ -50,6 +43,11 @@ class GymnasiumEnv(Adapted):
         self.begin_step(actions)
         GymnasiumLoop([self], self.buffers).step()
         return self.finish_step()
+
+    def loop_over(self, environments, buffers):
+        """One loop over all `environments` if every one is a plain `GymnasiumEnv`, else None."""
+        alike = all(type(env) is GymnasiumEnv for env in environments)
+        return GymnasiumLoop(environments, buffers) if alike else None
 
     def use_autoreset(self, mode):
         """When an episode begins: in the last step of the one before ("SameStep"), in a step of its own
@@ -133,9 +131,3 @@ class GymnasiumLoop:
         env = self.environments[0]
         env.over = False
         self.pack(first_observation(env.env.reset, seed, "environment 0"), self.rows[0])
-
-
-def common_loop(environments, buffers):
-    """One loop over all `environments` if every one is a plain `GymnasiumEnv`, else None."""
-    alike = all(type(env) is GymnasiumEnv for env in environments)
-    return GymnasiumLoop(environments, buffers) if alike else None

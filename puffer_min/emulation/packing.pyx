@@ -7,7 +7,7 @@ a torch or JAX array) takes a slow path: it is converted if nothing is lost, and
 import numpy as np
 
 from envs.core.freshness import require_fresh
-from puffer_min.emulation.arrays import as_numpy
+from puffer_min.env.arrays import as_numpy
 
 cimport numpy as cnp
 from cpython.dict cimport PyDict_CheckExact, PyDict_GetItem, PyDict_Size

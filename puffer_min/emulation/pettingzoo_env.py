@@ -10,7 +10,8 @@ PettingZoo itself is not needed: any object with `possible_agents` and the metho
 do.
 """
 
-from puffer_min.emulation.adapted import Adapted, first_observation, flag, info_number, number
+from puffer_min.emulation.adapted import Adapted
+from puffer_min.env.values import first_observation, flag, info_number, number
 
 
 class PettingZooEnv(Adapted):

@@ -167,3 +167,8 @@ def restore(thing, attributes):
             present[...] = saved
         else:
             setattr(thing, name, saved)
+
+
+def log_fields(metric_names):
+    """The names in a log, in order; a worker's row of the logs holds their values."""
+    return ("n", "episode_return", "episode_length", *dict.fromkeys((*metric_names, "score")))

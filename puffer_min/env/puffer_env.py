@@ -212,6 +212,11 @@ class PufferEnv:
         if not self.joined:
             self._log.set_state(state["log"])
 
+    innermost = property(lambda self: self, doc="The environment itself; an adapter's is the adapted one.")
+
+    def loop_over(self, environments, buffers):
+        """An object whose `step` steps all `environments` over `buffers` faster than one by one, or None."""
+
     def call(self, name, *args, **kwargs):
         """The attribute `name`, or the result of the method `name`; an adapter looks in its environment."""
         found = self._find(name)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 from gymnasium import spaces
 
 
@@ -48,3 +49,14 @@ class EnvSpec:
         names = [field.name for field in dataclasses.fields(cls) if hasattr(env, field.name)]
         given = {name: getattr(env, name) for name in names}
         return cls(**{"masks_actions": callable(getattr(env, "action_masks", None))} | given)
+
+
+def same_spec(specs):
+    """The first of `specs`; ValueError if another one differs in more than the number of agents."""
+    first = specs[0]
+    for spec in specs[1:]:
+        for name, value in vars(spec).items():
+            other = getattr(first, name)
+            if name != "agents_per_env" and value is not other and np.any(value != other):
+                raise ValueError(f"environments differ in {name}: {other} and {value}, expected one kind")
+    return first

@@ -14,7 +14,7 @@
 
 Three layers:
 
-    batch           environments [first, first + n) over given buffers; native, or a `PythonBatch` (serial.py)
+    batch           environments [first, first + n) over given buffers: native, or `PythonBatch`, env/batch.py
     vectorizer      drives batches: `Serial` one, in the caller (serial.py), `ThreadVectorizer` one in each
                     thread (thread.py), `ProcessVectorizer` one in each process (process.py,
                     shared_memory.py). The last two share the caller's side (turns.py, parts.py), the worker's
@@ -26,11 +26,14 @@ same to the bit for every backend and number of workers, because environment i i
 (Not so for environments that draw from the global random state of Python or NumPy: each process has its own.)
 """
 
+import warnings
+
 from envs.core.settings import number, whole
 from puffer_min.vector.autotune import Plan, plan_for
 from puffer_min.vector.parts import Received
 from puffer_min.vector.process import ProcessVectorizer, WorkerDied
-from puffer_min.vector.serial import PythonBatch, Serial, adapt, is_native, make_batch, seed_of
+from puffer_min.env.batch import PythonBatch, seed_of
+from puffer_min.vector.serial import Serial, adapt, is_native, make_batch
 from puffer_min.vector.thread import ThreadVectorizer
 from puffer_min.vector.turns import Vectorizer
 
@@ -64,6 +67,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
     something else.
     """
+    ignore_isolate(settings)
     num_envs, report_interval = whole("num_envs", num_envs, 1), whole("report_interval", report_interval)
     num_workers = num_workers if num_workers is None else whole("num_workers", num_workers, 1)
     batch_envs = batch_envs if batch_envs is None else whole("batch_envs", batch_envs, 1)
@@ -87,6 +91,12 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
                    **given)
     vec.plan = plan
     return vec
+
+
+def ignore_isolate(settings):
+    """Take the option `isolate` of version 0.1 out of `settings`, with a DeprecationWarning."""
+    if settings.pop("isolate", None) is not None:
+        warnings.warn("isolate is no more: backend=\"process\" always means processes", DeprecationWarning, 3)
 
 
 def check_arguments(num_envs, num_workers, backend, batch_envs, start_method):

@@ -267,7 +267,7 @@ cdef class Handoff:
                 if parent and os.getppid() != parent:
                     return
                 continue
-            command = lines.command                 # the caller may give the next one before this is delivered
+            command = lines.command             # the caller may give the next one before this is delivered
             status, message = answer(native.raise_fault if faulty else command)
             faulty = False
             self.finish(worker, seen, status)

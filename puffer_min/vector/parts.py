@@ -70,32 +70,6 @@ def uninterrupted():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def log_fields(metric_names):
-    """The names in a log, in order; a worker's row of the logs holds their values."""
-    return ("n", "episode_return", "episode_length", *dict.fromkeys((*metric_names, "score")))
-
-
-def exception_of(error):
-    """`error`, or a RuntimeError in its place if it would end the caller's program, as SystemExit does."""
-    if isinstance(error, Exception):
-        return error
-    exits = isinstance(error, SystemExit)
-    deed = f"called sys.exit({error.code!r})" if exits else f"raised {type(error).__name__}"
-    sentence = f"an environment {deed}: end an episode with a terminal flag, report a fault with an Exception"
-    return RuntimeError(sentence).with_traceback(error.__traceback__)
-
-
-def same_spec(specs):
-    """The first of `specs`; ValueError if another one differs in more than the number of agents."""
-    first = specs[0]
-    for spec in specs[1:]:
-        for name, value in vars(spec).items():
-            other = getattr(first, name)
-            if name != "agents_per_env" and value is not other and np.any(value != other):
-                raise ValueError(f"environments differ in {name}: {other} and {value}, expected one kind")
-    return first
-
-
 def part_bounds(num_envs, num_workers):
     """[first, last) of the environments of each worker; the parts differ by one environment at most."""
     edges = [num_envs * worker // num_workers for worker in range(num_workers + 1)]

@@ -17,9 +17,11 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from puffer_min.cores import cores
+from puffer_min.env.batch import close_all, require_distinct
+from puffer_min.env.values import exception_of
 from puffer_min.vector.handoff import STOP, Handoff
-from puffer_min.vector.parts import Part, exception_of, part_bounds
-from puffer_min.vector.serial import close_all, make_batch, require_distinct
+from puffer_min.vector.parts import Part, part_bounds
+from puffer_min.vector.serial import make_batch
 from puffer_min.vector.shared_memory import buffers_of
 from puffer_min.vector.turns import GRACE, Vectorizer
 from puffer_min.vector.worker import Answer

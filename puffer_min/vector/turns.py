@@ -24,10 +24,11 @@ import numpy as np
 from envs.core.buffers import Buffers
 from puffer_min.env.actions import choices
 from puffer_min.env.described import Described
-from puffer_min.env.episodes import mean_of
+from puffer_min.env.episodes import log_fields, mean_of
 from puffer_min.env.puffer_env import whole_seed
+from puffer_min.env.spec import same_spec
 from puffer_min.vector import handoff
-from puffer_min.vector.parts import Received, log_fields, refuse_turn, same_spec, uninterrupted
+from puffer_min.vector.parts import Received, refuse_turn, uninterrupted
 from puffer_min.vector.shared_memory import Layout
 
 GRACE = 0.5, 10.0   # seconds in which a worker may finish its step, and then close its environments

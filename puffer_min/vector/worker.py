@@ -21,8 +21,10 @@ import threading
 import traceback
 from multiprocessing import reduction
 
+from puffer_min.env.episodes import log_fields
+from puffer_min.env.values import exception_of
 from puffer_min.vector import handoff
-from puffer_min.vector.parts import Part, exception_of, log_fields
+from puffer_min.vector.parts import Part
 from puffer_min.vector.serial import make_batch
 from puffer_min.vector.shared_memory import buffers_of, map_block
 
