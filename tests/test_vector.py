@@ -344,3 +344,9 @@ def test_closed_vectorizer_says_so_and_closing_twice_is_harmless(maker):
         vec.step(np.zeros(2, np.int32))
     with pytest.raises(RuntimeError, match="closed"):
         vec.reset()
+
+
+def test_make_vec_ignores_the_option_isolate_of_the_version_before():
+    with pytest.warns(DeprecationWarning, match='isolate is no more: backend="process" always means processes'):
+        vec = make_vec("squared", num_envs=2, isolate=True)
+    vec.close()

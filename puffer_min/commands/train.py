@@ -46,7 +46,7 @@ from puffer_min.learner.checkpoint import (
 )
 from puffer_min.learner.config import Config, settings_for
 from puffer_min.learner.distributed import ALONE, join
-from puffer_min.vector import ignore_isolate, make_vec
+from puffer_min.vector import NO_ISOLATE, make_vec
 from puffer_min.vector.serial import is_native
 
 
@@ -80,7 +80,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     """
     require_trainable(env)
     seed = whole("seed", seed, 0, MOST_SEED)
-    ignore_isolate(overrides)
+    if overrides.pop("isolate", None) is not None:
+        warnings.warn(NO_ISOLATE, DeprecationWarning, stacklevel=2)
     if total_steps is not None:
         overrides["total_steps"] = total_steps
     saved = read_checkpoint(resume) if resume else None

@@ -5,6 +5,7 @@ from puffer_min.emulation.observations import Layout
 from puffer_min.env.episodes import metric_names_of
 from puffer_min.env.puffer_env import PufferEnv
 
+
 class Adapted(PufferEnv):
     """The environment `env` of another library, with flat rows; final observations are kept at every end.
 

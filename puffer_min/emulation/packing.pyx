@@ -79,7 +79,7 @@ cdef class Packer:
     def pack(self, sample, cnp.ndarray row not None):
         """Write `sample` into `row`, a contiguous writable array of `size` bytes."""
         if cnp.PyArray_NBYTES(row) != self.size or not cnp.PyArray_ISCARRAY(row):
-            raise ValueError(f"row of {row.nbytes} bytes given, expected {self.size} contiguous writable ones")
+            raise ValueError(f"row of {row.nbytes} bytes given, expected {self.size}, contiguous, writable")
         cdef char* where = <char*> cnp.PyArray_DATA(row)
         cdef char number[8]
         if self.root.kind == LEAF and not self.one_hot:

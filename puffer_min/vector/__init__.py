@@ -29,10 +29,10 @@ same to the bit for every backend and number of workers, because environment i i
 import warnings
 
 from envs.core.settings import number, whole
+from puffer_min.env.batch import PythonBatch, seed_of
 from puffer_min.vector.autotune import Plan, plan_for
 from puffer_min.vector.parts import Received
 from puffer_min.vector.process import ProcessVectorizer, WorkerDied
-from puffer_min.env.batch import PythonBatch, seed_of
 from puffer_min.vector.serial import Serial, adapt, is_native, make_batch
 from puffer_min.vector.thread import ThreadVectorizer
 from puffer_min.vector.turns import Vectorizer
@@ -41,6 +41,7 @@ __all__ = ["Plan", "ProcessVectorizer", "PythonBatch", "Received", "Serial", "Th
            "WorkerDied", "adapt", "make_batch", "make_vec", "seed_of"]
 
 BACKENDS = ("serial", "process", "thread", "auto")
+NO_ISOLATE = "isolate is no more: backend=\"process\" always means processes"
 LONGEST_WAIT = 2_000_000        # seconds: the system waits for at most 2**31 milliseconds
 
 
@@ -67,7 +68,8 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
     something else.
     """
-    ignore_isolate(settings)
+    if settings.pop("isolate", None) is not None:
+        warnings.warn(NO_ISOLATE, DeprecationWarning, stacklevel=2)
     num_envs, report_interval = whole("num_envs", num_envs, 1), whole("report_interval", report_interval)
     num_workers = num_workers if num_workers is None else whole("num_workers", num_workers, 1)
     batch_envs = batch_envs if batch_envs is None else whole("batch_envs", batch_envs, 1)
@@ -91,12 +93,6 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
                    **given)
     vec.plan = plan
     return vec
-
-
-def ignore_isolate(settings):
-    """Take the option `isolate` of version 0.1 out of `settings`, with a DeprecationWarning."""
-    if settings.pop("isolate", None) is not None:
-        warnings.warn("isolate is no more: backend=\"process\" always means processes", DeprecationWarning, 3)
 
 
 def check_arguments(num_envs, num_workers, backend, batch_envs, start_method):

@@ -64,7 +64,7 @@ class ThreadVectorizer(Vectorizer):
         self._says = [SimpleQueue() for _ in self.parts]        # and its messages
         for worker, part in enumerate(self.parts):
             masks = None if self._masks is None else self._masks[slice(*self.spans[worker])]
-            answer = Answer(part, self._asks[worker].get, self._says[worker].put, message, failure,
+            answer = Answer(part, self._asks[worker].get, self._says[worker].put, lambda *said: said, failure,
                             self._logs[worker], masks)
             self._threads.append(threading.Thread(target=self._handoff.serve, args=(worker, part, answer),
                                                   daemon=True, name=f"puffer_min worker {worker}"))
@@ -103,11 +103,6 @@ class ThreadVectorizer(Vectorizer):
         self._handoff.give([worker for worker in self._everyone if worker not in stopped], STOP)
         for worker in stopped:
             self._threads[worker].join()
-
-
-def message(kind, content):
-    """A message to the caller, which needs no pickling."""
-    return kind, content
 
 
 def failure(error):

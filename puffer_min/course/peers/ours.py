@@ -5,8 +5,8 @@ from torch import nn
 
 from puffer_min import PPO, Config, make_vec
 from puffer_min.course.peers.terms import network
-from puffer_min.learner.distributions import Categorical, distribution_of
 from puffer_min.env.batch import PythonBatch
+from puffer_min.learner.distributions import Categorical, distribution_of
 
 
 class TwoNetworks(nn.Module):
