@@ -21,6 +21,10 @@ cdef extern from * nogil:
     static const double GRADIENTS[24][3] = {G(-1, 1, 1), G(1, 1, 1), G(-1, -1, 1), G(1, -1, 1),
                                             G(-1, 1, -1), G(1, 1, -1), G(-1, -1, -1), G(1, -1, -1)};
     #undef G
+    /* the corners of the unit cube in the order of summing, and which of them belong to each part of it */
+    static const double CUBE_X[8] = {0, 1, 0, 0, 1, 1, 0, 1}, CUBE_Y[8] = {0, 0, 1, 0, 1, 0, 1, 1},
+                        CUBE_Z[8] = {0, 0, 0, 1, 0, 1, 1, 1}, CUBE_SUM[8] = {0, 1, 1, 1, 2, 2, 2, 3};
+    static const double PARTS[3][8] = {{1, 1, 1, 1}, {0, 1, 1, 1, 1, 1, 1}, {0, 0, 0, 0, 1, 1, 1, 1}};
     /* the two corners beyond, by the set of axes (bit 0 x, bit 1 y, bit 2 z) that points to them */
     static const signed char LOW_NEAR[8][6] = {
         {0}, {1, -1, 0, 1, 0, -1}, {-1, 1, 0, 0, 1, -1}, {0}, {-1, 0, 1, 0, -1, 1}};
@@ -37,12 +41,20 @@ cdef extern from * nogil:
         {-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}, {-1, 1, 1}, {1, -1, 1}, {-1, 1, 1}, {1, 1, -1}};
     """
     const double GRADIENTS[24][3]
+    const double CUBE_X[8]
+    const double CUBE_Y[8]
+    const double CUBE_Z[8]
+    const double CUBE_SUM[8]
+    const double PARTS[3][8]
     const int8_t LOW_NEAR[8][6]
     const int8_t LOW_FAR[8][6]
     const int8_t HIGH_NEAR[8][6]
     const int8_t HIGH_FAR[8][6]
     const int8_t TWICE[8][3]
     const int8_t MINUS[8][3]
+
+cdef enum:                          # parts of the unit cube
+    LOW, MIDDLE, HIGH
 
 cdef struct Simplex:                # what a seed makes of the lattice
     uint8_t shuffled[256]
@@ -96,46 +108,64 @@ cdef inline double corner_of(const Cell* cell, const int8_t* at) noexcept nogil:
     return corner(cell, at[0], at[1], at[2])
 
 
+cdef inline double sum_of(const Cell* cell, int part) noexcept nogil:
+    """What the corners of a part of the unit cube contribute. All eight are computed, which is a few vector
+    instructions; those of other parts add 0."""
+    cdef const uint8_t* shuffled = &cell.simplex.shuffled[0]
+    cdef const uint8_t* gradient = &cell.simplex.gradient[0]
+    cdef int y = cell.y, z = cell.z, a = shuffled[cell.x & 255], b = shuffled[(cell.x + 1) & 255]
+    cdef int aa = z + shuffled[(a + y) & 255], ab = z + shuffled[(a + y + 1) & 255]
+    cdef int ba = z + shuffled[(b + y) & 255], bb = z + shuffled[(b + y + 1) & 255]
+    cdef uint8_t[8] which
+    cdef double[8] gx, gy, gz, pulls
+    cdef double dx, dy, dz, near
+    cdef int c
+    which[0], which[1], which[2], which[3] = aa & 255, ba & 255, ab & 255, (aa + 1) & 255
+    which[4], which[5], which[6], which[7] = bb & 255, (ba + 1) & 255, (ab + 1) & 255, (bb + 1) & 255
+    for c in range(8):
+        gx[c] = GRADIENTS[gradient[which[c]]][0]
+        gy[c] = GRADIENTS[gradient[which[c]]][1]
+        gz[c] = GRADIENTS[gradient[which[c]]][2]
+    for c in range(8):
+        dx = cell.dx - CUBE_X[c] - CUBE_SUM[c] * (1.0 / 3)
+        dy = cell.dy - CUBE_Y[c] - CUBE_SUM[c] * (1.0 / 3)
+        dz = cell.dz - CUBE_Z[c] - CUBE_SUM[c] * (1.0 / 3)
+        near = 2 - dx * dx - dy * dy - dz * dz
+        near = near if near > 0 else 0
+        near *= near
+        pulls[c] = PARTS[part][c] * (near * near * (gx[c] * dx + gy[c] * dy + gz[c] * dz))
+    return pulls[0] + pulls[1] + pulls[2] + pulls[3] + pulls[4] + pulls[5] + pulls[6] + pulls[7]
+
+
 cdef inline double in_low_tetrahedron(const Cell* cell, double x, double y, double z,
                                       double total) noexcept nogil:
     """x + y + z <= 1: between (0, 0, 0) and its three neighbours."""
     cdef int a = 1, b = 2
-    cdef double one = x, other = y, rest = 1 - total, value
+    cdef double one = x, other = y, rest = 1 - total
     cdef const int8_t* beyond
     if one >= other and z > other:
         other, b = z, 4
     elif one < other and z > one:
         one, a = z, 4
     beyond = &LOW_NEAR[b if other > one else a][0] if rest > one or rest > other else &LOW_FAR[a | b][0]
-    value = corner(cell, 0, 0, 0)
-    value += corner(cell, 1, 0, 0)
-    value += corner(cell, 0, 1, 0)
-    value += corner(cell, 0, 0, 1)
-    value += corner_of(cell, beyond)
-    return value + corner_of(cell, beyond + 3)
+    return sum_of(cell, LOW) + corner_of(cell, beyond) + corner_of(cell, beyond + 3)
 
 
 cdef inline double in_high_tetrahedron(const Cell* cell, double x, double y, double z,
                                        double total) noexcept nogil:
     """x + y + z >= 2: between (1, 1, 1) and its three neighbours."""
-    cdef int a = 6, b = 5, axes
-    cdef double one = x, other = y, rest = 3 - total, value
+    cdef int a = 6, b = 5
+    cdef double one = x, other = y, rest = 3 - total
     cdef const int8_t* beyond
     if one <= other and z < other:
         other, b = z, 3
     elif one > other and z < one:
         one, a = z, 3
-    value = corner(cell, 1, 1, 0)
-    value += corner(cell, 1, 0, 1)
-    value += corner(cell, 0, 1, 1)
-    value += corner(cell, 1, 1, 1)
     if not (rest < one or rest < other):
         beyond = &HIGH_FAR[a & b][0]
-        value += corner_of(cell, beyond)
-        return value + corner_of(cell, beyond + 3)
-    axes = b if other < one else a
-    value += late(cell, &HIGH_NEAR[axes][0])
-    return value + late(cell, &HIGH_NEAR[axes][3])
+        return sum_of(cell, HIGH) + corner_of(cell, beyond) + corner_of(cell, beyond + 3)
+    beyond = &HIGH_NEAR[b if other < one else a][0]
+    return sum_of(cell, HIGH) + late(cell, beyond) + late(cell, beyond + 3)
 
 
 cdef inline double late(const Cell* cell, const int8_t* at) noexcept nogil:
@@ -147,7 +177,7 @@ cdef inline double late(const Cell* cell, const int8_t* at) noexcept nogil:
 cdef inline double in_octahedron(const Cell* cell, double x, double y, double z) noexcept nogil:
     """Between the two tetrahedra: six corners, and two beyond by the two sides that are closest."""
     cdef double xy = x + y, xz = x + z, yz = y + z, one, other, third, value, skew = 2 * (1.0 / 3)
-    cdef int a, b, axes
+    cdef int a, b
     cdef bint a_is_high = xy > 1, b_is_high = xz > 1, high = yz > 1
     cdef const int8_t* at
     one, a = (xy - 1, 3) if a_is_high else (1 - xy, 4)
@@ -157,12 +187,7 @@ cdef inline double in_octahedron(const Cell* cell, double x, double y, double z)
         a, a_is_high = 6 if high else 1, high
     elif one > other and other < third:
         b, b_is_high = 6 if high else 1, high
-    value = corner(cell, 1, 0, 0)
-    value += corner(cell, 0, 1, 0)
-    value += corner(cell, 0, 0, 1)
-    value += corner(cell, 1, 1, 0)
-    value += corner(cell, 1, 0, 1)
-    value += corner(cell, 0, 1, 1)
+    value = sum_of(cell, MIDDLE)
     if a_is_high and b_is_high:
         value += corner(cell, 1, 1, 1)
         return value + corner_of(cell, &TWICE[a & b][0])
