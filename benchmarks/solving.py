@@ -32,6 +32,7 @@ import envs
 import puffer_min
 from puffer_min.commands.evaluate import evaluate
 from puffer_min.commands.train import torch_settings
+from puffer_min.cores import cores
 from puffer_min.learner.actor import Actor
 from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
 from puffer_min.learner.config import settings_for
@@ -208,7 +209,7 @@ def main():
     if args.pictures:
         Path(args.pictures).mkdir(parents=True, exist_ok=True)
     games, figures = args.games or list(GOALS), {}
-    processes, threads = (2, 1) if args.side_by_side else (1, os.cpu_count())
+    processes, threads = (2, 1) if args.side_by_side else (1, cores())
     if args.side_by_side:
         os.environ["OMP_NUM_THREADS"] = "1"
     print(f"{args.seeds} seeds, {processes} at a time, {threads} thread{'s' * (threads > 1)} of torch each")

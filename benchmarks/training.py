@@ -13,13 +13,13 @@ step is an agent's step with its share of learning. Time to solve is in solving.
 import argparse
 import contextlib
 import json
-import os
 import time
 
 import torch
 
 import puffer_min
 from puffer_min.commands.train import torch_settings
+from puffer_min.cores import cores
 from puffer_min.course import peers
 from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
@@ -64,7 +64,7 @@ def main():
     parser.add_argument("rows", nargs="*", metavar="ROW",
                         help=f"of {', '.join(map(repr, ROWS))}, peers; all of them")
     parser.add_argument("--seconds", type=float, default=10, help="for each row (10)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch (all cores)")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads of torch (all cores)")
     parser.add_argument("--json", metavar="FILE")
     args = parser.parse_args()
     unknown = set(args.rows) - {*ROWS, "peers"}

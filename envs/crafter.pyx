@@ -31,9 +31,10 @@ Seeds         Environment k of a batch with seed s plays the package's `Env(seed
               episode.
 Log           episode_return, episode_length, score (achievements unlocked, of 22). `success_rates()` has
               each one.
-Source        The crafter package (MIT), danijar/crafter. Its chunks are Python sets of objects, in the order
-              of memory addresses, so two runs with one seed go different ways. Here a chunk is in the order
-              of arrival, and so it is in the package that the test compares with.
+Source        The crafter package, danijar/crafter (MIT, copyright 2021 Danijar Hafner). Its chunks are Python
+              sets of objects, in the order of memory addresses, so two runs with one seed go different ways.
+              Here a chunk is in the order of arrival, and so it is in the package that the test compares
+              with.
 
 The parts: crafter_chance.pxd (NumPy's random stream), crafter_noise.pxd (simplex noise), crafter_world.pxd
 (the world and how it is made), crafter_rules.pxd (player, creatures, balance), crafter_picture.pxd (pixels).

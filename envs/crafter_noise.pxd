@@ -1,4 +1,5 @@
-"""OpenSimplex noise in three dimensions (Kurt Spencer 2014), to the last bit the `opensimplex` package's.
+"""OpenSimplex noise in three dimensions (Kurt Spencer 2014), to the last bit the `opensimplex` package's
+(MIT, copyright 2020 A. Svensson).
 
 Space is cut into tetrahedra and octahedra; a point sums what the corners around it contribute, and two
 corners beyond. All corners have whole coordinates (i, j, k) in a skewed lattice, and the vector from such a

@@ -1,4 +1,4 @@
-"""puffer_min: fast reinforcement learning, small enough to hold in the head.
+"""puffer_min: fast reinforcement learning, small enough to read whole.
 
     import puffer_min
 

@@ -1,4 +1,4 @@
-"""Where the time goes: a clock with one hand, so that the stages add up to the wall time by construction."""
+"""`StageClock` times stages that follow each other without a gap, so they add up to the wall time."""
 
 import time
 
@@ -8,18 +8,18 @@ advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: everyt
 
 
 class StageClock:
-    """`lap(stage)` books the time since the last lap on `stage`. `seconds` are the sums since `restart`."""
+    """`lap(stage)` adds the time since the last lap to `stage`. `seconds` are the sums since `restart`."""
 
     def __init__(self):
         self.restart()
 
     def restart(self):
-        """All stages to zero, from now on."""
+        """Set all stages to zero and start timing."""
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """The time since the last lap was spent in `stage`."""
+        """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
         self.seconds[stage] += now - self.last
         self.last = now

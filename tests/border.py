@@ -9,7 +9,6 @@ trial that takes a minute ends the process.
 
 import ast
 import faulthandler
-import random
 import resource
 import sys
 from decimal import Decimal
@@ -17,13 +16,15 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 import envs
 from envs.core.free_memory import free_memory
 
 MEMORY = 512 * 2**20            # bytes that the trials may take
 SECONDS = 60                    # for one trial
-PAIRS = 150                     # trials of several settings at once, for each environment
+COMBINATIONS = 200              # trials of several settings at once, for each environment
 
 INTEGERS = (0, 1, -1, 2, 3, 5, 7, 10, 255, 2**15, 2**16 + 1, 2**24 + 1, 2**26, 2**30 + 1, 2**31 - 3, 2**31 - 1, 2**31, 2**32 + 1, 2**62, 2**63,
             -2**31, -2**63 - 1, 10**30, 10**5000)
@@ -63,16 +64,13 @@ def settings_of(name: str) -> dict:
     return {"num_envs": 1, **keywords, "first_env": 0, "report_interval": 128, "buffers": None}
 
 
-def trials(name: str):
-    """Arguments of each trial: every setting at every value, then several settings at values that are numbers and their defaults' kind."""
-    settings, draw = settings_of(name), random.Random(0)
-    for setting in settings:
-        for value in (*VALUES, Awkward()):
-            yield {setting: value}
-    own = [setting for setting in settings if setting != "buffers"]
-    for _ in range(PAIRS):
-        yield {setting: draw.choice(INTEGERS[:-1] + NUMBERS[:3]) if draw.random() < 0.7 else settings[setting]
-               for setting in draw.sample(own, min(len(own), draw.randint(2, 4)))}
+def combinations(name: str):
+    """Strategy for the arguments of a trial of two to four settings: boundary values, others, and defaults."""
+    defaults = settings_of(name)
+    own = [setting for setting in defaults if setting != "buffers"]
+    numbers = st.sampled_from(INTEGERS[:-1] + NUMBERS + SCALARS) | st.integers(-2**70, 2**70) | st.floats()
+    few = st.lists(st.sampled_from(own), min_size=2, max_size=min(len(own), 4), unique=True)
+    return few.flatmap(lambda some: st.fixed_dictionaries({name: st.just(defaults[name]) | numbers for name in some}))
 
 
 def attempt(name: str, given: dict) -> str:
@@ -120,6 +118,35 @@ def shown(given: dict) -> str:
     return ", ".join(f"{setting}={one(value)}" for setting, value in given.items())
 
 
+def run_trials(name: str, ignored: list) -> list[str]:
+    """What became of every setting at every value, and of several settings at once, as hypothesis draws them."""
+    outcomes = []
+
+    def trial(arguments):
+        print(f"{name} {shown(arguments)}", flush=True)
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        outcome = attempt(name, arguments)
+        if ignored:
+            outcome, _ = f"{outcome}, but {ignored[0].exc_value!r} was ignored", ignored.clear()
+        if outcome not in ("made", "refused"):
+            print(f"WRONG {name} {shown(arguments)}: {outcome}", flush=True)
+        outcomes.append(outcome)
+
+    for setting in settings_of(name):
+        for value in (*VALUES, Awkward()):
+            trial({setting: value})
+
+    @settings(max_examples=COMBINATIONS, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))
+    @given(combinations(name))
+    def several(arguments):
+        trial(arguments)
+
+    several()
+    faulthandler.cancel_dump_traceback_later()
+    return outcomes
+
+
 def main(names) -> int:
     """Run the trials of the environments `names`; the status is 1 if one was wrong."""
     ignored, wrong = [], 0
@@ -131,18 +158,8 @@ def main(names) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, in_use))
     assert free_memory() <= MEMORY
     for name in names:
-        outcomes = []
-        for given in trials(name):
-            print(f"{name} {shown(given)}", flush=True)
-            faulthandler.dump_traceback_later(SECONDS, exit=True)
-            outcome = attempt(name, given)
-            if ignored:
-                outcome, _ = f"{outcome}, but {ignored[0].exc_value!r} was ignored", ignored.clear()
-            if outcome not in ("made", "refused"):
-                wrong += 1
-                print(f"WRONG {name} {shown(given)}: {outcome}", flush=True)
-            outcomes.append(outcome)
-        faulthandler.cancel_dump_traceback_later()
+        outcomes = run_trials(name, ignored)
+        wrong += sum(outcome not in ("made", "refused") for outcome in outcomes)
         print(f"{name}: {len(outcomes)} trials, {outcomes.count('made')} made, {outcomes.count('refused')} refused", flush=True)
     return wrong > 0
 

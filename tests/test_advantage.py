@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puffer_min.learner.advantage import gae, vtrace
 
 from envs.core.compile_settings import is_debug
+from puffer_min.learner.advantage import gae, vtrace
 
 GAMMA, LAMBDA = 0.97, 0.9
 

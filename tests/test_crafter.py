@@ -4,12 +4,12 @@ import importlib
 import json
 
 import crafter_package
-import envs.crafter
 import numpy as np
 import pytest
 from crafter_package import GAMES, INSTALLED, RECORDS, actions, numbers, package
 
 import envs
+import envs.crafter
 from envs.core import crafter_picture
 
 STYLES = ("random", "wanderer", "miner", "sleeper")

@@ -522,7 +522,7 @@ def test_a_checkpoint_with_settings_of_the_version_before_is_resumed_and_played(
     contents["config"] |= {"isolate": False, "overlap": False, "reuse_rows": True}
     running.save_checkpoint(first.checkpoint, contents)
     assert puffer_min.load_policy(first.checkpoint) and len(train("squared", resume=first.checkpoint, total_steps=576).history) == 1
-    with pytest.warns(DeprecationWarning, match="isolate is no more"):
+    with pytest.warns(DeprecationWarning, match="isolate given, which is no option any more"):
         train("squared", resume=first.checkpoint, total_steps=640, isolate=True)
 
 

@@ -227,7 +227,7 @@ def test_what_is_wrong_is_said_with_the_agents_name():
     for kind, sentence in ((Silent, "agent frog_1 has no reward in this step"),
                            (Vanishing, "agent frog_1 left without termination or truncation"),
                            (Wrong, r"agent frog_1, observation\['who'\]: 9 given, expected a whole number from 0 to 3"),
-                           (Unknown, "agent toad lives, expected one of possible_agents: frog_0")):
+                           (Unknown, "agent toad given in agents, expected one of possible_agents: frog_0")):
         env = PettingZooEnv(kind())
         with pytest.raises(ValueError, match=sentence):
             env.reset(0)

@@ -265,7 +265,7 @@ def test_auto_gives_the_trajectories_of_serial(make_env, rates, speeds):
             actions = np.random.default_rng(t).integers(0, int(vec.single_action_space.n), 6, dtype=np.int32)
             for part, other in zip(vec.step(actions)[:4], serial.step(actions)[:4], strict=True):
                 assert np.array_equal(part, other)
-        assert str(serial.plan) == "serial, 1 worker, batches of 6 environments: as asked for"
+        assert str(serial.plan) == "serial, 1 worker, batches of 6 environments: the backend that was given"
 
 
 # ---------------------------------------------------------------------- batches that are asked for

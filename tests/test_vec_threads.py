@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from puffer_min.vector.handoff import DONE, Handoff
 
 import envs
 from puffer_min.vector import make_vec
+from puffer_min.vector.handoff import DONE, Handoff
 
 
 def shared(num_batches, helpers):

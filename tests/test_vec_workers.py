@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puffer_min.vector.handoff import DONE, MESSAGE, STEP, STOP, Handoff
 from vectorizer_environments import Counter, Talking, Waiting, Walk
 
 import envs
 from envs.core.buffers import Buffers
 from puffer_min.env.checks import ATTRIBUTES
 from puffer_min.vector import ProcessVectorizer, Serial, ThreadVectorizer, make_vec, seed_of
+from puffer_min.vector.handoff import DONE, MESSAGE, STEP, STOP, Handoff
 from puffer_min.vector.parts import part_bounds
 
 POOLS = ("process", "thread")
@@ -293,7 +293,7 @@ def test_calls_out_of_order_are_refused(backend):
     with make_vec(Counter, 4, 2, backend, batch_envs=2) as vec:
         with pytest.raises(RuntimeError, match=r"step\(\) before the first reset: call reset\(seed\)"):
             vec.step(np.zeros(4, np.int32))
-        with pytest.raises(RuntimeError, match=r"recv\(\) without a step on its way"):
+        with pytest.raises(RuntimeError, match=r"recv\(\) while no step is running"):
             vec.recv()
         vec.async_reset(0)
         with pytest.raises(RuntimeError, match=r"send\(\) twice: call recv\(\)"):

@@ -200,7 +200,7 @@ def test_asynchronous_use_gives_what_synchronous_use_gives():
 
 def test_calls_out_of_order_are_refused():
     vec = make_vec("squared", 2)
-    with pytest.raises(RuntimeError, match=r"recv\(\) without a step on its way"):
+    with pytest.raises(RuntimeError, match=r"recv\(\) while no step is running"):
         vec.recv()
     vec.async_reset(0)
     for use in (vec.send, vec.step):
@@ -347,6 +347,6 @@ def test_closed_vectorizer_says_so_and_closing_twice_is_harmless(maker):
 
 
 def test_make_vec_ignores_the_option_isolate_of_the_version_before():
-    with pytest.warns(DeprecationWarning, match='isolate is no more: backend="process" always means processes'):
+    with pytest.warns(DeprecationWarning, match='isolate given, which is no option any more: backend="process" always means processes'):
         vec = make_vec("squared", num_envs=2, isolate=True)
     vec.close()

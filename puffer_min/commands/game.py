@@ -23,7 +23,7 @@ from puffer_min.env.actions import actions_of, random_actions
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
-"""Letters for the other hand: an environment that has arrow keys has these keys too."""
+"""Letter keys that act as arrow keys where an environment has arrow keys."""
 
 
 def key_actions(env) -> dict:

@@ -42,7 +42,7 @@ class Adapted(PufferEnv):
         return self.env.render()
 
     def close(self):
-        """Close the environment and let go of the buffers."""
+        """Close the environment and release the buffers."""
         if self.buffers is not None:
             self.env.close()
         super().close()

@@ -85,7 +85,7 @@ cdef class Packer:
         if self.root.kind == LEAF and not self.one_hot:
             pack_leaf(self.root, sample, where)
             return
-        memset(where, 0, self.size)                 # the padding, and what is not hot
+        memset(where, 0, self.size)                 # the padding, and the one-hot bytes
         if self.one_hot:
             pack_leaf(self.root, sample, number)
             where[whole(self.root, number, 0) - self.root.lows[0]] = 1

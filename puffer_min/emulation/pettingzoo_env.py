@@ -2,8 +2,8 @@
 
     vec = make_vec(lambda: pettingzoo.make("parallel", "butterfly/pistonball-v6"), num_envs=8)
 
-    slot        0       1       2           one for each of `possible_agents`, in their order, for good
-    agents      lion_0  lion_1  --          the agents that live now
+    slot        0       1       2           one for each of `possible_agents`, in their order, which stays
+    agents      lion_0  lion_1  --          the agents in the game now
     masks       True    True    False
 
 PettingZoo itself is not needed: any object with `possible_agents` and the methods of its parallel API will
@@ -100,7 +100,7 @@ class PettingZooEnv(Adapted):
         try:
             return [(name, self.slots[name]) for name in names]
         except KeyError as error:
-            raise ValueError(f"agent {error.args[0]} lives, expected one of possible_agents: "
+            raise ValueError(f"agent {error.args[0]} given in agents, expected one of possible_agents: "
                              f"{', '.join(map(str, self.names))}") from None
 
     def _observe(self, observations):

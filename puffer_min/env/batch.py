@@ -162,7 +162,7 @@ class PythonBatch(Described):
             index -= env.num_envs
 
     def close(self):
-        """Close every environment, even if one raises, and let go of the buffers. Twice is harmless."""
+        """Close every environment, even if one raises, and release the buffers. Twice is harmless."""
         self.use_buffers(None)
         environments, self.environments, self.steps, self.loop = self.environments, [], [], None
         close_all(environments, raising=True)

@@ -117,7 +117,7 @@ def first_observation(subject):
         raise Problem(f"reset left {unwritten.mean():.0%} of the first observation unwritten (element "
                       f"{element} first); fill self.observations before reset returns")
     if not env.observations[env.masks].any():
-        raise Doubt("the first observation after reset is all zeros; if it is no empty board, "
+        raise Doubt("the first observation after reset is all zeros; unless that is an empty board, "
                     "fill self.observations before reset returns")
     return "reset writes all of it"
 

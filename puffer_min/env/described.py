@@ -1,8 +1,8 @@
-"""`Described`: an object that hands on the attributes of its environments and the arrays that they write."""
+"""`Described`: an object with the attributes of its environments and the arrays that they write."""
 
-from envs.core.actions import ActionCheck
 from gymnasium.vector.utils import batch_space
 
+from envs.core.actions import ActionCheck
 from envs.core.buffers import Buffers
 from puffer_min.env.spec import EnvSpec
 

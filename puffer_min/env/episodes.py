@@ -112,7 +112,7 @@ class EpisodeStatistics:
 
     gather   joins the lists of all processes that learn together; with one process a list stays as it is
     window   `recent_score` is the mean score of at least this many episodes. It is None before, and also
-             until as many episodes have ended as there are agents: the first to end may all be the lucky ones
+             until as many episodes have ended as there are agents: the first to end are shorter than most
     """
 
     def __init__(self, env, gather=list, window: int = 100):

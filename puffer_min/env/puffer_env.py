@@ -1,4 +1,4 @@
-"""`PufferEnv`: the base of environments written in Python, with the face of the native ones.
+"""`PufferEnv`: the base of environments written in Python, with the attributes and methods of native ones.
 
     class Coin(PufferEnv):
         "Guess which side was shown."
@@ -25,7 +25,7 @@
             self.observations[0] = np.arange(2) == self.side
 
 Everything is written in place into the buffers (`self.observations[...] = `, never `self.observations = `),
-because they may be rows of somebody else's memory: of a vectorizer, of the learner, of another process. An
+because they may be rows of memory that a vectorizer or another process owns. An
 episode that ends starts anew inside the same step (SAME_STEP): the flag stays up beside the first observation
 of the next episode.
 """
@@ -33,10 +33,10 @@ of the next episode.
 import copy
 
 import numpy as np
-from envs.core.actions import take_actions
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from envs.core.actions import take_actions
 from envs.core.buffers import Buffers
 from envs.core.settings import whole
 from puffer_min.env.episodes import EpisodeLog, restore

@@ -21,8 +21,8 @@ class Recording:
     running, finished     return and length of each agent's running episode, and their sums over the finished
                           ones
     streams               global random streams that changed
-    lived, seen, largest  steps that each row lived, whether it ever held a number, the largest size of each
-                          element
+    lived, seen, largest  steps in which each row held an agent, whether it ever held a number, the
+                          largest size of each element
     """
 
     def __init__(self, env, seed, steps):

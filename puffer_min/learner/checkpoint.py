@@ -42,7 +42,7 @@ DEFAULT = name_of_factory(make_policy)
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, is damaged, or belongs to something else. The message says what to do."""
+    """The file is not a checkpoint, is damaged, or is of another environment. The message says what to do."""
 
 
 # ---------------------------------------------------------------------- files

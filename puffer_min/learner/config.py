@@ -32,12 +32,12 @@ class Config:
     update_epochs: int = 1              # passes over each batch
 
     learning_rate: float = 5e-3         # small networks and large minibatches want a large one
-    anneal_lr: str = "linear"           # to zero over total_steps: "linear", "cosine"; "none" keeps it
-    anneal_ent: bool = False            # the entropy bonus too: explore at first, less and less later
-    adam_beta1: float = 0.9             # share of the old in Adam's running mean of the gradient
-    adam_beta2: float = 0.999           # share of the old in Adam's running mean of its square
+    anneal_lr: str = "linear"           # schedule of the learning rate to 0: "linear", "cosine"; "none"
+    anneal_ent: bool = False            # anneal ent_coef as well: explore at first, less and less later
+    adam_beta1: float = 0.9             # decay of Adam's running mean of the gradient
+    adam_beta2: float = 0.999           # decay of Adam's running mean of its square
     adam_eps: float = 1e-5              # added to Adam's divisor
-    max_grad_norm: float = 0.5          # longer gradients are shortened to this
+    max_grad_norm: float = 0.5          # largest norm of a gradient; longer ones are scaled down
 
     gamma: float = 0.99                 # discount
     gae_lambda: float = 0.95            # how far an advantage trusts rewards (1) over values (0)
@@ -157,7 +157,7 @@ PRESETS = {
     # entropy bonus the paddle forgets how to move before it has hit a ball.
     "breakout": {"total_steps": 100_000_000, "encoder": "standard", "gamma": 0.9985, "gae_lambda": 0.97,
                  "ent_coef": 0.03, "anneal_ent": True, "vf_coef": 0.05},
-    # Returns go up to 500: a larger value loss would drown the policy's in the layers that both share.
+    # Returns go up to 500: a larger value loss would dominate the policy's in the layers that both share.
     "cartpole": {"total_steps": 3_000_000, "learning_rate": 0.01, "minibatch_size": 4096, "ent_coef": 0.0,
                  "vf_coef": 0.05},
     # Only the result pays, some ten moves later: nearly no discount, and no bootstrapping.
@@ -166,8 +166,8 @@ PRESETS = {
     # A car's decision matters for seconds only: gamma is low.
     "drive": {"total_steps": 15_000_000, "num_envs": 64, "encoder": "standard", "gamma": 0.97,
               "ent_coef": 0.003, "anneal_ent": True, "vf_coef": 0.1},
-    # Few episodes of random play reach the goal. Normalised, the noise of the others would drown them; in a
-    # large minibatch they would not count; a larger entropy bonus would be worth more than the goal.
+    # Few episodes of random play reach the goal. Normalised, the noise of the others would dominate them;
+    # in a large minibatch they would not count; a larger entropy bonus would be worth more than the goal.
     "grid": {"total_steps": 5_000_000, "num_envs": 256, "horizon": 128, "minibatch_size": 1024,
              "update_epochs": 2, "encoder": "onehot", "learning_rate": 6e-3, "ent_coef": 0.0005,
              "norm_adv": False},

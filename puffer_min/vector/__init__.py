@@ -21,8 +21,8 @@ Three layers:
                     side (worker.py) and the hand-off between both (handoff.pyx, waiting.pxd)
     make_vec        takes the backend it is given, or for "auto" lets autotune.py choose
 
-Nothing is copied on the way: the learner reads the rows that the environments write. The trajectories are the
-same to the bit for every backend and number of workers, because environment i is seeded from (seed, i) alone.
+Nothing is copied between environment and learner, which reads the rows that environments write. Trajectories
+are the same to the bit for every backend and number of workers: environment i is seeded from (seed, i) alone.
 (Not so for environments that draw from the global random state of Python or NumPy: each process has its own.)
 """
 
@@ -41,7 +41,7 @@ __all__ = ["Plan", "ProcessVectorizer", "PythonBatch", "Received", "Serial", "Th
            "WorkerDied", "adapt", "make_batch", "make_vec", "seed_of"]
 
 BACKENDS = ("serial", "process", "thread", "auto")
-NO_ISOLATE = "isolate is no more: backend=\"process\" always means processes"
+NO_ISOLATE = "isolate given, which is no option any more: backend=\"process\" always means processes"
 LONGEST_WAIT = 2_000_000        # seconds: the system waits for at most 2**31 milliseconds
 
 
@@ -54,9 +54,9 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     num_workers   threads or processes, for "auto" the most it may take. None: 1, for "auto" a free choice.
     backend       "serial": in this process, one environment after the other.
                   "process": each worker a process, which writes into shared memory. "thread": each worker a
-                  thread; for environments that release Python's lock, as native ones do. "auto": one
-                  environment is stepped here, each candidate is timed for a tenth of a second, and the
-                  fastest is taken. `vec.plan` has the choice, its reason and the figures.
+                  thread; for environments that release Python's lock, as native ones do. "auto": each
+                  candidate is timed for a tenth of a second, and the fastest is taken; of environments in
+                  Python one is stepped here for that. `vec.plan` has the choice, its reason and the figures.
     seed          whole number >= 0, used by the first reset.
     batch_envs    environments that one `recv` returns, the first that finish; a multiple of num_envs /
                   num_workers; None for all.
@@ -82,7 +82,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
         plan, vec = plan_for(make_env, num_envs, num_workers, batch_envs, start_method, timeout, given)
     else:
         advice = "; threads step native environments as fast or faster" * (native and backend == "process")
-        plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "as asked for" + advice)
+        plan = Plan(backend, num_workers or 1, batch_envs or num_envs, "the backend that was given" + advice)
     if vec is None and plan.backend == "serial":
         vec = Serial(make_batch(make_env, num_envs, env_settings=env_settings, **common, **settings))
     elif vec is None:

@@ -33,7 +33,7 @@ from puffer_min.vector.serial import Serial, is_native, make_batch
 from puffer_min.vector.thread import ThreadVectorizer
 
 GAIN = 1.15             # a way with workers, or with halves, must be so many times as fast as the simpler one
-PER_CORE = 4            # workers for each core that return halves, so that some are never late
+PER_CORE = 4            # workers for each core that return halves: half are ready while others step
 SECONDS = 0.1           # for which a candidate is timed,
 ROUNDS = 5              # in so many parts
 FEWEST, MOST = 8, 3000  # steps of a probe
@@ -193,7 +193,7 @@ def time_steps(batch, seed):
         batch.step(actions)
         walls.append(clock() - wall)
         works.append(time.thread_time() - work)
-    if resource.getrusage(who).ru_nvcsw - waits < len(walls) / 2:       # it gives up its core for nothing
+    if resource.getrusage(who).ru_nvcsw - waits < len(walls) / 2:       # it hardly ever waits
         return np.array(works), 1.0
     return np.array(walls), min(1.0, (time.process_time() - worked) / sum(walls))
 

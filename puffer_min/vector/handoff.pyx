@@ -1,4 +1,5 @@
-"""`Handoff`: how a caller and its workers, threads or processes, give each other the turn.
+"""`Handoff`: how a caller and its workers, threads or processes, tell each other that a step may start or
+has finished.
 
     caller lines     target | orders  finished  events  sleepers
     worker 0 line A  ticket  sleepers  command          written by the caller

@@ -1,4 +1,4 @@
-"""Parts of the environments: their description, their division, and what is said about them on the way."""
+"""`Received` and `Part`, the division of environments among workers, and errors of calls out of turn."""
 
 import contextlib
 import signal

@@ -87,7 +87,7 @@ class Serial:
     def recv(self):
         """The next `Received`."""
         if self._results is None:
-            raise RuntimeError("recv() without a step on its way: call async_reset() or send(actions) first")
+            raise RuntimeError("recv() while no step is running: call async_reset() or send(actions) first")
         infos, self._results = self._results, None
         masks = self.batch.action_masks() if self.env_spec.masks_actions else None
         return Received.of(self.batch, masks, infos, slice(0, self.batch.num_agents))

@@ -134,7 +134,7 @@ class Vectorizer(Described):
         """The next `Received`: the results of the `batch_envs` environments that finished first."""
         self._require_open()
         if self._held or not self._handoff.in_flight:
-            raise RuntimeError("recv() without a step on its way: call async_reset() or send(actions) first")
+            raise RuntimeError("recv() while no step is running: call async_reset() or send(actions) first")
         return self._received(*self._receive(self.batch_workers))
 
     def recv_rest(self):
@@ -319,7 +319,7 @@ class Vectorizer(Described):
         return [result for part in results for result in part]
 
     def close(self):
-        """End the workers, close their environments and let go of the buffers. Closing twice is harmless."""
+        """End the workers, close their environments and release the buffers. Closing twice is harmless."""
         self._close("")
 
     def _close(self, because, patient=True):

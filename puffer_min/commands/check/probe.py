@@ -29,7 +29,7 @@ GAMMA, ENT_COEF = 0.5, 0.5
 SETTINGS = {"total_steps": 80_000, "num_envs": 128, "horizon": 8, "minibatch_size": 512, "hidden_size": 32,
             "learning_rate": 0.02, "torch_threads": 1}
 FIXED = {"ent_coef": ENT_COEF, "anneal_ent": False, "norm_adv": False}          # the right answers need these
-CHOICE = 1 / (1 + math.exp(-1 / ENT_COEF))      # 0.88: the 1 that a right action pays, against its entropy
+CHOICE = 1 / (1 + math.exp(-1 / ENT_COEF))      # 0.88: best probability of an action that pays 1
 VALUE_WITHIN, SCORE_WITHIN = 0.1, 0.05          # this package's learner misses by 0.01 at most, in ten seeds
 
 VALUE = "the value loss: its target, its sign, whether its gradient reaches the value"
@@ -104,7 +104,7 @@ def probe(*tasks: str, policy=None, learner=None, seed: int = 0, **settings) -> 
     learner    a subclass of PPO; None: what `train` takes
     settings   of Config; gamma, ent_coef, anneal_ent and norm_adv are refused, because the answers need them
 
-    The same seed gives the same findings. Raises ValueError for a task that there is not or a setting out of
+    The same seed gives the same findings. Raises ValueError for an unknown task or a setting out of
     its range, TypeError for an unknown setting.
     """
     for name in ("gamma", *FIXED):

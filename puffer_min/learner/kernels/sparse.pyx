@@ -25,7 +25,7 @@ require_fresh("puffer_min.learner.kernels.sparse")
 cdef enum:
     MOST_CELLS = 4096
     LANES = 32                      # columns that are added at once, and that threads share a gradient by
-    SAMPLED = 16                    # `density` looks at one observation of so many
+    SAMPLED = 16                    # `density` looks at every 16th observation
 
 MAX_CELLS = MOST_CELLS              # for Python
 
