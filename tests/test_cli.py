@@ -198,10 +198,13 @@ def test_the_help_names_every_setting_with_its_meaning_and_default(capsys):
 
 
 def test_flags_that_the_documentation_shows_exist():
-    """`python -m puffer_min train ...` in a docstring, a README or a chapter is a command line that can be parsed."""
+    """`python -m puffer_min train ...` in a docstring, a README, a table of figures or a chapter is a command line that can be parsed."""
     root, shown = Path(__file__).resolve().parents[1], []
-    for path in (*root.glob("*.md"), *root.glob("envs/*.md"), *root.glob("puffer_min/**/*.py"), *root.glob("puffer_min/**/*.md")):
-        shown += re.findall(r"-m puffer_min train ([a-z_]+(?: +--?[^ `\n]+(?: [^-`\n ][^ `\n]*)?)*)", path.read_text())
+    pages = ["*.md", "envs/*.md", "benchmarks/*.md", "puffer_min/**/*.md", "puffer_min/**/*.py", "chapters/*.ipynb", "solutions/*.ipynb"]
+    for path in (path for pattern in pages for path in root.glob(pattern)):
+        text = path.read_text().replace("\\n", "\n")               # of a notebook
+        shown += re.findall(r"-m puffer_min train ([\w.:/]+(?: +--[^ `\n\"]+(?: [^-`\n \"#][^ `\n\"]*)?)*)", text)
+    assert any("my_env.py:MyEnv --learning-rate 1e-3" in line for line in shown)
     assert len(shown) > 4 and any("--device cuda" in line for line in shown)
     for line in shown:
         parser = argparse.ArgumentParser(exit_on_error=False)

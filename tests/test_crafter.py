@@ -75,6 +75,7 @@ def test_an_episode_is_cut_where_the_package_cuts_it():
 
 @needs_package
 @pytest.mark.long
+@pytest.mark.costly("envs/crafter*.p*", "envs/*.py", "envs/core/*", "tests/crafter_package.py")
 @pytest.mark.parametrize("first", range(0, 50, 10))
 def test_a_hundred_thousand_steps_of_fifty_seeds_equal_those_of_the_package(first):
     unlocked, deaths = set(), 0
