@@ -395,7 +395,9 @@ def test_a_disk_that_fills_up_costs_neither_the_run_nor_the_policy(tmp_path, mon
 # ---------------------------------------------------------------------- signals
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_ends_the_run_after_the_update_with_a_checkpoint(tmp_path, capsys, number):
+def test_a_signal_ends_the_run_after_the_update_with_a_checkpoint(tmp_path, capsys, number, request):
+    if number == signal.SIGHUP:                                     # nohup ignores it, and so would the run
+        request.addfinalizer(functools.partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     Steps.at = {40: lambda: signal.raise_signal(number) or 1.0}     # within the third update
     result = train(Steps, run_dir=tmp_path / "run", **SMALL)
