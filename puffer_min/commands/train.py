@@ -110,7 +110,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
-                           env_settings=share | training_settings(env) | env_settings)
+                           env_settings=training_settings(env) | env_settings, **share)
             stack.callback(close, env)
         if small:
             config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
