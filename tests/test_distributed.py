@@ -136,7 +136,7 @@ def test_a_dead_process_ends_the_run_with_a_message_and_a_checkpoint(tmp_path):
         puffer_min.train("squared", num_envs=16, run_dir="run", **{SETTINGS | {"total_steps": 10**7, "checkpoint_interval": 0}})
     """)
     assert status != 0
-    assert "PeerLost: process 0 of 2 stops at step" in output and "its checkpoint is run/checkpoint.pt" in output, output
+    assert "PeerLost: process 0 of 2 stops at step" in output and f"its checkpoint is {tmp_path}/run/checkpoint.pt" in output, output
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     assert saved["steps"] >= 3 * 2 * 16 * 8 and torch.isfinite(saved["learner"]["weights"]).all()
     assert puffer_min.load_policy(tmp_path / "run" / "checkpoint.pt").act(torch.zeros(2, 121, dtype=torch.uint8).numpy()).shape == (2,)
@@ -160,7 +160,7 @@ def test_processes_whose_torchrun_is_killed_end_with_a_sentence_and_a_checkpoint
             worker.kill()
         output, _ = running.communicate()
     assert len(workers) == 2 and not alive, output
-    assert "PeerLost: process 0 of 2 stops at step" in output and "its checkpoint is run/checkpoint.pt" in output, output
+    assert "PeerLost: process 0 of 2 stops at step" in output and f"its checkpoint is {tmp_path}/run/checkpoint.pt" in output, output
     assert "torchrun has ended, or ends this process because" in output and (tmp_path / "run" / "checkpoint.pt").exists(), output
 
 

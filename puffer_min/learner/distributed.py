@@ -123,7 +123,8 @@ class World(Alone):
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            if signal.getsignal(signal.SIGTERM) is lost:        # ignored meanwhile: the policy is yet to be saved
+                signal.signal(signal.SIGTERM, before)
 
 
 def join(device: str) -> Alone:
