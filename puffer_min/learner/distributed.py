@@ -123,7 +123,7 @@ class World(Alone):
         try:
             yield
         finally:
-            if signal.getsignal(signal.SIGTERM) is lost:        # ignored meanwhile: the policy is yet to be saved
+            if signal.getsignal(signal.SIGTERM) is lost:        # else ignored, until the policy is saved
                 signal.signal(signal.SIGTERM, before)
 
 
