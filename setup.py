@@ -26,9 +26,9 @@ SOURCES = settings["sources"]()
 if "PUFFER_ONLY" in os.environ:                                 # empty: none, to install the Python alone
     SOURCES = [Path(name) for name in os.environ["PUFFER_ONLY"].split(",") if name]
 # A translator that is not forked would run this file again, so elsewhere there is one and it is this process.
-# of a container, where it is one
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-TRANSLATORS = CORES if multiprocessing.get_start_method() == "fork" and len(SOURCES) > 1 else 0
+TRANSLATORS = 0
+if multiprocessing.get_start_method() == "fork" and len(SOURCES) > 1:
+    TRANSLATORS = runpy.run_path(str(ROOT / "puffer_min/cores.py"))["cores"]()
 
 
 class BuildExtensions(build_ext):

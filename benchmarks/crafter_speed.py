@@ -34,10 +34,10 @@ class Package(gymnasium.Env):
     action_space = gymnasium.spaces.Discrete(17)
     observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
 
-    def __init__(self):
+    def __init__(self, seed=0):
         from crafter import Env
 
-        self.env = Env(seed=0)
+        self.env = Env(seed=seed)
 
     def reset(self, *, seed=None, options=None):
         return self.env.reset(), {}

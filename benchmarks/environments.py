@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")                  # one core, befor
 
 import gymnasium
 import numpy as np
+from crafter_speed import Package
 
 import envs
 from puffer_min.measure import measure, measure_together, quantity
@@ -47,28 +48,6 @@ def minigrid(task):
     import minigrid  # noqa: F401 - registers the environments
 
     return gymnasium.make(task, disable_env_checker=True)
-
-
-def crafter():
-    from crafter import Env
-
-    class Crafter(gymnasium.Env):
-        """Crafter speaks an old Gym; this is its five-value step."""
-
-        action_space = gymnasium.spaces.Discrete(17)
-        observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-
-        def __init__(self):
-            self.env = Env(seed=0)
-
-        def reset(self, *, seed=None, options=None):
-            return self.env.reset(), {}
-
-        def step(self, action):
-            observation, reward, done, info = self.env.step(action)
-            return observation, reward, done, False, info
-
-    return Crafter()
 
 
 PAIRS = [
@@ -112,7 +91,7 @@ def main():
                      "ratio": ours / peer})
         print(f"{name:<50}{quantity(peer):>14}{quantity(ours):>12}{ours / peer:>9.3g}x", flush=True)
     if importlib.util.find_spec("crafter"):
-        found = measure(crafter(), seconds=2 * arguments.seconds, repeats=3)
+        found = measure(Package(), seconds=2 * arguments.seconds, repeats=3)
         rows.append({"peer": "Crafter, 1", "peer_steps_per_second": found.best,
                      "reset_share": found.reset_share})
         name = f"Crafter, 1 ({found.reset_share:.0%} of the time in resets)"

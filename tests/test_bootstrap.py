@@ -183,6 +183,8 @@ def two_sources(monkeypatch, own_stamps, tmp_path):
     monkeypatch.setattr(bootstrap, "require_compiler", lambda: ["cc"])
     (tmp_path / "envs" / "core").mkdir(parents=True)
     shutil.copy(ROOT / "envs" / "core" / "compile_settings.py", tmp_path / "envs" / "core")
+    (tmp_path / "puffer_min").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "puffer_min" / "cores.py", tmp_path / "puffer_min")
     (tmp_path / "setup.py").touch()
     for name in ("one", "two"):
         (tmp_path / "envs" / f"{name}.pyx").write_text(f"# {name}\n")

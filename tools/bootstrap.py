@@ -153,11 +153,6 @@ def hash_of(*parts):
     return digest.hexdigest()[:16]
 
 
-def cores():
-    """Processors that this process may use: in a container fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 def run_quietly(command, log, doing, environment=None):
     """Run `command` with its output in the file `log` and a line of status on a terminal; Missing with the
     log's end if it fails.
@@ -254,8 +249,9 @@ def compile_sources(debug):
     if stale:
         environment = {**os.environ, "CC": shlex.join(require_compiler()), "CYTHON_FORCE_REGEN": "1",
                        "PUFFER_ONLY": ",".join(map(str, stale))}
-        command = [sys.executable, "setup.py", "build_ext", "--force",
-                   f"--parallel={cores()}", *([] if debug else ["--inplace"])]
+        cores = runpy.run_path(str(ROOT / "puffer_min" / "cores.py"))["cores"]()
+        command = [sys.executable, "setup.py", "build_ext", "--force", f"--parallel={cores}",
+                   *([] if debug else ["--inplace"])]
         run_quietly(command, ROOT / "build" / f"{build}.log",
                     f"Compiling {len(stale)} Cython sources, {build} build", environment)
         write_stamp(build, configuration)
