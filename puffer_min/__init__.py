@@ -54,7 +54,7 @@ _MOVED = {                          # room -> names of its modules, "name=path" 
     "vector": "handoff process=process_vector serial=batch shared_memory "
               "thread=thread_vector turns=vectorizer worker",
     "learner": "ppo config buffer advantage distributions=sampling policy asynchronous distributed "
-               "encoders encoders=structured_encoder checkpoint",
+               "networks.encoders=encoders networks.encoders=structured_encoder checkpoint",
     "commands": "train=training evaluate=evaluation bench=benchmark log=training_log sweep check play game "
                 "dashboard",
     "course": "statistics",

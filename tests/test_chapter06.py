@@ -11,7 +11,7 @@ from puffer_min.course.checks import level06
 from puffer_min.course.torch_simulator import CrossingEnv
 from puffer_min.course.torch_simulator.crossing import EPISODE, SLOTS
 from puffer_min.emulation.observations import Layout
-from puffer_min.learner.encoders import Sets
+from puffer_min.learner.networks.encoders import Sets
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "06_compatibility.ipynb").read_text())["cells"]

@@ -21,9 +21,9 @@ from puffer_min.learner.actor import Actor, build_policy, find_factory, name_of_
 from puffer_min.learner.checkpoint import CheckpointError, describe_policy, read_checkpoint, save_checkpoint
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributions import distribution_of
-from puffer_min.learner.encoders import make_encoder, scale_of
 from puffer_min.learner.kernels import lstm_cell, sparse
 from puffer_min.learner.kernels.lstm import LSTM, Unroll, cell
+from puffer_min.learner.networks.encoders import make_encoder, scale_of
 from puffer_min.learner.policy import Policy, make_policy
 from puffer_min.learner.ppo import PPO
 

@@ -13,7 +13,7 @@ import puffer_min
 from puffer_min.emulation.observations import Layout
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.checkpoint import pack_space, unpack_space
-from puffer_min.learner.encoders import Structured, make_encoder
+from puffer_min.learner.networks.encoders import Structured, make_encoder
 
 
 class Locks(gymnasium.Env):

@@ -58,7 +58,7 @@ class PufferEnv:
     keeps_last_observations   True where `final_observations` is filled at every end, not only at a
                               truncation.
     observation_sets   name -> (first, members, size) of sets in the observation, for encoder="set"
-                       (encoders.py).
+                       (learner/networks/encoders.py).
     derived         names of attributes that follow from the others and stay out of a saved state.
     training_settings   settings that `train` adds while a policy learns; evaluation and play do without them.
     keys, idle_action, action_names   for a person who plays: browser key name -> action, the action of no

@@ -34,7 +34,7 @@ an nn.Module for the `EnvSpec` of the environment and the `Config`:
                     (rows, state_size) before each row, ends (rows, horizon) bool, after which the state is
                     zeros -> outputs (num_outputs, rows * horizon), values (rows * horizon,), the same as step
                     by step
-    observe         optional; called once an update with some observations: Standardised in encoders.py
+    observe         optional; called once an update with some observations (Standardised in networks/)
 
 Outputs, values and parameters are float32, and outputs are actions first (distributions.py).
 """
@@ -44,8 +44,8 @@ from torch import nn
 from torch.nn import functional
 
 from puffer_min.learner.distributions import Gaussian, distribution_of
-from puffer_min.learner.encoders import linear, make_encoder
 from puffer_min.learner.kernels.lstm import LSTM
+from puffer_min.learner.networks.encoders import linear, make_encoder
 
 
 def make_policy(spec, config) -> "Policy":

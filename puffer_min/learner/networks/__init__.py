@@ -1,0 +1,1 @@
+"""Parts that a network is made of: encoders.py is how observations enter it."""
