@@ -27,6 +27,8 @@ _HOME = {
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
     "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
+    "Callback": "commands.callbacks", "CallbackError": "commands.callbacks",
+    "Evaluation": "commands.callbacks", "EarlyStop": "commands.callbacks", "EpisodeGIF": "commands.callbacks",
     "run_sweep": "commands.sweep", "check_environment": "commands.check", "probe": "commands.check.probe",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }

@@ -39,7 +39,7 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
     episodes = whole("episodes", episodes, 1)
     made = isinstance(env, str | type) or not hasattr(env, "step")
     if made:
-        env = _sized(env, episodes, seed, env_settings or {})
+        env = sized(env, episodes, seed, env_settings or {})
     elif isinstance(env, gymnasium.Env):
         env = adapt(env)
     try:
@@ -49,7 +49,7 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
             env.close()
 
 
-def _sized(env, episodes, seed, settings):
+def sized(env, episodes, seed, settings):
     """A vectorizer with about one agent for each episode, MAX_AGENTS at most."""
     vec = make_vec(env, num_envs=1, seed=seed, report_interval=0, env_settings=settings)
     num_envs = max(1, min(episodes, MAX_AGENTS) // vec.num_agents)
@@ -112,7 +112,7 @@ def run(args) -> int:
     if isinstance(make_env, str):               # before the checkpoint's settings go to another environment
         require_same_environment(contents, args.checkpoint, None, make_env)
     settings = contents["env_settings"] | dict(locate.parse_setting(text) for text in args.set)
-    with _sized(make_env, args.episodes, args.seed, settings) as env:
+    with sized(make_env, args.episodes, args.seed, settings) as env:
         require_same_environment(contents, args.checkpoint, env, locate.name_of(env))
         factory = args.policy and locate.load_object(args.policy)
         policy = Actor(policy_from(contents, args.checkpoint, factory), seed=args.seed, greedy=args.greedy)

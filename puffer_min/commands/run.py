@@ -11,7 +11,7 @@ A trained policy is never lost:
     every few updates       a checkpoint is written; if that fails, a sentence says so and the run goes on
     after each update       what was learned is copied in memory
     an error or a NaN       the policy of the last whole update is written; a note of the error says where.
-                            Weights that are not finite are never written.
+                            Weights that are not finite are never written. A callback's errors count
     Ctrl-C, SIGTERM, SIGHUP the run ends after the update, with a checkpoint; a second signal ends it at once
     a reader that fails     log, TensorBoard or dashboard is left out with a sentence
 """
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 
+from puffer_min.commands.callbacks.callback import Callbacks
 from puffer_min.commands.dashboard import Plain
 from puffer_min.commands.log import TensorBoard, TrainingLog, guarded, in_short, run_folder, say, writer
 from puffer_min.learner import checkpoint as files
@@ -33,7 +34,7 @@ from puffer_min.learner.actor import Actor
 from puffer_min.learner.asynchronous import AsynchronousPPO
 from puffer_min.learner.checkpoint import CheckpointError, is_readable, read_checkpoint, save_checkpoint
 from puffer_min.learner.config import Config
-from puffer_min.learner.distributed import ALONE, PeerLost
+from puffer_min.learner.distributed import ALONE, PeerLost, of_rank
 from puffer_min.learner.ppo import PPO, NotFinite
 from puffer_min.vector import WorkerDied
 
@@ -45,8 +46,10 @@ class Result:
     history     one dict an update
     policy      plays: act(observations) -> actions
     checkpoint  its file; outside run_dir if that could not be written
-    ended       why the run ended: "done", "target" (target_score was reached) or "interrupted" (by `signal`)
+    ended       why the run ended: "done", "target" (target_score was reached), "stopped" (by a callback, for
+                `reason`) or "interrupted" (by `signal`)
     signal      number of the signal that interrupted the run, or None
+    reason      what the callback said that stopped the run, or None
     """
 
     history: list[dict]
@@ -58,13 +61,15 @@ class Result:
     ended: str
     description: dict = dataclasses.field(repr=False)
     signal: int | None = None
+    reason: str | None = None
 
     def save(self, path) -> Path:
         """Write the policy to `path`, without the state that resuming its training needs."""
         return save_checkpoint(path, self.description)
 
     def __str__(self):
-        why = {"done": "", "target": ", target reached", "interrupted": ", interrupted"}[self.ended]
+        why = {"done": "", "target": ", target reached", "interrupted": ", interrupted",
+               "stopped": f", stopped ({self.reason})"}[self.ended]
         here = Path.cwd()
         folder = self.run_dir.relative_to(here) if self.run_dir.is_relative_to(here) else self.run_dir
         places = f"log and checkpoint are in {folder}"
@@ -84,10 +89,11 @@ def learner_for(env):
 
 
 class Run:
-    """One run: the learner, and what is written about it."""
+    """One run: the learner, and what is written about it. make_env made `env`; None: it was given."""
 
-    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE, policy=None):
+    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE, policy=None, make_env=None):
         self.env, self.env_name, self.config, self.seed, self.world = env, env_name, config, seed, world
+        self.make_env, self.ended, self.reason = make_env, None, None
         self.env_settings = {name: value for name, value in env_settings.items() if is_readable(value)}
         self.settings_left_out = sorted(env_settings.keys() - self.env_settings.keys())
         self.learner = learner_for(env)(env, config, policy, seed=seed, world=world)
@@ -97,12 +103,13 @@ class Run:
 
     # ------------------------------------------------------------------ the loop
 
-    def go(self, show, *, run_dir=None, resumed=None, tensorboard=False) -> Result:
-        """Iterate until total_steps, target_score or a signal.
+    def go(self, show, *, run_dir=None, resumed=None, tensorboard=False, callbacks=()) -> Result:
+        """Iterate until total_steps, target_score, a callback's `stop` or a signal.
 
         run_dir   folder for log and checkpoint; None: that of the checkpoint `resumed`, or a new one
         """
         first = self.world.rank == 0
+        self.callbacks = Callbacks(callbacks if first else ())
         default = f"runs/{self.env_name}-{self.seed}"
         with contextlib.ExitStack() as stack, Stop(alone=self.world.size == 1) as stop, self.world.watch():
             folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
@@ -122,13 +129,15 @@ class Run:
                 log = TrainingLog(self.run_dir / "log.jsonl", keep_until=self.resumed_at)
                 readers.insert(0, writer("The log", log, stack))
             self.remember()
+            stack.callback(self.callbacks.end, self)
             try:
-                ended = self.iterate(readers, stop)
+                self.callbacks.start(self)
+                self.ended = self.iterate(readers, stop)
             except BaseException as error:
-                ended = self.fail(error, stop)
-        return Result(self.history, Actor(self.learner.policy, seed=self.seed), self.config, self.env_name,
-                      self.run_dir, self.checkpoint, ended, self.description(),
-                      stop.signal if ended == "interrupted" else None)
+                self.ended = self.fail(error, stop)
+        return Result(self.history, self.actor(), self.config, self.env_name, self.run_dir, self.checkpoint,
+                      self.ended, self.description(), stop.signal if self.ended == "interrupted" else None,
+                      self.reason if self.ended == "stopped" else None)
 
     def iterate(self, readers, stop) -> str:
         """Run update after update and show each to all readers; returns why the run ended."""
@@ -141,14 +150,18 @@ class Run:
             self.remember()
             self.inside_update = False
             self.history.append(self.describe(report))
-            for read in readers:
-                read(copy.deepcopy(self.history[-1]))           # a reader may keep or change what it gets
+            try:
+                self.callbacks.update(self, self.history[-1])
+            finally:
+                for read in readers:
+                    read(copy.deepcopy(self.history[-1]))       # a reader may keep or change what it gets
             if config.checkpoint_interval and learner.updates % config.checkpoint_interval == 0:
                 self.save()
             score = learner.episodes.recent_score
             reached = None not in (config.target_score, score) and score >= config.target_score
-            pressed, reached = self.world.any(stop.signal is not None, reached)
-            ended = "target" if reached else "interrupted" if pressed else "done"
+            conditions = self.world.any(reached, self.reason is not None, stop.signal is not None)
+            reasons = zip(("target", "stopped", "interrupted"), conditions, strict=True)
+            ended = next((why for why, holds in reasons if holds), "done")
         if self.saved_at != learner.steps and not self.save():
             self.save_elsewhere(self.contents(learner.get_state(), None))
         return ended
@@ -165,6 +178,20 @@ class Run:
                   "sps_now": (steps - before["step"]) / clock.total, **report, "stages": clock.shares()}
         clock.seconds = dict.fromkeys(clock.seconds, 0.0)
         return update
+
+    # ------------------------------------------------------------------ for callbacks
+
+    def stop(self, reason: str) -> None:
+        """End the run after this update, with a checkpoint; `Result.reason` is this reason."""
+        self.reason = reason
+
+    def actor(self, greedy=False) -> Actor:
+        """The policy as it is now, to play with."""
+        return Actor(self.learner.policy, seed=self.seed, greedy=greedy)
+
+    def save_policy(self, path, **more) -> Path:
+        """Write the policy as it is now to `path`, with what `more` names."""
+        return save_checkpoint(path, self.description() | more)
 
     # ------------------------------------------------------------------ what is kept
 
@@ -368,9 +395,3 @@ class Stop:
         for number, handler in self.before.items():
             if handler is not None:             # one that Python did not install cannot be put back
                 signal.signal(number, handler)
-
-
-def of_rank(path, rank: int) -> Path:
-    """The file of process `rank`: checkpoint.pt, checkpoint-1.pt, checkpoint-2.pt ..."""
-    path = Path(path)
-    return path.with_name(f"{path.stem}-{rank}{path.suffix}") if rank else path

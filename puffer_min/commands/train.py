@@ -36,7 +36,7 @@ from puffer_min.commands import locate
 from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import name_of
 from puffer_min.commands.log import in_short, say
-from puffer_min.commands.run import Result, Run, of_rank
+from puffer_min.commands.run import Result, Run
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     config_of,
@@ -45,14 +45,14 @@ from puffer_min.learner.checkpoint import (
     require_same_environment,
 )
 from puffer_min.learner.config import Config, settings_for
-from puffer_min.learner.distributed import ALONE, join
+from puffer_min.learner.distributed import ALONE, join, of_rank
 from puffer_min.vector import NO_ISOLATE, make_vec
 from puffer_min.vector.serial import is_native
 
 
 def train(env, config: Config | None = None, *, policy=None, seed: int = 0, total_steps: int | None = None,
           dashboard: str | Callable | None = None, tensorboard: bool = False, run_dir=None, resume=None,
-          env_settings: dict | None = None, **overrides) -> Result:
+          env_settings: dict | None = None, callbacks=(), **overrides) -> Result:
     """Train a policy with PPO.
 
     env           name of a native environment; a class or function that makes environments (`make_vec`); or
@@ -69,6 +69,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                   env_settings hold, unless overridden
     env_settings  passed on to the environment. Its class may add more while a policy learns
                   (`training_settings`); `score` is then of other games than `evaluate` plays
+    callbacks     objects called at the start, after each update and at the end, which may stop the run
+                  (callbacks/callback.py): Evaluation, EarlyStop, EpisodeGIF, or your own
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current update with a checkpoint; a second one ends it
@@ -76,7 +78,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     error says where. Raises TypeError for an unknown setting or something that is no environment or network,
     ValueError for an unknown environment or sizes that do not divide, CheckpointError for a checkpoint that
     is damaged or of another environment, OSError if no checkpoint can be written, NotFinite when a NaN
-    appears, PeerLost when another process of torchrun's ends.
+    appears, PeerLost when another process of torchrun's ends, CallbackError when a callback raises.
     """
     require_trainable(env)
     seed = whole("seed", seed, 0, MOST_SEED)
@@ -103,6 +105,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     config = settings_for(name_of(env), config, **(PYTHON if small else {}) | overrides)
     with contextlib.ExitStack() as stack:
         world = join(config.device)
+        make_env = env if made else None
         if made:
             if world.size > 1 and config.backend != "serial":
                 raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, "
@@ -115,12 +118,12 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
         if small:
             config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
         stack.enter_context(torch_settings(config, world))
-        run = Run(env, name_of(env), env_settings, config, seed, world, policy)
+        run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env)
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
         show = make_dashboard(dashboard if world.rank == 0 else None, run.env_name)
-        return run.go(show, run_dir=run_dir, resumed=resume, tensorboard=tensorboard)
+        return run.go(show, run_dir=run_dir, resumed=resume, tensorboard=tensorboard, callbacks=callbacks)
 
 
 MOST_SEED = 2**63 - 1           # that torch takes
@@ -199,6 +202,9 @@ def add_arguments(parser) -> None:
                         help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT",
                         help="go on from this checkpoint, exactly as if it had not stopped")
+    parser.add_argument("--callback", action="append", default=[], metavar="FILE.py:NAME",
+                        help="a callback, or a function or class that gives one, also module:Name (see "
+                             "puffer_min/commands/callbacks); may be repeated")
     parser.add_argument("--tensorboard", action="store_true",
                         help="write the run for TensorBoard too, in FOLDER/tensorboard")
     parser.add_argument("--dashboard", choices=("terminal", "none"), default="terminal",
@@ -248,9 +254,12 @@ def run(args) -> int:
     """Train, and say where the output went."""
     settings, env_settings = given_settings(args)
     policy = args.policy and locate.load_object(args.policy)
+    given = map(locate.load_object, args.callback)
+    callbacks = [callback() if callable(callback) else callback for callback in given]
     result = train(locate.environment(args.environment), policy=policy, seed=args.seed, run_dir=args.run_dir,
                    resume=args.resume, tensorboard=args.tensorboard, env_settings=env_settings,
-                   dashboard=None if args.dashboard == "none" else args.dashboard, **settings)
+                   dashboard=None if args.dashboard == "none" else args.dashboard, callbacks=callbacks,
+                   **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")
     if result.signal is not None:

@@ -20,6 +20,7 @@ import datetime
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 from torch import distributed
@@ -130,6 +131,12 @@ class World(Alone):
 def join(device: str) -> Alone:
     """The world this process belongs to: torchrun's, or `ALONE`."""
     return World(device) if "TORCHELASTIC_RUN_ID" in os.environ else ALONE
+
+
+def of_rank(path, rank: int) -> Path:
+    """The file of process `rank`: checkpoint.pt, checkpoint-1.pt, checkpoint-2.pt ..."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-{rank}{path.suffix}") if rank else path
 
 
 class PeerLost(ConnectionError):

@@ -1,0 +1,69 @@
+"""`EpisodeGIF`: every so many steps, an episode of the present policy as a GIF in the run's folder."""
+
+import numpy as np
+
+from envs.core.settings import whole
+from puffer_min.commands.callbacks.callback import Callback, Every
+from puffer_min.commands.callbacks.evaluation import OTHER_SEEDS
+from puffer_min.env.actions import actions_of
+from puffer_min.vector import make_vec
+
+FRAME = 40                      # milliseconds that a frame is shown: 25 a second
+
+
+class EpisodeGIF(Callback):
+    """Write run_dir/episode-STEP.gif every `every` agent-steps and at the end of the run.
+
+    env        what makes the environment, if not what makes the run's. One of Gymnasium's must be made with
+               render_mode="rgb_array": EpisodeGIF(10_000, env=lambda: gymnasium.make(..., render_mode=...))
+    steps      frames at most
+    greedy     take the most probable actions instead of drawing them
+
+    Needs Pillow (ImportError in `start`). Raises ValueError in `start` for environments that draw nothing.
+    """
+
+    def __init__(self, every: int, *, env=None, env_settings: dict | None = None, steps: int = 500,
+                 greedy: bool = False):
+        self.every, self.steps = Every(whole("every", every, 1)), whole("steps", steps, 1)
+        self.make_env, self.env_settings, self.greedy = env, env_settings, greedy
+
+    def start(self, run):
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise ImportError("EpisodeGIF needs Pillow, which is not installed: "
+                              "pip install pillow") from error
+        make_env = self.make_env or run.make_env
+        if make_env is None:
+            raise ValueError("the run was given a vectorizer, expected env=, what makes an environment to "
+                             "draw: EpisodeGIF(every, env=...)")
+        settings = run.env_settings if self.env_settings is None else self.env_settings
+        self.image = Image
+        self.env = make_vec(make_env, seed=run.seed + OTHER_SEEDS, report_interval=0, env_settings=settings)
+        self.env.reset()
+        self.env.render()
+        self.every.start(run)
+
+    def update(self, run, update):
+        if not self.every(run):
+            return
+        frames = [self.image.fromarray(frame) for frame in self.episode(run.actor(self.greedy))]
+        frames[0].save(run.run_dir / f"episode-{update['step']}.gif", save_all=True, append_images=frames[1:],
+                       duration=FRAME, loop=0)
+
+    def episode(self, policy):
+        """The pictures of an episode of the first agent, without the first of the next one."""
+        env = self.env
+        env.reset(env.seed)
+        frames = [np.array(env.render())]
+        while len(frames) < self.steps:
+            _, _, terminals, truncations, _ = env.step(actions_of(policy, env, env.observations))
+            ends = terminals | truncations
+            if ends[0]:
+                break
+            policy.observe_ends(ends)
+            frames.append(np.array(env.render()))
+        return frames
+
+    def end(self, run):
+        self.env.close()
