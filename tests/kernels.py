@@ -8,7 +8,7 @@ Every array is an allocation of its own, so that a step outside it is a step int
 import numpy as np
 
 from puffer_min.learner import advantage
-from puffer_min.learner.kernels import lstm_cell, sparse
+from puffer_min.learner.kernels import categorical, lstm_cell, sparse
 
 random = np.random.default_rng(0)
 
@@ -54,6 +54,17 @@ def sums(rows, cells, size, threads):
         assert np.isfinite(out).all() and np.isfinite(grad_weight).all()
 
 
+def choices(columns, actions, threads):
+    """Draws, what is known of them, and the gradient."""
+    logits, chosen, log_probs, entropy = floats(actions, columns), np.zeros(columns, np.int64), floats(columns), floats(columns)
+    log_p, grad = np.zeros_like(logits), np.full_like(logits, np.nan)
+    logits[1:][flags(actions - 1, columns)] = -np.inf
+    categorical.draw(logits, random.random(columns, np.float32), chosen, log_probs, threads)
+    categorical.evaluate(logits, chosen, log_p, log_probs, entropy, threads)
+    categorical.gradient(log_p, entropy, chosen, floats(columns), floats(columns), grad, threads)
+    assert np.isfinite(grad).all()
+
+
 def main():
     sizes = 0
     for rows in (0, 1, 2, 7, 8, 9, 31, 257):
@@ -61,6 +72,7 @@ def main():
             if rows:
                 advantages(rows, width)
             for threads in (1, 2, 3):
+                choices(rows, width, threads)
                 lstm(rows, width, threads)
                 for cells in (1, 8, 11, 70):
                     sums(rows, cells, width, threads)

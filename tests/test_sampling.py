@@ -8,7 +8,16 @@ from scipy import stats
 from torch.distributions import Categorical as TorchCategorical
 from torch.distributions import Normal
 
-from puffer_min.learner.distributions import LogProbAndEntropy, distribution_of, draw, draw_index, masked
+from puffer_min.learner import kernels
+from puffer_min.learner.distributions import (
+    Categorical,
+    LogProbAndEntropy,
+    distribution_of,
+    draw,
+    draw_index,
+    masked,
+)
+from puffer_min.learner.kernels import categorical
 
 
 def generator(seed=0):
@@ -194,9 +203,12 @@ def test_the_written_gradient_equals_autograds_to_the_last_digits():
     assert (written[4] == 0).all()
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("columns", [0, 1, 7, 63, 64, 65, 1000])
 @pytest.mark.parametrize("actions, spread", [(1, 1), (2, 1), (5, 0.01), (5, 30), (15, 3), (90, 10)])
-def test_single_precision_gives_what_double_precision_gives(actions, spread, columns):
+def test_single_precision_gives_what_double_precision_gives(monkeypatch, actions, spread, columns, compiled):
+    monkeypatch.setattr(kernels, "ONE_THREAD", 0)
+    monkeypatch.setattr(kernels, "serves_logits", lambda logits: compiled and logits.dtype == torch.float32)
     random = generator(columns)
     outputs = torch.randn(actions + 1, columns, generator=random)[:actions] * spread        # a view, as the policy's outputs are
     if actions > 2:
@@ -211,13 +223,40 @@ def test_single_precision_gives_what_double_precision_gives(actions, spread, col
 
     weights = torch.randn(2, columns, generator=random)
     results = []
+    chosen = Categorical((actions,), shape=())
     for given in (outputs, outputs.detach().double().requires_grad_()):
-        log_probs, entropy = LogProbAndEntropy.apply(given, drawn)
+        log_probs, entropy = chosen.evaluate(given, drawn)
         gradient, = torch.autograd.grad((weights[0] * log_probs + weights[1] * entropy).sum(), given)
         results.append((log_probs, entropy, gradient))
     for ours, exact in zip(*results, strict=False):
         torch.testing.assert_close(ours.double(), exact, rtol=2e-6, atol=2e-6 * max(1, spread))
     torch.testing.assert_close(at_drawing, results[0][0].detach(), rtol=2e-6, atol=2e-6 * max(1, spread))
+
+
+def test_the_kernel_is_asked_only_for_what_it_can_do(monkeypatch):
+    asked = []
+    monkeypatch.setattr(kernels, "draw", lambda *given: asked.append("draw"))
+    for outputs in (logits(4, 6).double(), logits(4, 1).expand(4, 6), logits(6, 4).t()):
+        draw(outputs, torch.rand(6))
+        assert Categorical((4,), ()).evaluate(outputs.requires_grad_(), torch.zeros(6, dtype=torch.int64))[0].grad_fn._forward_cls is LogProbAndEntropy
+    assert asked == []
+    draw(logits(4, 6), torch.rand(6))
+    assert asked == ["draw"]
+
+
+def test_the_kernel_refuses_what_does_not_fit():
+    table, row, chosen = np.zeros((4, 6), np.float32), np.zeros(6, np.float32), np.zeros(6, np.int64)
+    with pytest.raises(ValueError, match="logits 4 x 6 with arrays for 4 x 5 given"):
+        categorical.draw(table, row, chosen[:5], row.copy())
+    with pytest.raises(ValueError, match="4 x 6 with arrays for 3 x 6"):
+        categorical.evaluate(table, chosen, table[:3].copy(), row.copy(), row.copy())
+    with pytest.raises(ValueError, match="4 x 6 with arrays for 4 x 5"):
+        categorical.gradient(table, row, chosen, row[:5], row, table.copy())
+    for action in (-1, 4):
+        with pytest.raises(ValueError, match=f"action {action} given, expected 0 to 3"):
+            categorical.evaluate(table, np.full(6, action), table.copy(), row.copy(), row.copy())
+    with pytest.raises(ValueError, match="4 x 6 with arrays for 4 x 6 given, expected as many of both, actions first"):
+        categorical.draw(np.asfortranarray(table), row, chosen, row.copy())
 
 
 def test_an_action_without_probability_is_never_drawn_whatever_the_rounding():

@@ -21,7 +21,7 @@ from mutants import ROOT, SANITIZE
 REPORTS = ("AddressSanitizer", "runtime error:", "Segmentation fault")
 SLOWEST = ("crafter", "moba")        # first, so that no worker is left alone with one at the end
 PLAYERS = [f"tests/{name}.py" for name in ("adversary", "builds", "environments", "mutants")]
-KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.lstm_cell", "kernels.sparse")]
+KERNELS = [f"puffer_min.learner.{name}" for name in ("advantage", "kernels.categorical", "kernels.lstm_cell", "kernels.sparse")]
 pytestmark = pytest.mark.long
 
 

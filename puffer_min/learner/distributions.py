@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
+from puffer_min.learner import kernels
+
 
 def distribution_of(action_space: spaces.Space):
     """The distribution over `action_space`: Categorical for Discrete and MultiDiscrete, Gaussian for Box."""
@@ -57,6 +59,8 @@ def entropy_of(log_probabilities: torch.Tensor) -> torch.Tensor:
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor):
     """Actions (N,) int64 from logits (n, N), by `uniform` (N,) in [0, 1); their log-probabilities (N,)."""
+    if kernels.serves_logits(logits):
+        return kernels.draw(logits, uniform)
     log_p = torch.log_softmax(logits, 0)
     actions = draw_index(log_p.exp(), uniform)
     return actions, log_p.gather(0, actions.unsqueeze(0))[0]
@@ -65,9 +69,8 @@ def draw(logits: torch.Tensor, uniform: torch.Tensor):
 class LogProbAndEntropy(torch.autograd.Function):
     """logits (n, N), actions (N,) -> each column's log-probability of its action (N,) and entropy (N,).
 
-    Both come from one log-softmax, and their gradient is written out: it is a handful of operations where
-    autograd takes twice as many, and on tensors this small each costs more than its arithmetic. With p the
-    probabilities, H the entropy, d and e the gradients of the two results:
+    Both come from one log-softmax. The gradient is written out, in half the operations that autograd takes.
+    With p the probabilities, H the entropy, d and e the gradients of the two results:
 
         gradient of the logits = d * (one_hot(action) - p) - e * p * (log p + H)
     """
@@ -116,9 +119,10 @@ class Categorical:
         return torch.stack(actions, 1), sum(log_probs)
 
     def evaluate(self, outputs, actions):
+        function = kernels.LogProbAndEntropy if kernels.serves_logits(outputs) else LogProbAndEntropy
         if not self.shape:
-            return LogProbAndEntropy.apply(outputs, actions)
-        parts = map(LogProbAndEntropy.apply, outputs.split(self.counts), actions.t())
+            return function.apply(outputs, actions)
+        parts = map(function.apply, outputs.split(self.counts), actions.t())
         log_probs, entropies = zip(*parts, strict=True)
         return torch.stack(log_probs).sum(0), torch.stack(entropies).sum(0)
 

@@ -1,14 +1,15 @@
-"""Arithmetic off the reading path: layers over inputs that are nearly all 0, and the LSTM with its
-written-out gradient. Each kernel makes training with a default at least 1.15 times as fast (LEARNER.md), and
-tests compare it with torch's operations.
+"""Arithmetic off the reading path: layers over inputs that are nearly all 0, categorical distributions, and
+the LSTM with its written-out gradient. benchmarks/LEARNER.md has what each brings to training, and tests
+compare it with torch's operations.
 """
 
 import torch
 from torch.nn import functional
 
-from puffer_min.learner.kernels import sparse
+from puffer_min.learner.kernels import categorical, sparse
 
 FEW = 0.15      # share of numbers that are not 0, below which the sum of rows is faster than the product
+ONE_THREAD = 16_384     # numbers that one thread has worked through before a second one would begin
 
 
 def serves(numbers, weight, *dtypes) -> bool:
@@ -64,3 +65,41 @@ class SumOfRows(torch.autograd.Function):
 def arrays(*tensors):
     """The memory of tensors as NumPy arrays; None stays None."""
     return [tensor if tensor is None else tensor.detach().numpy() for tensor in tensors]
+
+
+def serves_logits(logits) -> bool:
+    """Whether the categorical kernels take logits (n, N): float32 on the CPU, neighbours side by side."""
+    return logits.device.type == "cpu" and logits.dtype == torch.float32 and logits.stride(1) == 1
+
+
+def threads_for(logits) -> int:
+    """torch's threads, or one for so few logits that a second would come too late."""
+    return torch.get_num_threads() if logits.numel() > ONE_THREAD else 1
+
+
+def draw(logits, uniform):
+    """`draw` of distributions.py, compiled."""
+    actions, log_probs = torch.empty(len(uniform), dtype=torch.int64), logits.new_empty(len(uniform))
+    categorical.draw(*arrays(logits, uniform.contiguous(), actions, log_probs), threads_for(logits))
+    return actions, log_probs
+
+
+class LogProbAndEntropy(torch.autograd.Function):
+    """`LogProbAndEntropy` of distributions.py, compiled."""
+
+    @staticmethod
+    def forward(ctx, logits, actions):
+        actions = actions.contiguous()
+        log_p = logits.new_empty(logits.shape)
+        log_probs, entropy = logits.new_empty(len(actions)), logits.new_empty(len(actions))
+        categorical.evaluate(*arrays(logits, actions, log_p, log_probs, entropy), threads_for(logits))
+        ctx.save_for_backward(log_p, entropy, actions)
+        return log_probs, entropy
+
+    @staticmethod
+    def backward(ctx, d, e):
+        log_p, entropy, actions = ctx.saved_tensors
+        grad = torch.empty_like(log_p)
+        given = arrays(log_p, entropy, actions, d.contiguous(), e.contiguous(), grad)
+        categorical.gradient(*given, threads_for(log_p))
+        return grad, None
