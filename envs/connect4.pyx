@@ -15,7 +15,7 @@ Training      While a policy learns, `train` adds openings=3 and weaker=0.5 (`tr
               less depth learns sooner, and learns more ways of playing. Other opponents, and a search of
               depth 1, have no weaker games.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays;
-              the other's action is ignored.
+              the other's action is ignored. `scripted("search4")` seats an opponent at either side.
 Observation   42 uint8, row by row from the top: 0 empty, 1 mine, 2 theirs, 3 to 8 empty with a threat.
               With two players one more: 1 if it is my move.
 Threats       On an empty cell 3 shows that a stone of mine would complete four there, 4 that one of theirs
@@ -49,7 +49,7 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from libc.string cimport memset
 
 from envs.core.native cimport Native, require
-from envs.core.random cimport draw, draw_below, draw_unit
+from envs.core.random cimport draw, draw_below, draw_unit, stream_of
 
 cdef extern from * nogil:
     int bits "__builtin_popcountll" (unsigned long long)
@@ -65,6 +65,7 @@ cdef enum:
     SEARCH = 2
     WIN = 10000
     MOST_OPENINGS = 10
+    NODES = 20000
     THREAT = 2                      # an empty cell with a threat shows this, + 1 for mine, + 2 for theirs and
     AT_ONCE = 3                     # so much more where the next stone falls
 
@@ -96,9 +97,11 @@ cdef class Connect4(Native):
     keys = {"1": 0, "2": 1, "3": 2, "4": 3, "5": 4, "6": 5, "7": 6}
     idle_action = None              # the game waits for a person
     training_settings = {"openings": 3, "weaker": 0.5}
+    two_sides = {"players": 2}
+    turn_flag = -1
     action_names = ("column 1", "column 2", "column 3", "column 4", "column 5", "column 6", "column 7")
 
-    def __init__(self, num_envs=1, *, seed=0, opponent="search", depth=4, node_budget=20000, players=1,
+    def __init__(self, num_envs=1, *, seed=0, opponent="search", depth=4, node_budget=NODES, players=1,
                  openings=0, weaker=0.0, threats=True, **common):
         self.opponent = choice("opponent", opponent, OPPONENTS)
         self.depth = whole("depth", depth, 1, CELLS)
@@ -241,14 +244,8 @@ cdef class Connect4(Native):
 
     cdef int answer(self, int i, uint64_t mine, uint64_t theirs) noexcept nogil:
         """The column the opponent plays; `mine` are its own stones."""
-        cdef uint64_t moves = playable(mine | theirs), chosen = 0
-        if self.opponent_kind == SEARCH:
-            chosen = best_moves(mine, theirs, moves, self.games[i].depth, self.node_budget)
-        elif self.opponent_kind == GREEDY:
-            chosen = moves & winning_cells(mine, mine | theirs)
-            if not chosen:
-                chosen = moves & winning_cells(theirs, mine | theirs)
-        return pick(chosen if chosen else moves, &self.streams[i]) // STRIDE
+        return pick(good_moves(self.opponent_kind, mine, theirs, self.games[i].depth, self.node_budget),
+                    &self.streams[i]) // STRIDE
 
     # ------------------------------------------------------------------ Python face
 
@@ -287,17 +284,18 @@ cdef class Connect4(Native):
         if self.threats:
             self.show_threats(game)
 
+    @staticmethod
+    def scripted(name, seed=0):
+        """The opponents as players of either side, for games with two: "random", "greedy", "search1" to
+        "search42" (the depth)."""
+        return ScriptedPlayer(name, seed)
+
     def opponent_moves(self, index):
         """Columns among which the opponent would choose if it were to move in game `index`
         (for tests and lessons)."""
         cdef Game game = self.games[<int> self.require_index(index)]
-        cdef uint64_t moves = playable(game.mine | game.theirs)
-        cdef uint64_t chosen = moves
-        if self.opponent_kind == SEARCH:
-            chosen = best_moves(game.theirs, game.mine, moves, game.depth, self.node_budget)
-        elif self.opponent_kind == GREEDY:
-            chosen = (moves & winning_cells(game.theirs, game.mine | game.theirs)
-                      or moves & winning_cells(game.mine, game.mine | game.theirs) or moves)
+        cdef uint64_t chosen = good_moves(self.opponent_kind, game.theirs, game.mine, game.depth,
+                                          self.node_budget)
         return [column for column in range(COLUMNS) if chosen >> (column * STRIDE) & 0x3F]
 
     def render(self, index=0):
@@ -313,6 +311,44 @@ cdef class Connect4(Native):
                 colour = {1: ink["agent"], 2: ink["rival"]}.get(int(cells[row, column]), ink["ground"])
                 drawing.disc(image, (row + 1) * scale, (column + 0.5) * scale, 0.4 * scale, colour)
         return image
+
+
+cdef class ScriptedPlayer:
+    """The environment's opponents as a player: act(observations) -> columns. See `Connect4.scripted`."""
+
+    cdef int kind, depth
+    cdef uint64_t stream
+
+    def __init__(self, name, seed=0):
+        depth = name.removeprefix("search")
+        searches = depth != name and depth.isdecimal() and 1 <= int(depth) <= CELLS
+        if not searches and name not in ("random", "greedy"):
+            raise ValueError(f"scripted:{name} given, expected scripted:random, scripted:greedy, or "
+                             f"scripted:search1 to scripted:search{CELLS} (plies)")
+        self.kind, self.depth = (SEARCH, int(depth)) if searches else (OPPONENTS[name], 1)
+        self.stream = stream_of(<uint64_t> whole("seed", seed), 0)
+
+    def act(self, observations):
+        """Columns (n,) int32 for observations (n, 42 or more) uint8. Where the board is full, 0."""
+        cdef const uint8_t[:, :] seen = observations
+        cdef int32_t[:] columns
+        cdef uint64_t[2] stones
+        cdef Py_ssize_t row
+        cdef int cell, what
+        out = np.zeros(len(observations), np.int32)
+        columns = out
+        with nogil:
+            for row in range(seen.shape[0]):
+                stones[0] = stones[1] = 0
+                for cell in range(COLUMNS * STRIDE):
+                    if cell % STRIDE < ROWS:
+                        what = seen[row, place_of(cell)]
+                        if what == 1 or what == 2:
+                            stones[what - 1] |= <uint64_t> 1 << cell
+                if (stones[0] | stones[1]) != BOARD:
+                    columns[row] = pick(good_moves(self.kind, stones[0], stones[1], self.depth, NODES),
+                                        &self.stream) // STRIDE
+        return out
 
 
 # ---------------------------------------------------------------------- bit boards
@@ -368,7 +404,19 @@ cdef inline int pick(uint64_t cells, uint64_t* stream) noexcept nogil:
     return lowest(cells)
 
 
-# ---------------------------------------------------------------------- search
+# ---------------------------------------------------------------------- opponents
+
+cdef uint64_t good_moves(int kind, uint64_t mine, uint64_t theirs, int depth, int node_budget) noexcept nogil:
+    """The cells among which an opponent with the stones `mine` chooses."""
+    cdef uint64_t moves = playable(mine | theirs), chosen = 0
+    if kind == SEARCH:
+        chosen = best_moves(mine, theirs, moves, depth, node_budget)
+    elif kind == GREEDY:
+        chosen = moves & winning_cells(mine, mine | theirs)
+        if not chosen:
+            chosen = moves & winning_cells(theirs, mine | theirs)
+    return chosen if chosen else moves
+
 
 cdef inline int evaluate(uint64_t mine, uint64_t my_wins, uint64_t theirs,
                          uint64_t their_wins) noexcept nogil:

@@ -114,6 +114,7 @@ cdef class Moba(Native):
     cdef int first_half
     cdef readonly float reward_death, reward_xp, reward_distance, reward_tower, reward_win
 
+    two_sides = {"agents": 10}
     action_names = ("row", "column", "target", "Q", "W", "E")
     observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 

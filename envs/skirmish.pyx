@@ -79,6 +79,8 @@ cdef class Skirmish(Native):
             "q": (3, 3, 1, 1, 0, 0), "w": (3, 3, 1, 0, 1, 0), "e": (3, 3, 1, 0, 0, 1),
             "h": (3, 3, 2, 0, 0, 0), "n": (3, 3, 0, 0, 0, 0)}
     idle_action = (3, 3, 1, 0, 0, 0)
+    two_sides = {}
+    decided_by_return = True
     action_names = ("down", "right", "attack", "strike", "mend", "sprint")
 
     def __init__(self, num_envs=1, *, seed=0, scan_every=5, limit=1000, **common):

@@ -11,7 +11,7 @@ Wasted steps  A no-op, a card already played or already selected, a cell that is
 Opponents     `opponent="random"`: any card on any free cell; `"greedy"`: the card and cell that turn over
               most, ties at random.
 Self-play     `players=2`: two agents an environment, the first one starts. Only the agent to move plays;
-              the other's action is ignored.
+              the other's action is ignored. `scripted("greedy")` plays either side.
 Observation   165 uint8, of which the last 14 are foresight: 0-35 numbers of the cards on the board (cell by
               cell; up, right, down, left), 36-44 cells I own, 45-53 cells they own, 54-73 my hand and 74-93
               theirs (0 once played), 94-98 the card I have selected, 99-113 which of the 15 actions does
@@ -119,6 +119,8 @@ cdef class TripleTriad(Native):
     keys = {"1": 1, "2": 2, "3": 3, "4": 4, "5": 5,
             "q": 6, "w": 7, "e": 8, "a": 9, "s": 10, "d": 11, "z": 12, "x": 13, "c": 14}
     idle_action = None              # the game waits for a person
+    two_sides = {"players": 2}
+    turn_flag = -1
     action_names = ("no-op", "card 1", "card 2", "card 3", "card 4", "card 5", "top left", "top",
                     "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 
@@ -406,6 +408,11 @@ cdef class TripleTriad(Native):
             memcpy(masks + agent * ACTIONS, observations + agent * self.observation_size + LEGAL_AT, ACTIONS)
         return self.masks_of_actions
 
+    @staticmethod
+    def scripted(name, seed=0):
+        """A player of either side, for games with two: "greedy"."""
+        return GreedyPlayer(name, seed)
+
     def render(self, index=0):
         """RGB array of table `index`: own hand on the left, board in the middle, the other hand on the right;
         the selected card is framed."""
@@ -429,6 +436,24 @@ cdef class TripleTriad(Native):
                 colour = ink["agent"] if table.owner[cell] == 0 else ink["rival"]
                 draw_card(image, top, left, size, colour, [table.board[4 * cell + n] for n in range(4)])
         return image
+
+
+class GreedyPlayer:
+    """The greedy opponent as a player: act(observations) -> actions. The card that turns over most, ties at
+    random, then the cell."""
+
+    def __init__(self, name, seed=0):
+        if name != "greedy":
+            raise ValueError(f"scripted:{name} given, expected scripted:random or scripted:greedy")
+        self.random = np.random.default_rng(seed)
+
+    def act(self, observations):
+        """Actions (n,) int32 for observations (n, 151 or more) uint8."""
+        turned = np.zeros((len(observations), ACTIONS))
+        turned[:, SELECT:PLACE] = observations[:, MOST_OF_MINE_AT:MOST_OF_THEIRS_AT]
+        turned[:, PLACE:] = observations[:, TURNS_AT:BEATEN_AT] + 9.0      # who holds a card places it
+        legal = observations[:, LEGAL_AT:IN_HAND_AT] > 0
+        return np.where(legal, turned + self.random.random(turned.shape), -1).argmax(1).astype(np.int32)
 
 
 cdef inline void lay_out(uint8_t* hand) noexcept nogil:

@@ -5,9 +5,9 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-Read the rooms in the order of the data: env/ -> emulation/ -> vector/ -> learner/ -> commands/. README.md in
-this folder says which file answers which question. Importing this package changes nothing in the process and
-imports neither NumPy nor torch; a name is imported from its module when it is first used.
+Read the rooms in the order of the data: env/ -> emulation/ -> vector/ -> learner/ -> selfplay/ -> commands/.
+README.md in this folder says which file answers which question. Importing this package changes nothing in the
+process and imports neither NumPy nor torch; a name is imported from its module when it is first used.
 """
 
 import importlib
@@ -30,6 +30,7 @@ _HOME = {
     "Callback": "commands.callbacks", "CallbackError": "commands.callbacks",
     "Evaluation": "commands.callbacks", "EarlyStop": "commands.callbacks", "EpisodeGIF": "commands.callbacks",
     "run_sweep": "commands.sweep", "check_environment": "commands.check", "probe": "commands.check.probe",
+    "arena": "selfplay.arena", "Standings": "selfplay.arena",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }
 

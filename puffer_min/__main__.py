@@ -1,4 +1,4 @@
-"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play ...`.
+"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play|arena ...`.
 
 Each command is a module with `add_arguments(parser)` and `run(args)`, which is imported when the command is
 called. Exit status:
@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("check", "check an environment against the contract"),
     "probe": ("check.probe", "find the part of a learner that is broken"),
     "play": ("play", "play an environment in the terminal"),
+    "arena": ("arena", "let policies play against each other and rate them"),
 }
 
 

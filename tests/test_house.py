@@ -15,7 +15,7 @@ import puffer_min
 from puffer_min.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("env", "emulation", "vector", "learner", "commands", "course")        # each imports from those before it
+ROOMS = ("env", "emulation", "vector", "learner", "selfplay", "commands", "course")        # each imports from those before it
 LEAVES = {"clock": -1, "cores": -1, "measure": 0}          # below all rooms; to measure, actions of `env` are drawn
 
 

@@ -65,10 +65,14 @@ def random_legal_actions(env, random):
     space = env.single_action_space
     if not env.masks_actions:
         return random_actions(space, env.num_agents, random)
-    masks = env.action_masks()
+    return random_choices(space, env.action_masks(), random)
+
+
+def random_choices(space, masks, random):
+    """Actions int32 (n, *action shape) drawn by `random` from those that masks, bool (n, choices), allow."""
     edges = np.cumsum(np.ravel(getattr(space, "nvec", ())))[:-1].astype(int)
     columns = [part.argmax(1) for part in np.split(random.random(masks.shape) * masks, edges, axis=1)]
-    return np.stack(columns, 1).reshape(env.actions.shape).astype(np.int32)
+    return np.stack(columns, 1).reshape(len(masks), *space.shape).astype(np.int32)
 
 
 def require_mask(env):

@@ -61,6 +61,7 @@ class PufferEnv:
                        (learner/networks/encoders.py).
     derived         names of attributes that follow from the others and stay out of a saved state.
     training_settings   settings that `train` adds while a policy learns; evaluation and play do without them.
+    two_sides, turn_flag, decided_by_return     where two sides play each other: selfplay/sides.py.
     keys, idle_action, action_names   for a person who plays: browser key name -> action, the action of no
                                       key, names.
 

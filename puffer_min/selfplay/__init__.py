@@ -1,0 +1,8 @@
+"""Games between policies: opponents to train against, an arena to rate them, best responses to expose them.
+
+    sides.py        the two sides of an environment, and who has won a game
+    players.py      what sits at a side: a checkpoint, a scripted player, a policy; who is asked at each step
+    arena.py        every pair plays; ratings.py: payoffs, Elo, intervals, cycles; pictures.py
+    opponents.py    games of a training run in which past policies, files or scripted players play one side
+    exploit.py      a best response to a frozen policy
+"""
