@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from puffer_min.course.novelty import (
-    ACTIVITIES,
     Archive,
     coverage,
     describe,
     judge,
     late_rate,
+    main_trades,
     shuffled,
     shuffled_columns,
     thin,
@@ -17,6 +17,7 @@ from puffer_min.course.novelty import (
 )
 
 N, RADIUS = 3000, 0.3
+ACTIVITIES = ("idle", "walk", "drink", "herbs", "wood", "mine", "fish", "craft", "trade", "give", "fight")
 
 
 def blobs(centres, chance, spread=0.02):
@@ -148,12 +149,14 @@ def test_a_life_is_described_by_shares_levels_and_regions_from_0_to_1():
     lives["activity"][:, ACTIVITIES.index("mine")] = 1
     points = describe(lives)
     assert points.shape == (2, 20) and points.dtype == np.float32 and points[:, 19].tolist() == [0.5, 1]
-    assert points[0, :19].tolist() == [0] * 6 + [1] + [0] * 5 + [1] + [0] * 6
+    assert points[0, :19].tolist() == [0] * 5 + [1] + [0] * 6 + [1] + [0] * 6
 
 
 def test_the_trade_of_a_life_is_what_took_most_of_its_working_time():
     lives = records(4)
     for life, (walk, herbs, mine) in enumerate([(0.9, 0.1, 0), (0.2, 0.3, 0.5), (1.0, 0, 0), (0, 0.4, 0.6)]):
-        lives["activity"][life, [1, 3, 6]] = walk, herbs, mine
-    shares = trade_shares(lives, windows=2)
+        lives["activity"][life, [1, 3, 5]] = walk, herbs, mine
+    trades = main_trades(lives, ACTIVITIES)
+    assert trades.tolist() == [0, 2, -1, 2]
+    shares = trade_shares(trades, windows=2)
     assert shares["forager"].tolist() == [0.5, 0] and shares["miner"].tolist() == [0.5, 0.5] and shares["hunter"].tolist() == [0, 0]

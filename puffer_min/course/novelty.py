@@ -30,7 +30,6 @@ LATE = 1 / 3                    # of a stream: the part that counts as late
 BLOCKS = 12                     # parts of the late third, whose rates the bootstrap draws from
 TRADES = {"forager": ("herbs", "fish"), "woodcutter": ("wood",), "miner": ("mine",), "hunter": ("fight",),
           "trader": ("trade", "give"), "crafter": ("craft",)}
-ACTIVITIES = ("idle", "walk", "drink", "herbs", "fish", "wood", "mine", "craft", "trade", "give", "fight")
 
 
 def describe(lives) -> np.ndarray:
@@ -43,15 +42,18 @@ def describe(lives) -> np.ndarray:
                            np.sqrt(lives["regions"][:, None] / 256)], axis=1).astype(np.float32)
 
 
-def trade_shares(lives, windows: int = 10) -> dict[str, np.ndarray]:
-    """By trade, the share of the lives whose main activity it was, in each of `windows` parts of the stream.
-
-    Main is what took most of the time that was spent on any trade; a life that spent none counts nowhere.
+def main_trades(lives, activities) -> np.ndarray:
+    """(n,) int: the number in TRADES of what each life spent most of its working time on, -1 if it did not
+    work. `activities` are the names of the columns of lives["activity"], `mmo.activities`.
     """
-    spent = np.stack([lives["activity"][:, [ACTIVITIES.index(name) for name in names]].sum(1)
+    spent = np.stack([lives["activity"][:, [activities.index(name) for name in names]].sum(1)
                       for names in TRADES.values()], axis=1)
-    main = np.where(spent.max(1) > 0, spent.argmax(1), -1)
-    parts = np.array_split(main, windows)
+    return np.where(spent.max(1) > 0, spent.argmax(1), -1)
+
+
+def trade_shares(trades, windows: int = 10) -> dict[str, np.ndarray]:
+    """By trade, the share of the lives whose main trade it was, in each of `windows` equal parts of (n,)."""
+    parts = np.array_split(trades, windows)
     return {name: np.array([(part == number).mean() for part in parts]) for number, name in enumerate(TRADES)}
 
 
