@@ -49,7 +49,8 @@ def printed(cell) -> str:
 
 def about_the_measurement(text: str) -> str:
     """What stands before the first heading and what sums up; folded answers, code and tables apart."""
-    text = re.sub(r"```.*?```|<details>.*?</details>|^\|.*$", "", text, flags=re.DOTALL | re.MULTILINE)
+    drawn = r"!\[[^\]]*\]\(diagrams/[^)]*\)"                   # the alt text of a drawing, which measures nothing
+    text = re.sub(rf"```.*?```|<details>.*?</details>|^\|.*$|{drawn}", "", text, flags=re.DOTALL | re.MULTILINE)
     before, *parts = HEADING.split(text)
     return "\n\n".join([before, *(part for heading, part in zip(parts[::2], parts[1::2], strict=False) if heading in SUMS_UP)])
 
