@@ -5,9 +5,10 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-Read the rooms in the order of the data: env/ -> emulation/ -> vector/ -> learner/ -> selfplay/ -> commands/.
-README.md in this folder says which file answers which question. Importing this package changes nothing in the
-process and imports neither NumPy nor torch; a name is imported from its module when it is first used.
+Read the rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> vector/ -> learner/ -> selfplay/ ->
+commands/. README.md in this folder says which file answers which question. Importing this package changes
+nothing in the process and imports neither NumPy nor torch; a name is imported from its module when it is
+first used.
 """
 
 import importlib
@@ -22,6 +23,7 @@ _HOME = {
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "env.arrays",
+    "Atari": "wrappers.atari",
     "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config", "Actor": "learner.actor",
     "Policy": "learner.policy", "make_policy": "learner.policy", "RandomPolicy": "env.actions",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",

@@ -8,9 +8,7 @@
     observations, infos = vec.reset(seed)                                   # all together
     observations, rewards, terminals, truncations, infos = vec.step(actions)
 
-    vec.async_reset(seed)                                                   # first come, first served
-    received = vec.recv()
-    vec.send(actions)
+    vec.async_reset(seed); received = vec.recv(); vec.send(actions)         # first come, first served
 
 Three layers:
 
@@ -64,6 +62,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
     report_interval     steps between logs in `infos`, 0 for never.
     settings, env_settings      keyword arguments of each environment; the latter may have any names.
+                  frame_stack=k among either makes the last k observations one (wrappers/frame_stack.py).
 
     Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
     something else.
@@ -86,11 +85,10 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     if vec is None and plan.backend == "serial":
         vec = Serial(make_batch(make_env, num_envs, env_settings=env_settings, **common, **settings))
     elif vec is None:
-        kind, start = ThreadVectorizer, {}
+        kind = ThreadVectorizer
         if plan.backend == "process":
-            kind, start = ProcessVectorizer, {"start_method": start_method}
-        vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **start,
-                   **given)
+            kind, given = ProcessVectorizer, given | {"start_method": start_method}
+        vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **given)
     vec.plan = plan
     return vec
 

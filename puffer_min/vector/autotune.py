@@ -11,8 +11,7 @@ finds.
     half        PER_CORE workers for each of these, of which `recv` returns the half that is ready first
 
 Native environments are one object whose construction is an allocation. The thread backend is made with all of
-them and timed with its threads and without; if threads do not win, its memory is given back, and serial's is
-made.
+them and timed with its threads and without; if threads do not win, its memory is freed for a serial one.
 """
 
 import contextlib

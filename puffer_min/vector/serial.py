@@ -4,7 +4,6 @@ A *batch* is environments [first_env, first_env + n) over given buffers, as one 
 
     batch = make_batch("snake", 4)                                      # native: the object itself
     batch = make_batch(MyEnv, 4, first_env=8, buffers=buffers.rows(8, 12))
-    batch = make_batch(lambda: gymnasium.make("CartPole-v1"), 4)
 
 A native environment is a batch as it is. Python environments become a `PythonBatch` (env/batch.py).
 `Serial` drives one batch, and so does each worker, thread or process.
@@ -19,6 +18,7 @@ from puffer_min.env.batch import PythonBatch
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.env.spec import EnvSpec
 from puffer_min.vector.parts import Received, refuse_turn
+from puffer_min.wrappers.frame_stack import StackedBatch
 
 
 def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=None, seed=0,
@@ -30,6 +30,9 @@ def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=No
     make_env = envs.load(make_env) if isinstance(make_env, str) else make_env
     settings = (env_settings or {}) | settings
     common = {"first_env": first_env, "buffers": buffers, "seed": seed, "report_interval": report_interval}
+    if (frames := settings.pop("frame_stack", None)) is not None:
+        common["buffers"] = None        # the environments have rows of their own
+        return StackedBatch(make_batch(make_env, num_envs, **common, **settings), frames, buffers)
     if is_native(make_env):
         return make_env(num_envs, **common, **settings)
     return PythonBatch(lambda **settings: adapt(make_env(**settings)), num_envs, settings, **common)
