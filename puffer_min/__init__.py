@@ -5,7 +5,7 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-Read the rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> vector/ -> learner/ -> selfplay/ ->
+Rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> vector/ -> learner/ -> selfplay/ ->
 commands/. README.md in this folder says which file answers which question. Importing this package changes
 nothing in the process and imports neither NumPy nor torch; a name is imported from its module when it is
 first used.
