@@ -219,3 +219,10 @@ def test_in_a_notebook_one_output_with_a_constant_text_is_left_however_the_train
         assert [each.output_type for each in cell.outputs if each.output_type != "error"] == ["display_data"]
         assert set(output.data) == {"text/plain", "image/png"} and output.data["text/plain"] == TEXT
         assert Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).size == (1144, 484)
+
+
+def test_a_described_figure_carries_its_alt_text_into_the_notebook():
+    figure = plots.blank()[0]
+    assert isinstance(figure._repr_png_(), bytes)
+    picture, metadata = figure.described("A line that rises.")._repr_png_()
+    assert picture.startswith(b"\x89PNG") and metadata == {"alt": "A line that rises."}

@@ -70,6 +70,8 @@ class Plot(Figure):
     all of them.
     """
 
+    alt = ""
+
     @in_style
     def draw(self, renderer):
         # a long title goes on in a second line, not over the edge
@@ -81,10 +83,16 @@ class Plot(Figure):
     def savefig(self, *args, **kwargs):
         super().savefig(*args, **kwargs)
 
-    def _repr_png_(self) -> bytes:
+    def described(self, alt: str) -> Plot:
+        """The same figure with an alt text: what a reader who does not see it should know."""
+        self.alt = alt
+        return self
+
+    def _repr_png_(self):
+        """The picture, and with an alt text the metadata that nbconvert and JupyterLab show."""
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=self.dpi)
-        return file.getvalue()
+        return (file.getvalue(), {"alt": self.alt}) if self.alt else file.getvalue()
 
 
 def blank(rows: int = 1, columns: int = 1, height: float = HEIGHT, width: float = WIDTH, **options):
