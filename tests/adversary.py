@@ -47,6 +47,8 @@ ODD = {
     + [{"task": task, "size": size} for task in ("maze", "four_rooms") for size in (5, 7, 47)]
     + [{"task": "maze", "size": 5, "max_steps": 1, "num_levels": 1, "start_level": (1 << 62) - 1}, {"task": "door_key", "see_through_walls": True}],
     "memory": [{"symbols": 255, "length": 3, "delay": 0}, {"symbols": 2, "length": 1, "delay": 0}, {"symbols": 2, "length": 7, "delay": 100}],
+    "mmo": [{"agents": 1, "size": 32}, {"agents": 64, "size": 32}, {"agents": 1, "natives": 63, "size": 32, "lifespan": 1}, {"agents": 30, "size": 33},
+            {"agents": 50, "natives": 10, "size": 40, "autopilot": True, "season_ticks": 1}, {"agents": 20, "size": 47, "lifespan": 7, "seasons": False}],
     "moba": [{"max_ticks": 1}, {"agents": 10, "max_ticks": 3, "first": 1}, {"agents": 10, "autopilot": True, "max_ticks": 2000}, {"continuous": True},
              {"agents": 10, "continuous": True, "max_ticks": 400}, {"rivals": "strong", "autopilot": True, "max_ticks": 3000}],
     "password": [{"password": "0"}, {"password": "9" * 64}],

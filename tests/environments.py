@@ -10,6 +10,7 @@ import envs
 
 SMALL = {
     "grid": {"task": "maze", "size": 9, "max_steps": 120, "num_levels": 20},
+    "mmo": {"agents": 24, "size": 40, "lifespan": 200},
     "moba": {"max_ticks": 150},
     "pong": {"points_to_win": 2},
     "skirmish": {"limit": 150},
@@ -26,6 +27,8 @@ VARIANTS = {
     "probes": [{"task": task} for task in ("one_action", "two_values", "discount", "choose", "recall")],
     "triple_triad": [{"foresight": False}],
     "skirmish": [{"scan_every": 1, "limit": 350}],
+    "mmo": [{"agents": 60, "natives": 40, "size": 40}, {"agents": 48, "size": 64, "autopilot": True, "season_ticks": 100, "lifespan": 300},
+            {"agents": 90, "size": 40, "seasons": False, "goal": "survival"}],
     "moba": [{"agents": 10, "max_ticks": 390}, {"agents": 10, "autopilot": True, "max_ticks": 390}, {"continuous": True, "max_ticks": 200},
              {"rivals": "strong", "autopilot": True, "max_ticks": 390}],
     "snake": [{"num_snakes": 1, "width": 9, "height": 7, "num_food": 2, "vision": 3, "leave_corpse": False}, {"num_snakes": 40, "starvation": 30},

@@ -1,0 +1,158 @@
+"""What an inhabitant of `mmo` sees, written as 609 numbers from 0 to 15, and which actions are legal for it.
+`envs/mmo.pyx` says what they mean.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from envs.mmo_rules cimport (COIN, RECIPES, REACH, ask, distance, may_buy, may_craft, may_fight, may_gather,
+                             may_give, may_sell, may_strike, may_use, may_walk, neighbour, step_of)
+from envs.mmo_world cimport (BORDER, GATHERING, GOODS, NEAR, NOBODY, SKILLS, TILE, TOWN, WATER, Agent, World,
+                             fertile, lowest_bit, might, newborn, number_of, strongest, terrain_of)
+
+cdef enum:
+    ROWS = 11                       # of the window
+    COLUMNS = 15
+    DOWN = 5                        # cells that it shows up and down, left and right
+    RIGHT = 7
+    ROW_BYTES = 45
+    OWN_AT = 495
+    RECORDS_AT = 537
+    RECORD = 9
+    OBSERVATION = 609
+    HIGHEST = 15
+    CHOICES = 62                    # 5 + 4 + 8 + 15 + 19 + 11
+
+cdef extern from * nogil:
+    int leading_zeros "__builtin_clz"(uint32_t) noexcept
+    void prefetch "__builtin_prefetch"(const void*) noexcept
+
+
+cdef inline uint8_t at_most_15(int number) noexcept nogil:
+    return <uint8_t> min(number, HIGHEST)
+
+
+cdef inline uint8_t size_of(int number) noexcept nogil:
+    """Binary digits of a number."""
+    return at_most_15(32 - leading_zeros(<uint32_t> number)) if number > 0 else 0
+
+
+cdef inline void look(World* world, Agent* agent) noexcept nogil:
+    """Find the up to NEAR nearest in the window, nearest first;
+    of two as near the one with the lower number."""
+    cdef uint32_t[NEAR] keys
+    cdef uint32_t bits, key
+    cdef int row, n, count = 0, shift = agent.x - RIGHT & 7, bit, down, right
+    cdef const uint8_t* line = world.present + (agent.y - DOWN) * world.row_bytes + (agent.x - RIGHT >> 3)
+    cdef const uint16_t* ids = world.ids + (agent.cell - DOWN * world.stride - RIGHT)
+    for row in range(ROWS):
+        memcpy(&bits, line + row * world.row_bytes, 4)
+        bits = bits >> shift & 0x7FFF
+        if row == DOWN:
+            bits &= ~(<uint32_t> 1 << RIGHT)
+        while bits:
+            bit = lowest_bit(bits)
+            bits &= bits - 1
+            down, right = row - DOWN, bit - RIGHT
+            key = <uint32_t> (down * down + right * right) << 16 | ids[row * world.stride + bit] - 1
+            if count < NEAR:
+                count += 1
+            elif key > keys[NEAR - 1]:
+                continue
+            n = count - 1
+            while n > 0 and keys[n - 1] > key:
+                keys[n] = keys[n - 1]
+                n -= 1
+            keys[n] = key
+    agent.count = count
+    for n in range(count):
+        agent.near[n] = <uint16_t> keys[n]
+
+
+cdef inline void see_records(const World* world, const Agent* agent, uint8_t* record) noexcept nogil:
+    cdef const Agent* other
+    cdef int n
+    for n in range(agent.count):
+        other = &world.agents[agent.near[n]]
+        record[0] = <uint8_t> (other.y - agent.y + DOWN + 1)
+        record[1] = <uint8_t> (other.x - agent.x + RIGHT + 1)
+        record[2] = <uint8_t> might(other)
+        record[3] = <uint8_t> (strongest(other) + 1)
+        record[4] = <uint8_t> (other.health >> 3)
+        record[5] = other.weapon
+        record[6] = other.armour
+        record[7] = newborn(world, other)
+        record[8] = size_of(other.gold)
+        record += RECORD
+    memset(record, 0, (NEAR - agent.count) * RECORD)
+
+
+cdef inline void see_itself(const World* world, const Agent* agent, uint8_t* own) noexcept nogil:
+    cdef int n, tick = world.head.tick
+    own[0] = <uint8_t> (agent.health >> 3)
+    own[1] = <uint8_t> (agent.food >> 3)
+    own[2] = <uint8_t> (agent.water >> 3)
+    memcpy(own + 3, agent.level, SKILLS)
+    memcpy(own + 11, agent.goods, GOODS)
+    own[20] = at_most_15(agent.gold)
+    own[21] = size_of(agent.gold)
+    own[22] = agent.tool
+    own[23] = agent.weapon
+    own[24] = agent.armour
+    own[25] = <uint8_t> max(0, agent.ready_at - tick - 1)
+    own[26] = newborn(world, agent)
+    own[27] = at_most_15(agent.hurt >> 2)
+    own[28] = fertile(world, agent.y)
+    own[29] = <uint8_t> (world.head.fertile * 16 // world.size)
+    own[30] = <uint8_t> ((tick - agent.born) * <int64_t> 16 // world.lifespan)
+    own[31] = <uint8_t> ((agent.y - BORDER) * 16 // world.size)
+    own[32] = <uint8_t> ((agent.x - BORDER) * 16 // world.size)
+    if terrain_of(world, agent.cell) == TOWN:
+        for n in range(GOODS):
+            own[33 + n] = <uint8_t> ask(world, n)
+    else:
+        memset(own + 33, 0, GOODS)
+
+
+cdef inline void see(World* world, Agent* agent, uint8_t* observation) noexcept nogil:
+    """The whole observation; the agent remembers whom it sees."""
+    cdef const uint8_t* corner = world.tiles + TILE * (agent.cell - DOWN * world.stride - RIGHT)
+    cdef int row
+    for row in range(ROWS):
+        memcpy(observation + ROW_BYTES * row, corner + row * TILE * world.stride, ROW_BYTES)
+    see_itself(world, agent, observation + OWN_AT)
+    look(world, agent)
+    see_records(world, agent, observation + RECORDS_AT)
+
+
+cdef inline void legal(World* world, const Agent* agent, uint8_t* mask) noexcept nogil:
+    """Which choices of each part of the action would do something if they were taken alone, CHOICES bytes.
+
+    The first choice of each part, which does nothing, is always legal."""
+    cdef int n, slot, cell, terrain, tick = world.head.tick + 1
+    cdef const Agent* other
+    cdef bint able
+    memset(mask, 0, CHOICES)
+    mask[0] = mask[5] = mask[9] = mask[17] = mask[32] = mask[51] = 1
+    for n in range(1, 5):
+        cell = agent.cell + step_of(world, n)
+        terrain = terrain_of(world, cell)
+        mask[n] = terrain == WATER or (may_walk(agent, terrain) and world.ids[cell] == 0)
+    for n in range(GATHERING):
+        able = may_fight(world, agent, n, tick)
+        for slot in range(agent.count):
+            mask[6 + n] |= able and may_strike(world, agent, &world.agents[agent.near[slot]], n)
+    for slot in range(agent.count):
+        mask[9 + slot] = 1
+    for n in range(GOODS):
+        mask[18 + n] = may_use(agent, n)
+        mask[33 + n] = may_sell(world, agent, n)
+        mask[42 + n] = may_buy(world, agent, n)
+    for n in range(RECIPES):
+        mask[27 + n] = may_craft(agent, n)
+    for slot in range(agent.count):
+        other = &world.agents[agent.near[slot]]
+        if distance(agent, other) > 1:
+            break                           # the nearest come first
+        for n in range(GOODS + 1):
+            mask[52 + n] |= may_give(agent, other, n)
