@@ -24,7 +24,7 @@ import envs
 from puffer_min.commands.evaluate import evaluate
 from puffer_min.course.statistics import interval, iqm, probability_of_improvement
 from puffer_min.learner.actor import Actor
-from puffer_min.learner.config import settings_for
+from puffer_min.learner.presets import settings_for
 from puffer_min.selfplay.curriculum import BestReturns, LevelLearner, Levels, PrioritisedReplay, Uniform
 
 GAME = {"task": "maze", "size": 15, "max_steps": 225}

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.distributed import join
 from puffer_min.learner.ppo import PPO
+from puffer_min.learner.presets import settings_for
 from puffer_min.vector import make_vec
 
 SIZES = [2**exponent for exponent in (8, 12, 15, 18, 20, 22)]       # float32 numbers

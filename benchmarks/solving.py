@@ -35,8 +35,8 @@ from puffer_min.commands.train import torch_settings
 from puffer_min.cores import cores
 from puffer_min.learner.actor import Actor
 from puffer_min.learner.checkpoint import describe_policy, save_checkpoint
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
+from puffer_min.learner.presets import settings_for
 
 
 class Goal(NamedTuple):

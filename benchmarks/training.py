@@ -21,8 +21,8 @@ import puffer_min
 from puffer_min.commands.train import torch_settings
 from puffer_min.cores import cores
 from puffer_min.course import peers
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
+from puffer_min.learner.presets import settings_for
 from puffer_min.measure import quantity
 
 # PufferLib's network and batch

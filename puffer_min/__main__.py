@@ -1,4 +1,4 @@
-"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play|arena ...`.
+"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play|arena|new ...`.
 
 Each command is a module with `add_arguments(parser)` and `run(args)`, which is imported when the command is
 called. Exit status:
@@ -24,6 +24,7 @@ COMMANDS = {
     "probe": ("check.probe", "find the part of a learner that is broken"),
     "play": ("play", "play an environment in the terminal"),
     "arena": ("arena", "let policies play against each other and rate them"),
+    "new": ("new", "write a small environment of your own, to change"),
 }
 
 

@@ -13,8 +13,8 @@ import puffer_min
 from puffer_min.__main__ import main
 from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.actor import Actor, build_policy
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.policy import make_policy
+from puffer_min.learner.presets import settings_for
 from puffer_min.selfplay.arena import arena
 from puffer_min.selfplay.players import Network, Table, player_of
 from puffer_min.selfplay.ratings import both_sides

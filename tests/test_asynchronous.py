@@ -12,7 +12,8 @@ from gymnasium.spaces import Box, Discrete
 from puffer_min.commands.train import train
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.asynchronous import AsynchronousPPO
-from puffer_min.learner.config import Config, settings_for
+from puffer_min.learner.config import Config
+from puffer_min.learner.presets import settings_for
 from puffer_min.vector import make_vec
 
 SMALL = Config(num_envs=8, horizon=8, minibatch_size=64, learning_rate=0.01, hidden_size=16, torch_threads=1)

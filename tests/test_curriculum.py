@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import envs
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
+from puffer_min.learner.presets import settings_for
 from puffer_min.selfplay.curriculum import (
     BestReturns,
     LevelLearner,

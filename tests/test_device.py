@@ -9,9 +9,10 @@ from gymnasium import spaces
 from test_ppo import SMALL, Drift
 
 from puffer_min.learner.buffer import Minibatch
-from puffer_min.learner.config import Config, settings_for
+from puffer_min.learner.config import Config
 from puffer_min.learner.policy import Policy
 from puffer_min.learner.ppo import PPO, flatten_parameters, ppo_loss
+from puffer_min.learner.presets import settings_for
 
 NUMBERS, PICTURE = spaces.Box(-1, 1, (26,), np.float32), spaces.Box(0, 3, (5, 6, 2), np.uint8)
 

@@ -19,9 +19,10 @@ from puffer_min.commands import train as training
 from puffer_min.commands.train import name_of, train
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.learner.buffer import Minibatch
-from puffer_min.learner.config import PRESETS, Config, settings_for
+from puffer_min.learner.config import Config
 from puffer_min.learner.distributions import distribution_of, masked
 from puffer_min.learner.ppo import PPO, NotFinite, flatten_parameters, ppo_loss
+from puffer_min.learner.presets import PRESETS, settings_for
 from puffer_min.vector import make_vec
 
 
@@ -532,7 +533,8 @@ def test_a_python_environment_and_a_gymnasium_one_train(tmp_path):
     result = run(tmp_path, Drift, total_steps=512, num_envs=2)
     assert result.env_name == "Drift" and len(result.history) == 512 // (2 * 4 * 8)
     result = run(tmp_path, lambda: gymnasium.make("CartPole-v1"), total_steps=512, num_envs=2, minibatch_size=16)
-    assert result.env_name == "CartPole-v1" and result.history[-1]["episode_return"] > 1
+    returns = [line["episode_return"] for line in result.history if line["episode_return"] is not None]
+    assert result.env_name == "CartPole-v1" and min(returns) > 1
     vec = puffer_min.make_vec("cartpole", num_envs=4)
     assert run(tmp_path, vec, total_steps=64, minibatch_size=32).env_name == "cartpole"
     vec.reset(0)

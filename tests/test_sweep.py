@@ -24,7 +24,7 @@ from puffer_min.commands.sweep import (  # noqa: E402
     settings_of,
     write_report,
 )
-from puffer_min.learner.config import settings_for  # noqa: E402
+from puffer_min.learner.presets import settings_for  # noqa: E402
 
 TINY = {"num_envs": 32, "horizon": 8, "total_steps": 512, "torch_threads": 1, "minibatch_size": 128}
 SEARCH = {"learning_rate": "1e-3:1e-2:log", "gamma": "0.9:0.99:log", "update_epochs": "1,2"}

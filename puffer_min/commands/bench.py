@@ -20,11 +20,14 @@ import numpy as np
 import torch
 
 import envs
+from puffer_min.commands import locate
 from puffer_min.cores import cores
 from puffer_min.measure import Measurement, measure, quantity
+from puffer_min.vector.serial import is_native, make_batch
 
 BATCHES = (1, 64, 1024, 4096)
 MAX_AGENTS = 2**18              # a batch of more agents is left out
+MAX_COPIES = 64                 # of an environment in Python
 
 
 # ---------------------------------------------------------------------- the machine
@@ -91,11 +94,11 @@ class Speed:
 
 def speeds(name: str, batches, seconds: float) -> list[Speed]:
     """Measure the environment `name` with each number of environments in `batches`, except too large ones."""
-    found = []
-    for num_envs in batches:
+    found, make_env = [], locate.load_environment(name)
+    for num_envs in batches if is_native(make_env) else [n for n in batches if n <= MAX_COPIES]:
         if found and found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_AGENTS:
             break
-        env = envs.make(name, num_envs=num_envs, seed=0)
+        env = make_batch(make_env, num_envs)
         try:
             size = sum(array.nbytes for array in env.buffers if array is not None)
             measurement = measure(env, seconds=seconds, name=name)
@@ -109,7 +112,8 @@ def speeds(name: str, batches, seconds: float) -> list[Speed]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m puffer_min bench`."""
-    parser.add_argument("environments", nargs="*", metavar="ENV", help="names of native environments")
+    parser.add_argument("environments", nargs="*", metavar="ENV", help="environments: names, or files"
+                        " .pyx and .py")
     parser.add_argument("--all", action="store_true", help="every native environment")
     parser.add_argument("--seconds", type=float, default=0.5, help="clocked seconds for each figure (0.5)")
     parser.add_argument("--json", metavar="FILE",

@@ -9,6 +9,7 @@ import math
 import gymnasium
 import numpy as np
 
+import envs
 from envs.core.settings import whole
 from puffer_min.commands import locate
 from puffer_min.env.actions import actions_of
@@ -23,7 +24,7 @@ MAX_AGENTS = 128
 def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: dict | None = None) -> dict:
     """Play whole episodes; returns their number, the score, and means and deviations of return and length.
 
-    env           name of a native environment, a callable that makes one, or an environment or vectorizer,
+    env           name of an environment, a callable that makes one, or an environment or vectorizer,
                   which stays open
     policy        object with act(observations) -> actions; its reset() and observe_ends(ends) are optional
     env_settings  passed on to the environment
@@ -109,7 +110,7 @@ def run(args) -> int:
     """Play and print; nothing is written."""
     contents = read_checkpoint(args.checkpoint)
     make_env = locate.environment(args.environment)
-    if isinstance(make_env, str):               # before the checkpoint's settings go to another environment
+    if make_env in envs.names():                # before the checkpoint's settings go to another environment
         require_same_environment(contents, args.checkpoint, None, make_env)
     settings = contents["env_settings"] | dict(locate.parse_setting(text) for text in args.set)
     with sized(make_env, args.episodes, args.seed, settings) as env:

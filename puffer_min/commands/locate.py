@@ -2,7 +2,10 @@
 
     load_environment("snake")                       a native environment
     load_environment("my_env.py:MyEnv")             a class or function of a file
+    load_environment("my_env.pyx")                  a native environment of one's own, compiled if it changed
+    load_environment("my_env.py")                   the one environment of a file
     load_environment("gymnasium:make")              a class or function of a module
+    load_environment("LunarLander-v3")              an id of Gymnasium's, or a name of envs.register
     load_object("my_net.py:MyNet")                  a network for --policy, or anything else
     parse_setting("size=7")                         ("size", 7)
     name_of(MyEnv)                                  "MyEnv"
@@ -16,28 +19,49 @@ import ast
 import functools
 import importlib
 import importlib.util
+import re
 import sys
 import zlib
 from pathlib import Path
 
 import cloudpickle
+import gymnasium
 
 import envs
+from puffer_min.commands.new.compiled import load_compiled
+from puffer_min.env.puffer_env import PufferEnv
 
 _loaded = {}                # path of a file -> (its time of change when it was loaded, the module)
 
 
 def load_environment(name: str):
-    """The class or function of a native environment, of "file.py:Name" or of "module:Name".
+    """The class or function that makes the environment called `name`, as above.
 
     Raises ValueError if there is no such environment, file or name, ImportError if there is no such module.
     """
-    return load_object(name) if ":" in name else envs.load(name)
+    found = environment(name)
+    return envs.find(found) if isinstance(found, str) else found
 
 
 def environment(name: str):
-    """The class or function of "file.py:Name" or "module:Name"; the name of a native environment itself."""
-    return load_object(name) if ":" in name else name
+    """The class or function of a file or module; a name that `train` and `make_vec` take itself."""
+    if name.endswith(".pyx"):
+        return load_compiled(name)
+    if name.endswith(".py"):
+        return only_environment(name)
+    return load_object(name) if ":" in name and not re.search(r"-v\d+$", name) else name
+
+
+def only_environment(file: str):
+    """The one class of an environment that a Python file defines. Raises ValueError for none or several."""
+    module = load_file(file)
+    own = [thing for thing in vars(module).values() if isinstance(thing, type)
+           and issubclass(thing, PufferEnv | gymnasium.Env) and thing.__module__ == module.__name__]
+    if len(own) != 1:
+        names = ", ".join(kind.__name__ for kind in own) or "none"
+        raise ValueError(f"{file} given, expected one class of PufferEnv or gymnasium.Env in it, found "
+                         f"{names}: name what makes the environment, {file}:Name")
+    return own[0]
 
 
 def load_object(name: str):
@@ -104,7 +128,8 @@ def _file_of(name: str) -> Path | None:
 
 def add_environment(parser, settings="a setting of the environment") -> None:
     """The arguments by which a command is given an environment, its settings and a seed."""
-    parser.add_argument("environment", help="name of a native environment, or file.py:Name, or module:Name")
+    parser.add_argument("environment", help="name of an environment, native or Gymnasium's; a file .pyx or "
+                        ".py; or file.py:Name, module:Name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                         help=f"{settings}; may be repeated")
@@ -145,7 +170,7 @@ def name_of(env) -> str:
     It is a native environment's name, a Gymnasium environment's id, else the name of the class or function.
     """
     if isinstance(env, str):
-        return env
+        return env.rpartition(":")[2].replace("/", "-")
     while isinstance(env, functools.partial):
         env = env.func
     for inner in ("batch", "driver", "env"):    # of a vectorizer, a batch of Python environments, an adapter

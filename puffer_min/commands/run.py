@@ -91,9 +91,10 @@ def learner_for(env):
 class Run:
     """One run: the learner, and what is written about it. make_env made `env`; None: it was given."""
 
-    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE, policy=None, make_env=None):
+    def __init__(self, env, env_name, env_settings, config, seed, world=ALONE, policy=None, make_env=None,
+                 preset=None):
         self.env, self.env_name, self.config, self.seed, self.world = env, env_name, config, seed, world
-        self.make_env, self.ended, self.reason = make_env, None, None
+        self.make_env, self.preset, self.ended, self.reason = make_env, preset, None, None
         self.env_settings = {name: value for name, value in env_settings.items() if is_readable(value)}
         self.settings_left_out = sorted(env_settings.keys() - self.env_settings.keys())
         self.learner = learner_for(env)(env, config, policy, seed=seed, world=world)
@@ -206,7 +207,8 @@ class Run:
     def description(self) -> dict:
         """The part of a checkpoint that playing needs."""
         left_out = {"settings_left_out": self.settings_left_out} if self.settings_left_out else {}
-        return left_out | files.describe_policy(self.learner.policy, self.env, self.env_name,
+        said = {"preset": self.preset} if self.preset else {}
+        return left_out | said | files.describe_policy(self.learner.policy, self.env, self.env_name,
                                                 self.env_settings, self.config, self.seed)
 
     def contents(self, learner_state: dict, env_state) -> dict:

@@ -35,7 +35,8 @@ from puffer_min.commands.locate import add_environment, environment, name_of, pa
 from puffer_min.commands.log import alone_in, in_short
 from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
 from puffer_min.env.episodes import mean_of
-from puffer_min.learner.config import Config, require_setting, settings_for
+from puffer_min.learner.config import Config, require_setting
+from puffer_min.learner.presets import settings_for
 
 SEARCH = {
     "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log",
@@ -73,7 +74,7 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     optuna, env_name = require_optuna(), name_of(env)
     require_trainable(env)
     if isinstance(env, str):
-        envs.load(env)                                  # refuses an unknown name before a folder is made
+        envs.find(env)                                  # refuses an unknown name before a folder is made
     search = search or SEARCH
     spaces = {name: parse(name, text) for name, text in search.items() if name not in settings}
     present = settings_for(env_name, **settings)

@@ -17,6 +17,9 @@ import functools
 import inspect
 import os
 import re
+import select
+import signal
+import struct
 import sys
 import typing
 import warnings
@@ -37,6 +40,8 @@ from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import name_of
 from puffer_min.commands.log import in_short, say
 from puffer_min.commands.run import Result, Run
+from puffer_min.cores import cores
+from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.checkpoint import (
     CheckpointError,
     config_of,
@@ -44,9 +49,12 @@ from puffer_min.learner.checkpoint import (
     read_checkpoint,
     require_same_environment,
 )
-from puffer_min.learner.config import Config, settings_for
+from puffer_min.learner.config import Config, require_setting
 from puffer_min.learner.distributed import ALONE, join, of_rank
+from puffer_min.learner.presets import NUM_ENVS, WORTH_WORKERS, kind_of, settings_for, settings_of_kind
+from puffer_min.measure import duration
 from puffer_min.vector import NO_ISOLATE, make_vec
+from puffer_min.vector.autotune import probe_of
 from puffer_min.vector.serial import is_native
 
 
@@ -55,8 +63,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
           env_settings: dict | None = None, callbacks=(), **overrides) -> Result:
     """Train a policy with PPO.
 
-    env           name of a native environment; a class or function that makes environments (`make_vec`); or
-                  a vectorizer or environment, which stays open
+    env           name of an environment: native, of envs.register, or Gymnasium's id; a class or function
+                  that makes environments (`make_vec`); or a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
     policy        factory (spec, config) -> nn.Module of a network of your own (learner/policy.py)
     seed          of the environment, the weights and the draws; the same seed gives the same run
@@ -91,7 +99,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
         if "learner" not in saved:
             raise CheckpointError(f"{resume} holds a policy only, nothing to go on training from; "
                                   "resume from the checkpoint.pt of a run")
-        if isinstance(env, str):        # before the checkpoint's settings go to another environment
+        if isinstance(env, str) and env in envs.names():    # before its settings go to another environment
             require_same_environment(saved, resume, None, env)
         config, seed = config or config_of(saved, resume), saved["seed"]
         policy = factory_of(saved, resume, policy)
@@ -101,11 +109,15 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             raise CheckpointError(f"{resume} could not hold env_settings {', '.join(missing)}: "
                                   "give them again")
     made, env_settings = not hasattr(env, "step") or isinstance(env, str | type), env_settings or {}
-    small = made and config is None and "num_envs" not in overrides and not is_native(env)
-    config = settings_for(name_of(env), config, **(PYTHON if small else {}) | overrides)
+    preset, make_env = saved and saved.get("preset"), env if made else None
+    ours, seconds = None, 0.0                           # settings of the preset for environments in Python
+    if made and config is None and not is_native(env):
+        for name in overrides:
+            require_setting(name)
+        ours, seconds = workers_for(env, training_settings(env) | env_settings, overrides)
+    config = settings_for(name_of(env), config, **(ours or {}) | overrides)
     with contextlib.ExitStack() as stack:
         world = join(config.device)
-        make_env = env if made else None
         if made:
             if world.size > 1 and config.backend != "serial":
                 raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, "
@@ -115,10 +127,12 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
                            env_settings=training_settings(env) | env_settings, **share)
             stack.callback(close, env)
-        if small:
-            config = with_whole_minibatches(config, env, overrides.get("minibatch_size"))
+        if ours is not None:
+            ours |= settings_of_kind(EnvSpec.of(env), overrides)
+            config = settings_for(name_of(env), None, **ours | overrides)
+            preset = told(env, seconds, {name: ours[name] for name in ours if name not in overrides})
         stack.enter_context(torch_settings(config, world))
-        run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env)
+        run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env, preset)
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
@@ -127,21 +141,48 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
 
 
 MOST_SEED = 2**63 - 1           # that torch takes
-
-PYTHON = {"num_envs": 16, "horizon": 64, "minibatch_size": 256}
-"""Sizes for environments in Python, which are slow to make and to step; not used if num_envs is given."""
+LONGEST_PROBE = 5.0             # seconds to wait for the time of a step
 
 
-def with_whole_minibatches(config: Config, env, minibatch_size) -> Config:
-    """`config` with a minibatch that divides the batch, unless `minibatch_size` is given. Says the sizes."""
-    if minibatch_size is None:
-        all_rows = (config.batch_size or env.num_agents * config.horizon) // config.horizon
-        most = max(1, config.minibatch_size // config.horizon)
-        rows = next(rows for rows in range(most, 0, -1) if all_rows % rows == 0)
-        config = dataclasses.replace(config, minibatch_size=rows * config.horizon)
-    say(f"{name_of(env)} is written in Python, so num_envs={config.num_envs}, horizon={config.horizon} and "
-        f"minibatch_size={config.minibatch_size}; other sizes may be given.")
-    return config
+def step_seconds(make_env, env_settings: dict) -> float:
+    """Seconds of a step of one environment, made and stepped in a process of its own; 0 if it is unknown.
+
+    A process leaves no trace: counters and random streams are as if nothing was made.
+    """
+    if not hasattr(os, "fork") or cores() == 1:
+        return 0.0
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                 # of threads, which the child does not use
+        child = os.fork()
+    if not child:
+        try:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 1)
+            os.dup2(nothing, 2)
+            probe = probe_of(make_env, {"seed": 0, "env_settings": env_settings})
+            os.write(writer, struct.pack("d", probe.step))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        answered = select.select([file], [], [], LONGEST_PROBE)[0]
+        told = file.read(8) if answered else b""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return struct.unpack("d", told)[0] if len(told) == 8 else 0.0
+
+
+def workers_for(make_env, env_settings: dict, given: dict) -> tuple[dict, float]:
+    """(copies, backend and workers for environments in Python unless they are `given`, seconds of a step)."""
+    num_envs = given.get("num_envs", NUM_ENVS)
+    settings, decided = {"num_envs": num_envs}, {"backend", "num_workers", "batch_envs"} & given.keys()
+    several = "TORCHELASTIC_RUN_ID" in os.environ       # processes of torchrun step their own environments
+    seconds = 0.0 if decided or several else step_seconds(make_env, env_settings)
+    if seconds * num_envs > WORTH_WORKERS:
+        settings |= {"backend": "process", "num_workers": min(cores(), num_envs)}
+    return settings, seconds
 
 
 def require_trainable(env) -> None:
@@ -170,9 +211,19 @@ def close(env) -> None:
         say(f"Closing {name_of(env)} failed ({in_short(error)}); the run is not affected.")
 
 
+def told(env, seconds: float, settings: dict) -> str:
+    """Say which preset an environment in Python has, and return the line."""
+    takes = f" (a step takes {duration(seconds)})" if seconds else ""
+    said = ", ".join(f"{name}={value}" for name, value in settings.items())
+    line = (f"{name_of(env)} is written in Python{takes}, so it has the preset for "
+            f"{kind_of(EnvSpec.of(env))}: {said}; settings that you give hold.")
+    say(line)
+    return line
+
+
 def training_settings(env) -> dict:
     """The settings that the environment's class adds while a policy learns from it."""
-    return getattr(envs.load(env) if isinstance(env, str) else env, "training_settings", {})
+    return getattr(envs.find(env) if isinstance(env, str) else env, "training_settings", {})
 
 
 @contextlib.contextmanager

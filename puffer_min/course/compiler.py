@@ -25,30 +25,10 @@ from types import ModuleType
 
 import numpy as np
 
+from puffer_min.commands.new.compiled import cache_folder
 from puffer_min.course.translate import CompileError
 
 _LOADED: set[str] = set()                   # modules whose cached file this process has mapped already
-
-
-def cache_folder() -> Path:
-    """Where built modules are kept: PUFFER_CACHE, else the user's cache folder, else a private folder for
-    temporary files.
-    """
-    if os.environ.get("PUFFER_CACHE"):
-        candidates = [Path(os.environ["PUFFER_CACHE"])]
-    else:
-        home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-        candidates = [Path(os.environ.get("XDG_CACHE_HOME") or home) / "ten-levels" / "build",
-                      Path(tempfile.gettempdir()) / f"ten-levels-{os.getuid()}"]
-    for folder in candidates:
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-            return folder
-    raise PermissionError(f"cannot write in {' nor in '.join(map(str, candidates))}: set PUFFER_CACHE to a "
-                          "folder of yours")
 
 
 def prune(days: float = 30) -> int:

@@ -83,6 +83,14 @@ def flatten_parameters(policy):
     return flat
 
 
+class NotFinite(FloatingPointError):
+    """A NaN or infinity in training; the message names the step and the tensor."""
+
+    def __init__(self, steps, name):
+        super().__init__(f"training stopped at step {steps:,}: {name} holds a NaN or an infinity")
+        self.steps, self.name = steps, name
+
+
 def culprit(batch, rewards, outputs, values, policy):
     """The first tensor, in the order in which they depend on each other, that is not finite."""
     tensors = {f"the policy's parameter {name!r}": p for name, p in policy.named_parameters()}

@@ -82,6 +82,8 @@ class AsynchronousPPO(PPO):
         self.episodes.add(batch.infos)
         self.buffer.select(self.held)
         acted = self.buffer.agents
+        if self.reward_scale is not None:
+            self.reward_scale.observe(env.rewards, env.terminals | env.truncations, acted.numpy())
         recurrent = self.state.shape[1] > 0
         self.buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations,
                                    self.state.cpu() if recurrent else None)

@@ -235,14 +235,21 @@ class RolloutBuffer(ResumableRows):
         """Numbers of the rows of this update, (segments,) int64."""
         return self.filled[:self.segments]
 
-    def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False):
+    @property
+    def trained_steps(self):
+        """Numbers of the steps of these rows, (segments * horizon,) int64: row * horizon + column."""
+        return (self.trained_rows.unsqueeze(1) * self.horizon + torch.arange(self.horizon)).flatten()
+
+    def estimate(self, gamma, gae_lambda, vtrace_clips=None, until_reward=False, reward_scale=None):
         """Fill advantages and returns of all rows that hold steps: GAE, or V-trace with (rho_clip, c_clip).
 
         until_reward   a step with a reward counts as the end of an episode: no later reward is credited to it
+        reward_scale   function that scales the rewards (RewardScale)
         """
         n = self.segments if self.aligned else self.num_rows
         terminals = self.terminals | (self.rewards != 0) if until_reward else self.terminals
-        tables = [self.rewards, self.values, terminals, self.truncations, self.final_values, self.next_values]
+        rewards = self.rewards if reward_scale is None else reward_scale(self.rewards)
+        tables = [rewards, self.values, terminals, self.truncations, self.final_values, self.next_values]
         results = [self.advantages, self.returns]
         if vtrace_clips is None:
             gae(*(table[:n].numpy() for table in tables + results), gamma, gae_lambda)
@@ -250,11 +257,17 @@ class RolloutBuffer(ResumableRows):
             tables = [*tables, self.ratios, *results]
             vtrace(*(table[:n].numpy() for table in tables), gamma, gae_lambda, *vtrace_clips)
 
-    def gather(self, rows) -> Minibatch:
-        """Copies of whole rows, flattened. index_select copies rows; brackets would copy number by number."""
-        flat = (getattr(self, name).index_select(0, rows).flatten(0, 1) for name in Minibatch._fields[:7])
-        ends = self.terminals.index_select(0, rows).logical_or_(self.truncations.index_select(0, rows))
-        return Minibatch(*flat, ends=ends, states=self.states.index_select(0, rows))
+    def gather(self, chosen, whole_rows=True) -> Minibatch:
+        """Copies of whole rows, flattened; or of single steps as rows of one, for policies without a memory.
+
+        index_select copies rows; brackets would copy number by number.
+        """
+        def copies(name):
+            table = getattr(self, name)
+            return (table if whole_rows else table.flatten(0, 1).unsqueeze(1)).index_select(0, chosen)
+        flat = (copies(name).flatten(0, 1) for name in Minibatch._fields[:7])
+        states = self.states.index_select(0, chosen if whole_rows else chosen // self.horizon)
+        return Minibatch(*flat, ends=copies("terminals").logical_or_(copies("truncations")), states=states)
 
     def recycle(self):
         """After the update: free its rows. Begun rows and surplus full rows stay."""

@@ -266,7 +266,8 @@ class Resumable:
 
     def get_state(self) -> dict:
         """Everything that learning needs to continue, except the environment's state: tensors and numbers."""
-        return self.learned() | {
+        scale = {"reward_scale": self.reward_scale.get_state()} if self.reward_scale is not None else {}
+        return self.learned() | scale | {
             "generator": self.generator.get_state(), "shuffle": self.shuffle.get_state(),
             "policy_state": self.state.clone(), "buffer": self.buffer.get_state(),
             "recent": [list(entry) for entry in self.episodes.recent], "episodes": self.episodes.ended}
@@ -277,6 +278,8 @@ class Resumable:
         self.generator.set_state(state["generator"])
         self.shuffle.set_state(state["shuffle"])
         self.state = state["policy_state"].to(self.device)
+        if self.reward_scale is not None:
+            self.reward_scale.set_state(state["reward_scale"])
         self.buffer.set_state(state["buffer"])
         self.episodes.recent.extend(map(tuple, state["recent"]))
         self.episodes.ended = state["episodes"]

@@ -1,7 +1,4 @@
-"""Settings of the learner, with the names the field uses (CleanRL, PPO's paper), and presets by environment.
-
-    settings_for("snake", learning_rate=1e-3)       the defaults, changed by snake's preset and by this rate
-"""
+"""Settings of the learner, with the names the field uses (CleanRL, PPO's paper). Presets: presets.py."""
 
 import dataclasses
 import difflib
@@ -28,7 +25,8 @@ class Config:
     batch_envs: int | None = None       # environments that act at a time, as they are ready; None: all
     horizon: int = 32                   # steps in a row of the buffer, and how far back an LSTM learns
     batch_size: int | None = None       # agent-steps an update; None: one row for each agent
-    minibatch_size: int = 8192          # agent-steps a gradient step; whole rows
+    minibatch_size: int = 8192          # agent-steps a gradient step
+    whole_rows: bool = True             # minibatches of whole rows; False: of steps drawn from all rows
     update_epochs: int = 1              # passes over each batch
 
     learning_rate: float = 5e-3         # small networks and large minibatches want a large one
@@ -51,11 +49,16 @@ class Config:
     vf_clip_coef: float | None = None   # None: the value loss is not clipped
     ent_coef: float = 0.01              # weight of the entropy bonus
     norm_adv: bool = True               # advantages to mean 0, deviation 1 in each minibatch
+    norm_reward: bool = False           # rewards divided by the running deviation of the discounted return
     target_kl: float | None = None      # stop the epochs of an update beyond this approximate divergence
 
     hidden_size: int = 64               # numbers in each hidden layer
     num_layers: int = 2                 # hidden layers, the encoder's included
-    encoder: str = "auto"               # how observations enter: auto, scaled, standard, onehot, conv, set
+    encoder: str = "auto"               # how observations enter (learner/networks/encoders.py): auto, scaled,
+    #                                     standard, normalised, onehot, conv, nature, set
+    activation: str = "relu"            # after each layer: "relu", "tanh"
+    separate_critic: bool = False       # the value has layers of its own; convolutions are shared
+    log_std_init: float = 0.0           # of actions that are no whole numbers, 0 is half their range
     recurrent: bool = False             # an LSTM between encoder and heads
 
     device: str = "cpu"                 # or "cuda"
@@ -75,28 +78,31 @@ class Config:
         return {"linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "none": 1.0}[self.anneal_lr]
 
     def rows(self, num_agents: int) -> tuple[int, int]:
-        """(rows an update, rows a minibatch). Raises ValueError with sizes that would do."""
+        """(rows an update, rows or steps a minibatch). Raises ValueError with sizes that would do."""
         horizon, batch = self.horizon, self.batch_size or num_agents * self.horizon
+        unit = horizon if self.whole_rows else 1
         minibatch, step = min(self.minibatch_size, batch), num_agents * horizon
         if batch % step:
             lower = max(1, batch // step) * step
             raise ValueError(
                 f"batch_size={batch} is not a multiple of {num_agents} agents x horizon {horizon} = {step}: "
                 f"every agent fills whole rows, so take {lower} or {lower + step}, or other agents")
-        if minibatch % horizon:
+        if minibatch % unit:
             raise ValueError(
                 f"minibatch_size={minibatch} is not a multiple of horizon={horizon}: a minibatch is whole "
                 f"rows, so take {max(1, minibatch // horizon) * horizon}")
         if batch % minibatch:
-            rows = batch // horizon
-            fitting = max(r for r in range(1, minibatch // horizon + 1) if rows % r == 0)
+            units = batch // unit
+            fitting = max(n for n in range(1, minibatch // unit + 1) if units % n == 0)
             raise ValueError(
-                f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {rows // num_agents}) does "
-                f"not divide into minibatches of {minibatch}: take minibatch_size={fitting * horizon}")
-        return batch // horizon, minibatch // horizon
+                f"batch_size={batch} ({num_agents} agents x horizon {horizon} x {batch // step}) does "
+                f"not divide into minibatches of {minibatch}: take minibatch_size={fitting * unit}")
+        return batch // horizon, minibatch // unit
 
 
-CHOICES = {"anneal_lr": ("linear", "cosine", "none"), "matmul_precision": ("highest", "high", "medium")}
+CHOICES = {"anneal_lr": ("linear", "cosine", "none"), "matmul_precision": ("highest", "high", "medium"),
+           "activation": ("relu", "tanh")}
+SIGNED = ("target_score", "log_std_init")
 UP_TO_1 = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")
 # Beyond these torch crashes (threads), or asks for more memory than there is.
 MOST = {"total_steps": 2**63, "torch_threads": 1024, "hidden_size": 2**16, "num_layers": 1024}
@@ -116,7 +122,7 @@ def checked(field: dataclasses.Field, value):
     elif kind is bool:
         expected, good = "True or False", isinstance(plain, bool)
     else:
-        least = -1e300 if name == "target_score" else int(kind is int and name != "checkpoint_interval")
+        least = -1e300 if name in SIGNED else int(kind is int and name != "checkpoint_interval")
         most = 1 if name in UP_TO_1 else MOST.get(name, 2**31) if kind is int else 1e300
         wanted = numbers.Integral if kind is int else numbers.Real
         good = isinstance(plain, wanted) and not isinstance(plain, bool) and least <= plain <= most
@@ -130,17 +136,6 @@ def checked(field: dataclasses.Field, value):
     return kind(plain)
 
 
-def settings_for(env_name: str | None, config: Config | None = None, **overrides) -> Config:
-    """The configuration for an environment: `config`, or the preset of `env_name`, changed by `overrides`.
-
-    Raises TypeError for a name that is no setting, with the nearest one.
-    """
-    for name in overrides:
-        require_setting(name)
-    base = config or Config(**PRESETS.get(env_name, {}))
-    return dataclasses.replace(base, **overrides)
-
-
 def require_setting(name: str) -> dataclasses.Field:
     """The field `name` of Config; TypeError with the nearest name if there is none."""
     fields = {field.name: field for field in dataclasses.fields(Config)}
@@ -149,47 +144,3 @@ def require_setting(name: str) -> dataclasses.Field:
         advice = f"did you mean {near[0]!r}?" if near else "see puffer_min.Config"
         raise TypeError(f"there is no setting {name!r}: {advice}")
     return fields[name]
-
-
-# By environment, what differs from Config and why. What was measured with each is in benchmarks/LEARNER.md.
-PRESETS = {
-    # Balls are lost rarely and late, so gamma is high. Firing pays at once and moving pays late: without the
-    # entropy bonus the paddle forgets how to move before it has hit a ball.
-    "breakout": {"total_steps": 100_000_000, "encoder": "standard", "gamma": 0.9985, "gae_lambda": 0.97,
-                 "ent_coef": 0.03, "anneal_ent": True, "vf_coef": 0.05},
-    # Returns go up to 500: a larger value loss would dominate the policy's in the layers that both share.
-    "cartpole": {"total_steps": 3_000_000, "learning_rate": 0.01, "minibatch_size": 4096, "ent_coef": 0.0,
-                 "vf_coef": 0.05},
-    # Only the result pays, some ten moves later: nearly no discount, and no bootstrapping.
-    "connect4": {"total_steps": 40_000_000, "num_envs": 4096, "horizon": 16, "encoder": "onehot",
-                 "hidden_size": 128, "gamma": 0.999, "gae_lambda": 1.0, "ent_coef": 0.03, "anneal_ent": True},
-    # A car's decision matters for seconds only: gamma is low.
-    "drive": {"total_steps": 15_000_000, "num_envs": 64, "encoder": "standard", "gamma": 0.97,
-              "ent_coef": 0.003, "anneal_ent": True, "vf_coef": 0.1},
-    # Few episodes of random play reach the goal. Normalised, the noise of the others would dominate them;
-    # in a large minibatch they would not count; a larger entropy bonus would be worth more than the goal.
-    "grid": {"total_steps": 5_000_000, "num_envs": 256, "horizon": 128, "minibatch_size": 1024,
-             "update_epochs": 2, "encoder": "onehot", "learning_rate": 6e-3, "ent_coef": 0.0005,
-             "norm_adv": False},
-    # A game is thousands of ticks long: gamma is high. A larger entropy bonus keeps the actions random.
-    "moba": {"total_steps": 20_000_000, "num_envs": 128, "minibatch_size": 4096, "learning_rate": 3e-3,
-             "gamma": 0.995, "ent_coef": 0.003},
-    # A world has 1,024 agents. Terrain and items are codes: scaled, they would mean nothing.
-    "mmo": {"total_steps": 40_000_000, "num_envs": 1, "horizon": 32, "minibatch_size": 4096,
-            "encoder": "onehot", "learning_rate": 3e-3, "gamma": 0.99, "ent_coef": 0.01},
-    # The symbol is asked for some steps after it was shown: without a memory this cannot be learned.
-    "memory": {"total_steps": 1_000_000, "recurrent": True, "learning_rate": 0.013},
-    # Each point is a contest of its own: credit beyond its end would reward taking risks that end it.
-    "pong": {"total_steps": 24_000_000, "num_envs": 512, "horizon": 64, "encoder": "standard",
-             "update_epochs": 2, "learning_rate": 0.01, "gamma": 0.999, "gae_lambda": 0.985,
-             "until_reward": True, "ent_coef": 0.03, "anneal_ent": True},
-    # Four boards of many snakes: more agents a step are more steps a second. A sweep found the rest.
-    "snake": {"num_envs": 4, "total_steps": 30_000_000, "minibatch_size": 16_384, "learning_rate": 0.015,
-              "gamma": 0.955, "gae_lambda": 0.93, "ent_coef": 0.0025, "vf_coef": 0.4},
-    # The only reward is at the end: with a smaller gae_lambda it hardly reaches the first moves.
-    "squared": {"num_envs": 2048, "total_steps": 6_000_000, "learning_rate": 0.01, "gae_lambda": 1.0},
-    # With a smaller gamma or gae_lambda the policy learns to stall: a defeat far away is a smaller one.
-    "triple_triad": {"total_steps": 32_000_000, "encoder": "standard", "hidden_size": 128,
-                     "learning_rate": 0.01, "gamma": 1.0, "gae_lambda": 0.9, "ent_coef": 0.03,
-                     "anneal_ent": True, "vf_coef": 0.2},
-}

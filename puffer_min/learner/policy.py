@@ -39,6 +39,8 @@ an nn.Module for the `EnvSpec` of the environment and the `Config`:
 Outputs, values and parameters are float32, and outputs are actions first (distributions.py).
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -50,31 +52,46 @@ from puffer_min.learner.networks.encoders import linear, make_encoder
 
 def make_policy(spec, config) -> "Policy":
     """The default network for an environment: `Policy`, as the configuration says."""
-    return Policy(spec.single_observation_space, spec.single_action_space, hidden_size=config.hidden_size,
-                  num_layers=config.num_layers, encoder=config.encoder, recurrent=config.recurrent,
-                  observation_sets=spec.observation_sets)
+    own = ("hidden_size", "num_layers", "encoder", "activation", "separate_critic", "log_std_init",
+           "recurrent")
+    return Policy(spec.single_observation_space, spec.single_action_space,
+                  observation_sets=spec.observation_sets, **{name: getattr(config, name) for name in own})
 
 
 class Policy(nn.Module):
-    """Encoder, hidden layers with ReLU, an LSTM if `recurrent`, and one head for distribution and value.
+    """Encoder, hidden layers, an LSTM if `recurrent`, and one head for distribution and value.
 
-    ReLU and not tanh: torch's tanh of a layer takes as long as the layer before it.
+    With `separate_critic` the encoder gives twice as many numbers, and the value has the second half of them
+    and layers and a head of its own. ReLU by default: torch's tanh of a layer takes as long as the layer.
     """
 
     def __init__(self, observation_space, action_space, *, hidden_size=64, num_layers=2, encoder="auto",
-                 recurrent=False, observation_sets=None):
+                 activation="relu", separate_critic=False, log_std_init=0.0, recurrent=False,
+                 observation_sets=None):
         super().__init__()
+        if separate_critic and recurrent:
+            raise ValueError("separate_critic=True given with recurrent=True, expected one of them: an LSTM "
+                             "serves policy and value")
         self.distribution = distribution_of(action_space)
-        self.encoder = make_encoder(encoder, observation_space, hidden_size, observation_sets)
+        self.activate = {"relu": functional.relu_, "tanh": torch.tanh_}[activation]
+        self.separate, wide = separate_critic, hidden_size * (1 + separate_critic)
+        self.encoder = make_encoder(encoder, observation_space, wide, observation_sets)
         self.layers = nn.ModuleList(linear(hidden_size, hidden_size) for _ in range(num_layers - 1))
         self.lstm = LSTM(hidden_size) if recurrent else None
         self.state_size = 2 * hidden_size if recurrent else 0
         self.gaussian = isinstance(self.distribution, Gaussian)
         outputs = self.distribution.size if self.gaussian else self.distribution.num_outputs
-        self.head = linear(hidden_size, outputs + 1)
+        self.head = linear(hidden_size, outputs + (not separate_critic))
         nn.init.orthogonal_(self.head.weight[:outputs], 0.01)       # at first all actions are nearly equal
         nn.init.orthogonal_(self.head.weight[outputs:], 1.0)
-        deviation = torch.zeros(outputs, dtype=torch.float32)
+        if separate_critic:
+            for layer in self.encoder.modules():
+                if isinstance(layer, nn.Linear) and layer.out_features == wide:
+                    for half in layer.weight.detach().chunk(2):
+                        nn.init.orthogonal_(half, math.sqrt(2))
+            self.critic_layers = nn.ModuleList(linear(hidden_size, hidden_size) for _ in self.layers)
+            self.critic_head = linear(hidden_size, 1, 1.0)
+        deviation = torch.full((outputs,), log_std_init, dtype=torch.float32)
         self.log_deviation = nn.Parameter(deviation) if self.gaussian else None
         if hasattr(self.encoder, "observe"):
             self.observe = self.encoder.observe
@@ -98,15 +115,26 @@ class Policy(nn.Module):
         return self.decode(hidden)
 
     def encode(self, observations):
-        hidden = functional.relu_(self.encoder(observations))
-        for layer in self.layers:
-            hidden = functional.relu_(functional.linear(hidden, layer.weight, layer.bias))
+        """What the heads see, (N, hidden_size); with a separate critic a pair of them, the policy's first."""
+        hidden = self.activate(self.encoder(observations))
+        if not self.separate:
+            return self.through(self.layers, hidden)
+        first, second = hidden.chunk(2, 1)
+        return self.through(self.layers, first), self.through(self.critic_layers, second)
+
+    def through(self, layers, hidden):
+        for layer in layers:
+            hidden = self.activate(functional.linear(hidden, layer.weight, layer.bias))
         return hidden
 
     def decode(self, hidden):
         """Outputs and values, actions first: the transposed product costs nothing."""
-        both = torch.addmm(self.head.bias.unsqueeze(1), self.head.weight, hidden.t())
-        outputs, values = both.split((len(both) - 1, 1))
+        hidden, of_critic = hidden if self.separate else (hidden, None)
+        outputs = torch.addmm(self.head.bias.unsqueeze(1), self.head.weight, hidden.t())
+        if self.separate:
+            values = self.critic_head(of_critic).t()
+        else:
+            outputs, values = outputs.split((len(outputs) - 1, 1))
         if self.gaussian:
             outputs = torch.cat([outputs, self.log_deviation.unsqueeze(1).expand(-1, outputs.shape[1])])
         return outputs, values.squeeze(0)

@@ -2,7 +2,7 @@
 
     collect     the policy plays until the buffer has its rows; only the buffer remembers
     estimate    advantages and returns over those rows, in the compiled kernel
-    update      minibatches of whole rows: the loss, its gradient, one step of Adam each
+    update      minibatches of rows: the loss, its gradient, one step of Adam each
 
     learner = PPO(envs.make("squared", 1024), Config(), seed=0)
     while learner.steps < 10_000_000:
@@ -10,7 +10,7 @@
 
 `commands/train.py` puts log, dashboard and checkpoints around it. The names and formulas are CleanRL's
 `ppo.py`. Three things differ: truncated episodes bootstrap from the observation they were cut at, every step
-of a row counts, and minibatches are whole rows.
+of a row counts, and minibatches are whole rows unless `whole_rows=False`.
 """
 
 import dataclasses
@@ -22,12 +22,13 @@ from puffer_min.clock import StageClock
 from puffer_min.env.actions import legal_actions
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.env.spec import EnvSpec
-from puffer_min.learner.actor import build_policy, check_policy, culprit, flatten_parameters
+from puffer_min.learner.actor import NotFinite, build_policy, check_policy, culprit, flatten_parameters
 from puffer_min.learner.buffer import RolloutBuffer
 from puffer_min.learner.checkpoint import Resumable
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE
 from puffer_min.learner.distributions import masked
+from puffer_min.learner.networks.normalisation import RewardScale
 from puffer_min.learner.policy import make_policy
 
 LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "grad_norm")
@@ -78,7 +79,7 @@ class PPO(Resumable):
         config = config or Config()
         self.env, self.config, self.world, self.device = env, config, world, world.device(config.device)
         self.spec = spec = EnvSpec.of(env)
-        segments, self.minibatch_rows = config.rows(env.num_agents)
+        segments, self.minibatch_units = config.rows(env.num_agents)
         with torch.random.fork_rng(devices=[]):         # torch's own stream stays as it was
             torch.manual_seed(seed)
             self.policy = build_policy(policy or make_policy, spec, config).to(self.device)
@@ -86,6 +87,9 @@ class PPO(Resumable):
         self.observations, self.actions = torch.from_numpy(env.observations), torch.from_numpy(env.actions)
         check_policy(self.policy, self.observations[env.masks.argmax()].to(self.device))
         self.state = self.policy.initial_state(env.num_agents).to(self.device)
+        if self.state.shape[1] and not config.whole_rows:
+            raise ValueError("whole_rows=False given for a policy with a memory, expected True: it learns "
+                             "from steps in their order")
         self.weights = flatten_parameters(self.policy)
         self.optimizer = torch.optim.Adam([self.weights], eps=config.adam_eps, fused=True,
                                           betas=(config.adam_beta1, config.adam_beta2))
@@ -95,6 +99,7 @@ class PPO(Resumable):
                  "num_choices": self.policy.distribution.num_outputs if spec.masks_actions else 0}
         self.buffer = RolloutBuffer(env.num_agents, segments, config.horizon, spec.single_observation_space,
                                     spec.single_action_space, **sizes)
+        self.reward_scale = RewardScale(env.num_agents, config.gamma) if config.norm_reward else None
         self.episodes = EpisodeStatistics(env, world.gather)
         self.clock = StageClock()
         self.steps = self.updates = 0
@@ -102,12 +107,15 @@ class PPO(Resumable):
     def iterate(self) -> dict:
         """One round of collecting and learning; returns the numbers to log about it."""
         self.collect()
+        if self.reward_scale is not None:
+            self.reward_scale.update(self.world.average_)
         self.estimate()
         losses = self.update()
         self.steps += self.world.size * self.buffer.segments * self.config.horizon
         self.updates += 1
         if hasattr(self.policy, "observe"):     # between updates, so that learning sees what acting saw
-            seen = self.buffer.observations[self.buffer.trained_rows[::8]].flatten(0, 1)
+            rows = self.buffer.trained_rows         # of many rows one in eight is enough
+            seen = self.buffer.observations[rows[::8] if len(rows) >= 256 else rows].flatten(0, 1)
             self.policy.observe(self.to_device(seen), self.world.average_)
         density, waiting = self.buffer.density, self.buffer.waiting
         report = losses | {"density": density, "waiting": waiting} | self.episodes.report()
@@ -139,6 +147,8 @@ class PPO(Resumable):
             lap("environment")
             buffer.record_outcome(env.rewards, env.terminals, env.truncations, env.final_observations,
                                   state.cpu() if recurrent else None)
+            if self.reward_scale is not None:
+                self.reward_scale.observe(env.rewards, env.terminals | env.truncations)
             if recurrent:
                 self.state = state
                 self.state[self.to_device(living & torch.from_numpy(env.terminals | env.truncations))] = 0
@@ -169,7 +179,7 @@ class PPO(Resumable):
         """Advantages and returns, for all rows of the buffer."""
         config = self.config
         clips = (config.vtrace_rho_clip, config.vtrace_c_clip) if config.vtrace else None
-        self.buffer.estimate(config.gamma, config.gae_lambda, clips, config.until_reward)
+        self.buffer.estimate(config.gamma, config.gae_lambda, clips, config.until_reward, self.reward_scale)
         self.clock.lap("advantage")
 
     # ------------------------------------------------------------------ update
@@ -184,9 +194,10 @@ class PPO(Resumable):
         for epoch in range(config.update_epochs):
             if epoch and config.vtrace:
                 self.estimate()
-            order = torch.randperm(buffer.segments, generator=self.shuffle)
-            for rows in buffer.trained_rows[order].split(self.minibatch_rows):
-                parts.append(self.step_on(rows, config))
+            units = buffer.trained_rows if config.whole_rows else buffer.trained_steps
+            order = torch.randperm(len(units), generator=self.shuffle)
+            for chosen in units[order].split(self.minibatch_units):
+                parts.append(self.step_on(chosen, config))
             if config.target_kl is not None and self.world.average_(parts[-1].clone())[3] > config.target_kl:
                 break
         returns = buffer.returns[buffer.trained_rows]
@@ -198,10 +209,10 @@ class PPO(Resumable):
         self.clock.lap("learn")
         return means | {"learning_rate": config.learning_rate * left, "epochs": epoch + 1}
 
-    def step_on(self, rows, config):
-        """One gradient step on whole rows; returns the logged numbers as a tensor, in the order of LOSSES."""
+    def step_on(self, chosen, config):
+        """One gradient step on rows or steps; returns the logged numbers, in the order of LOSSES."""
         self.clock.lap("learn")
-        batch = self.buffer.gather(rows)
+        batch = self.buffer.gather(chosen, config.whole_rows)
         if self.device.type != "cpu":
             batch = type(batch)(*map(self.to_device, batch))
         self.clock.lap("copy")
@@ -209,23 +220,16 @@ class PPO(Resumable):
         outputs = masked(outputs, batch.action_masks)
         loss, parts, ratio = ppo_loss(config, outputs, values, self.policy.distribution, batch)
         if config.vtrace:
-            self.buffer.ratios[rows] = ratio.view(len(rows), -1).cpu()
+            ratios = self.buffer.ratios if config.whole_rows else self.buffer.ratios.view(-1, 1)
+            ratios[chosen] = ratio.view(len(chosen), -1).cpu()
         self.weights.grad.zero_()
         loss.backward()
         self.world.average_(self.weights.grad)
         norm = self.weights.grad.norm()
         if not math.isfinite(norm):
-            rewards = self.buffer.rewards[rows]
+            rewards = self.buffer.rewards[self.buffer.trained_rows]
             raise NotFinite(self.steps, culprit(batch, rewards, outputs, values, self.policy))
         if norm > config.max_grad_norm:
             self.weights.grad.mul_(config.max_grad_norm / (norm + 1e-6))
         self.optimizer.step()
         return torch.cat([parts, norm.unsqueeze(0)])
-
-
-class NotFinite(FloatingPointError):
-    """A NaN or infinity in training; the message names the step and the tensor."""
-
-    def __init__(self, steps, name):
-        super().__init__(f"training stopped at step {steps:,}: {name} holds a NaN or an infinity")
-        self.steps, self.name = steps, name

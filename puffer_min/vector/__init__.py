@@ -26,6 +26,7 @@ are the same to the bit for every backend and number of workers: environment i i
 
 import warnings
 
+import envs
 from envs.core.settings import number, whole
 from puffer_min.env.batch import PythonBatch, seed_of
 from puffer_min.vector.autotune import Plan, plan_for
@@ -47,8 +48,8 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
              timeout=120.0, start_method=None, report_interval=128, env_settings=None, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send.
 
-    make_env      the name of a native environment; or a callable: a native class, or a class or function that
-                  makes a `PufferEnv`, a `gymnasium.Env` or a PettingZoo environment, a new one in each call.
+    make_env      a name: native, of `envs.register`, or an id of Gymnasium's; a native class; or what makes a
+                  Python, Gymnasium or PettingZoo environment, a new one in each call.
     num_workers   threads or processes, for "auto" the most it may take. None: 1, for "auto" a free choice.
     backend       "serial": in this process, one environment after the other.
                   "process": each worker a process, which writes into shared memory. "thread": each worker a
@@ -64,8 +65,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     settings, env_settings      keyword arguments of each environment; the latter may have any names.
                   frame_stack=k among either makes the last k observations one (wrappers/frame_stack.py).
 
-    Raises ValueError for an unknown name, backend or division, TypeError for a `make_env` that makes
-    something else.
+    Raises ValueError for an unknown name, backend or division, TypeError where make_env makes something else.
     """
     if settings.pop("isolate", None) is not None:
         warnings.warn(NO_ISOLATE, DeprecationWarning, stacklevel=2)
@@ -74,6 +74,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     batch_envs = batch_envs if batch_envs is None else whole("batch_envs", batch_envs, 1)
     timeout = number("timeout", timeout, above=0, high=LONGEST_WAIT)
     check_arguments(num_envs, num_workers or 1, backend, batch_envs, start_method)
+    make_env = envs.find(make_env) if isinstance(make_env, str) else make_env
     native, vec = is_native(make_env), None
     common = {"seed": seed, "report_interval": report_interval}
     given = common | {"env_settings": (env_settings or {}) | settings}

@@ -27,7 +27,7 @@ def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=No
 
     env_settings and settings are passed on to each environment together.
     """
-    make_env = envs.load(make_env) if isinstance(make_env, str) else make_env
+    make_env = envs.find(make_env) if isinstance(make_env, str) else make_env
     settings = (env_settings or {}) | settings
     common = {"first_env": first_env, "buffers": buffers, "seed": seed, "report_interval": report_interval}
     if (frames := settings.pop("frame_stack", None)) is not None:
@@ -39,9 +39,8 @@ def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=No
 
 
 def is_native(make_env) -> bool:
-    """Whether `make_env`, a name or a callable, makes native batches; TypeError if it is neither."""
-    if isinstance(make_env, str):
-        return True
+    """Whether `make_env`, a name or callable, makes native batches; TypeError if it is neither."""
+    make_env = envs.find(make_env) if isinstance(make_env, str) else make_env
     if not callable(make_env):
         given = f"an environment, {type(make_env).__name__}" if hasattr(make_env, "step") else repr(make_env)
         raise TypeError(f"make_env: given {given}, expected a function or class that makes an environment in "

@@ -19,8 +19,8 @@ from puffer_min.vector import adapt
 def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
     """Check an environment against the contract.
 
-    environment  name of a native environment; "file.py:Name" or "module:Name" of a class or function; such a
-                 class or function itself (native, `PufferEnv`, `gymnasium.Env`); or an environment, which the
+    environment  name of an environment; "file.py:Name" or "module:Name" of a class or function; such a class
+                 or function itself (native, `PufferEnv`, `gymnasium.Env`); or an environment, which the
                  last check closes
     num_envs     environments of a native batch; a Python environment is checked alone
     steps        random steps of the play that most checks look at

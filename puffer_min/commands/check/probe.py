@@ -21,8 +21,8 @@ from envs.core.settings import choice
 from puffer_min.commands.locate import add_policy, load_object, parse_setting
 from puffer_min.commands.run import learner_for
 from puffer_min.commands.train import torch_settings
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import NotFinite
+from puffer_min.learner.presets import settings_for
 from puffer_min.vector import make_vec
 
 GAMMA, ENT_COEF = 0.5, 0.5

@@ -5,9 +5,11 @@ and the copy to a device then hold one byte a cell.
 
     scaled    each number divided by the bound of its space, then a linear layer
     standard  each number minus its running mean, divided by its running deviation, then a linear layer
+    normalised   the same as "the 37 details" define it: any deviation counts, and outliers are clipped
     onehot    each cell of small whole numbers as one input for each value, then a linear layer
     conv      a picture (rows, columns), (rows, columns, channels) or (channels, rows, columns): two 3 x 3
               convolutions, then a linear layer
+    nature    such a picture of 36 x 36 or more: three convolutions with strides, then a linear layer
     set       the agent's own numbers, and sets of things of one kind, as the environment's
               `observation_sets` says: each thing goes through the same small network; the maximum over each
               set and the agent's own numbers go through a linear layer
@@ -26,6 +28,7 @@ from torch.nn import functional
 
 from puffer_min.emulation.observations import bounds
 from puffer_min.learner.kernels import linear_layer, onehot_layer, serves_onehot
+from puffer_min.learner.networks.normalisation import RunningMoments
 
 MAX_CODES = 16          # a cell with more values than these is a quantity, not a code
 MOST_CHANNELS = 4       # of a picture whose channels come first: colours, or four frames
@@ -40,8 +43,8 @@ def make_encoder(name: str, space: spaces.Box, hidden_size: int, sets: dict | No
     """
     if not isinstance(space, spaces.Box):
         raise TypeError(f"observations of {space} given, expected a Box; emulate the environment first")
-    encoders = {"auto": Scaled, "scaled": Scaled, "standard": Standardised, "onehot": OneHot,
-                "conv": Convolution, "set": Sets}
+    encoders = {"auto": Scaled, "scaled": Scaled, "standard": Standardised, "normalised": Normalised,
+                "onehot": OneHot, "conv": Convolution, "nature": Nature, "set": Sets}
     if name not in encoders:
         raise ValueError(f"encoder={name!r} given, expected one of {', '.join(encoders)}")
     layout = getattr(space, "layout", None)
@@ -118,6 +121,22 @@ class Standardised(Scaled):
         self.scale.copy_(1 / (square - mean.square()).clamp(min=0).sqrt().maximum(self.least))
 
 
+class Normalised(nn.Module):
+    """A linear layer over normalised numbers (normalisation.py)."""
+
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        numbers = math.prod(space.shape)
+        self.moments, self.layer = RunningMoments(numbers), linear(numbers, hidden_size)
+
+    def forward(self, observations):
+        return self.layer(self.moments(numbers_of(observations)))
+
+    def observe(self, observations, average_=lambda tensor: tensor):
+        """Take observations (N, ...) into the moments."""
+        self.moments.take(observations.flatten(1), average_)
+
+
 def has_codes(space) -> bool:
     """Whether the numbers of `space` are whole, from 0 to at most MAX_CODES - 1."""
     whole = np.issubdtype(space.dtype, np.integer)
@@ -156,6 +175,12 @@ class OneHot(nn.Module):
         return torch.addmm(self.bias, inputs.to(self.weight.dtype), self.weight)
 
 
+def channels_first(shape) -> bool:
+    """Whether the first of three dimensions is the channels: at most MOST_CHANNELS, and less than the others.
+    """
+    return shape[0] <= MOST_CHANNELS and shape[0] < min(shape[1:])
+
+
 class Convolution(nn.Module):
     """Two 3 x 3 convolutions of 32 channels over a picture, then a linear layer.
 
@@ -168,7 +193,7 @@ class Convolution(nn.Module):
     def __init__(self, space, hidden_size):
         super().__init__()
         shape = space.shape
-        self.first = len(shape) == 3 and shape[0] <= MOST_CHANNELS and shape[0] < min(shape[1:])
+        self.first = len(shape) == 3 and channels_first(shape)
         rows, columns = shape[1:] if self.first else (*shape, 0, 0)[:2]
         if len(shape) not in (2, 3) or min(rows, columns) < 3:
             raise ValueError("encoder=\"conv\" needs a picture (rows, columns), (rows, columns, channels) or "
@@ -196,6 +221,36 @@ class Convolution(nn.Module):
             planes = planes.movedim(1, 3)               # (N, rows, columns, channels, codes)
         planes = planes.reshape(*planes.shape[:3], -1).permute(0, 3, 1, 2)
         return self.out(self.layers(planes).flatten(1))
+
+
+class Nature(nn.Module):
+    """The three convolutions of Mnih et al. (2015) over a picture of at least 36 x 36, then a linear layer.
+
+    The channels are found as in `Convolution`; a picture without them has one.
+    """
+
+    def __init__(self, space, hidden_size):
+        super().__init__()
+        shape = space.shape if len(space.shape) == 3 else (*space.shape, 1)
+        self.first = len(space.shape) == 3 and channels_first(shape)
+        channels, rows, columns = shape if self.first else (shape[-1], *shape[:2])
+        if len(shape) != 3 or min(rows, columns) < 36:
+            raise ValueError("encoder=\"nature\" needs a picture of at least 36 x 36, but the observation is "
+                             f"{space.shape}; use encoder=\"conv\"")
+        self.register_buffer("scale", scale_of(space.low, space.high).view(shape))
+        sizes = [(channels, 32, 8, 4), (32, 64, 4, 2), (64, 64, 3, 1)]          # in, out, kernel, stride
+        self.layers = nn.Sequential()
+        for inputs, outputs, kernel, stride in sizes:
+            rows, columns = (rows - kernel) // stride + 1, (columns - kernel) // stride + 1
+            layer = nn.Conv2d(inputs, outputs, kernel, stride, dtype=torch.float32)
+            nn.init.orthogonal_(layer.weight, math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+            self.layers.extend([layer, nn.ReLU()])
+        self.out = linear(64 * rows * columns, hidden_size)
+
+    def forward(self, observations):
+        planes = observations.view(-1, *self.scale.shape).to(torch.float32) * self.scale
+        return self.out(self.layers(planes if self.first else planes.permute(0, 3, 1, 2)).flatten(1))
 
 
 class Sets(nn.Module):
