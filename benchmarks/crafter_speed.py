@@ -26,25 +26,7 @@ import numpy as np
 
 import envs
 from puffer_min import make_vec
-
-
-class Package(gymnasium.Env):
-    """The package in Gymnasium's words."""
-
-    action_space = gymnasium.spaces.Discrete(17)
-    observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-
-    def __init__(self, seed=0):
-        from crafter import Env
-
-        self.env = Env(seed=seed)
-
-    def reset(self, *, seed=None, options=None):
-        return self.env.reset(), {}
-
-    def step(self, action):
-        picture, reward, done, info = self.env.step(action)
-        return picture, reward, done, False, {}
+from puffer_min.course.survey_rows import Crafter
 
 
 def row(steps, in_steps, resets, in_resets, length):
@@ -55,7 +37,7 @@ def row(steps, in_steps, resets, in_resets, length):
 
 def play_package(seconds):
     """The package, one environment."""
-    env, random = Package(), np.random.RandomState(0)
+    env, random = Crafter(), np.random.RandomState(0)
     env.reset()                                                 # numba compiles
     steps = in_steps = resets = in_resets = 0
     while in_steps + in_resets < seconds or resets < 5:
@@ -65,7 +47,7 @@ def play_package(seconds):
         actions, taken = random.randint(0, 17, 10_000).tolist(), 0
         began = time.process_time()
         while not done:
-            done = env.step(actions[taken])[2]
+            done = any(env.step(actions[taken])[2:4])
             taken += 1
         in_steps, steps = in_steps + time.process_time() - began, steps + taken
     return row(steps, in_steps, resets, in_resets, steps / resets)
@@ -145,9 +127,9 @@ def main():
         print(f"{name:<34}{step:>12.2f}{reset:>12.2f}{rate:>14,.0f}")
     if find_spec("crafter"):
         contenders = {
-            "package, Gymnasium's Sync, 8": lambda: (gymnasium.vector.SyncVectorEnv([Package] * 8), 8),
-            "package, Gymnasium's Async, 8": lambda: (gymnasium.vector.AsyncVectorEnv([Package] * 8), 8),
-            "package, our 2 processes, 8": lambda: (make_vec(Package, 8, 2, "process"), 8),
+            "package, Gymnasium's Sync, 8": lambda: (gymnasium.vector.SyncVectorEnv([Crafter] * 8), 8),
+            "package, Gymnasium's Async, 8": lambda: (gymnasium.vector.AsyncVectorEnv([Crafter] * 8), 8),
+            "package, our 2 processes, 8": lambda: (make_vec(Crafter, 8, 2, "process"), 8),
             "ours, pixels, serial, 64": lambda: (make_vec("crafter", 64, view="pixels"), 64),
             "ours, pixels, 2 processes, 64":
                 lambda: (make_vec("crafter", 64, 2, "process", view="pixels"), 64),

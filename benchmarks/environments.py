@@ -20,9 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")                  # one core, befor
 
 import gymnasium
 import numpy as np
-from crafter_speed import Package
 
 import envs
+from puffer_min.course.survey_rows import Crafter
 from puffer_min.measure import measure, measure_together, quantity
 
 
@@ -91,7 +91,7 @@ def main():
                      "ratio": ours / peer})
         print(f"{name:<50}{quantity(peer):>14}{quantity(ours):>12}{ours / peer:>9.3g}x", flush=True)
     if importlib.util.find_spec("crafter"):
-        found = measure(Package(), seconds=2 * arguments.seconds, repeats=3)
+        found = measure(Crafter(), seconds=2 * arguments.seconds, repeats=3)
         rows.append({"peer": "Crafter, 1", "peer_steps_per_second": found.best,
                      "reset_share": found.reset_share})
         name = f"Crafter, 1 ({found.reset_share:.0%} of the time in resets)"

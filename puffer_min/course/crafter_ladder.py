@@ -39,7 +39,7 @@ RUNGS = {
     "tiles": (rungs.RememberedTiles, rungs.Tiles),
     "light": (rungs.LitTiles, rungs.Light),
     "compiled": (rungs.CompiledView, rungs.Compiled),
-    "near": (rungs.NearWorld, rungs.GatheredMap, rungs.Near),
+    "near": (rungs.NearPlayer, rungs.NearWorld, rungs.GatheredMap, rungs.Near),
     "world": (rungs.MadeWorld,),
     "native": (rungs.Native,),
 }

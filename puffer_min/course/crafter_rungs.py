@@ -47,15 +47,30 @@ class Ordered(Env):
 
 
 class RememberedItems(engine.ItemView):
-    """The picture of the inventory, drawn when it has changed."""
+    """The picture of the inventory, put together when it has changed, of cells that are drawn once."""
 
     shown = None
 
     def __call__(self, inventory, unit):
         carried = tuple(inventory.values())
+        if self.shown is None:
+            self.cells = {}                                 # (item, amount) -> its picture
         if carried != self.shown:
-            self.shown, self.picture = carried, super().__call__(inventory, unit)
+            self.shown, self.picture = carried, self.together(inventory, unit)
         return self.picture
+
+    def together(self, inventory, unit):
+        canvas = np.zeros((*self._grid * unit, 3), np.uint8)
+        for place, (item, amount) in enumerate(inventory.items()):
+            if amount < 1:
+                continue
+            if (item, amount) not in self.cells:
+                cell = self.cells[item, amount] = np.zeros((*unit, 3), np.uint8)
+                self._item(cell, 0, item, unit)
+                self._amount(cell, 0, amount, unit)
+            x, y = place % self._grid[0] * unit[0], place // self._grid[0] * unit[1]
+            canvas[x:x + unit[0], y:y + unit[1]] = self.cells[item, amount]
+        return canvas
 
 
 class Inventory(Ordered):
@@ -210,16 +225,27 @@ class Compiled(Tiles):
 
 
 class Near(Compiled):
-    """The rules look at creatures nearby only, and the map of `info` is two gathers."""
+    """The rules look at creatures nearby only, and count steps without NumPy; `info` has a gathered map."""
 
     def __init__(self, *arguments, **settings):
         super().__init__(*arguments, **settings)
+        self._view = tuple(self._view.tolist())             # the step asks for its maximum again and again
         self._sem_view.__class__ = GatheredMap
+        self._sem_view._obj_ids[NearPlayer] = self._sem_view._obj_ids[objects.Player]
         self._world.__class__ = NearWorld
 
     def step(self, action):
+        self._player.__class__ = NearPlayer
         self._world.player = self._player
         return super().step(action)
+
+
+class NearPlayer(objects.Player):
+    """Counts the steps to a creature in whole numbers: an array of two costs more than the sum."""
+
+    def distance(self, target):
+        (x, y), (to_x, to_y) = self.pos.tolist(), getattr(target, "pos", target).tolist()
+        return abs(to_x - x) + abs(to_y - y)
 
 
 class NearWorld(OrderedWorld):
