@@ -12,6 +12,7 @@ import envs
 import puffer_min
 from puffer_min.__main__ import main
 from puffer_min.commands import locate
+from puffer_min.commands.game import Game
 from puffer_min.commands.new import write_template
 from puffer_min.commands.new.compiled import key_of, load_compiled
 from puffer_min.commands.train import train
@@ -81,6 +82,14 @@ def test_the_command_line_takes_ids(here, capsys):
     assert main(["bench", "CartPole-v1", "--seconds", "0.02"]) == 0
     assert "CartPole-v1 " in capsys.readouterr().out
     assert main(["check", "CartPole-v1", "--steps", "100"]) == 0
+
+
+def test_a_game_is_made_from_every_kind_of_name(here):
+    write_template("mine.py")
+    for name in ("squared", "CartPole-v1", "mine.py"):
+        game = Game(locate.make_to_watch(name, seed=1))
+        game.step(None)
+        assert game.frame().ndim == 3 and game.steps == 1
 
 
 # ---------------------------------------------------------------------- files of one's own

@@ -218,6 +218,13 @@ def test_a_wheel_from_a_clean_checkout_steps_every_environment_and_carries_its_p
     environment["PYTHONPATH"] = str(site)
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert said.returncode == 0, said.stderr
+    (tmp_path / "empty").mkdir()
+    for command in ("new my_env --compiled", "check my_env.pyx",
+                    "train my_env.pyx --total-steps 1e5 --num-envs 64 --minibatch-size 1024 --run-dir run --dashboard none",
+                    "eval my_env.pyx --checkpoint run/checkpoint.pt --episodes 9"):
+        told = subprocess.run([sys.executable, "-m", "puffer_min", *command.split()], cwd=tmp_path / "empty", capture_output=True, text=True,
+                              env=environment | {"PUFFER_CACHE": str(tmp_path / "cache")})
+        assert told.returncode == 0, told.stderr
     file, count = said.stdout.split()
     assert Path(file).is_relative_to(site) and int(count) == len(list((ROOT / "envs").glob("*.pyx")))
 

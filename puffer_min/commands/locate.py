@@ -28,8 +28,10 @@ import cloudpickle
 import gymnasium
 
 import envs
+from envs.core.gymnasium_ids import GymnasiumId
 from puffer_min.commands.new.compiled import load_compiled
 from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.vector.serial import adapt, is_native
 
 _loaded = {}                # path of a file -> (its time of change when it was loaded, the module)
 
@@ -50,6 +52,16 @@ def environment(name: str):
     if name.endswith(".py"):
         return only_environment(name)
     return load_object(name) if ":" in name and not re.search(r"-v\d+$", name) else name
+
+
+def make_to_watch(name: str, seed: int = 0, settings: dict | None = None):
+    """One environment called `name` that can be drawn, for a `Game`."""
+    make_env, settings = load_environment(name), settings or {}
+    if is_native(make_env):
+        return make_env(seed=seed, **settings)
+    if isinstance(make_env, GymnasiumId):
+        settings = {"render_mode": "rgb_array"} | settings
+    return adapt(make_env(**settings))
 
 
 def only_environment(file: str):

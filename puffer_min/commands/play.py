@@ -19,10 +19,8 @@ import time
 
 import numpy as np
 
-from envs.core.gymnasium_ids import GymnasiumId
 from puffer_min.commands import locate
 from puffer_min.commands.game import Game
-from puffer_min.vector.serial import adapt, is_native
 
 try:
     import termios
@@ -233,10 +231,7 @@ def make_game(args) -> Game:
         contents = checkpoint.read_checkpoint(args.checkpoint)
         if contents["env_name"] == args.environment.rpartition(":")[2]:
             settings = contents["env_settings"] | settings
-    make_env = locate.load_environment(args.environment)
-    if isinstance(make_env, GymnasiumId):
-        settings = {"render_mode": "rgb_array"} | settings
-    env = make_env(seed=args.seed, **settings) if is_native(make_env) else adapt(make_env(**settings))
+    env = locate.make_to_watch(args.environment, args.seed, settings)
     if args.checkpoint:
         checkpoint.require_same_environment(contents, args.checkpoint, env, locate.name_of(env))
         factory = args.policy and locate.load_object(args.policy)

@@ -26,8 +26,8 @@ import numpy as np
 import traitlets
 from matplotlib import colormaps
 
-import envs
 from puffer_min.commands.game import CONTROLLERS, Game
+from puffer_min.commands.locate import make_to_watch
 
 SIDE = 440                      # pixels: small pictures are enlarged by a whole number up to this side
 SLOWEST, FASTEST = 2, 60        # frames a second
@@ -115,7 +115,7 @@ class Player(anywidget.AnyWidget):
 
     def __init__(self, env, policy=None, *, fps: int = 10, agent: int = 0, seed: int = 0,
                  scale: int | None = None, controller: str | None = None, show_observation: bool = False):
-        env = envs.make(env) if isinstance(env, str) else env
+        env = make_to_watch(env) if isinstance(env, str) else env
         self.game = Game(env, policy, agent=agent, seed=seed, controller=controller)
         # JupyterLab answers the page in another thread than the cells'
         self.lock = threading.RLock()
