@@ -266,7 +266,7 @@ class RolloutBuffer(ResumableRows):
             table = getattr(self, name)
             return (table if whole_rows else table.flatten(0, 1).unsqueeze(1)).index_select(0, chosen)
         flat = (copies(name).flatten(0, 1) for name in Minibatch._fields[:7])
-        states = self.states.index_select(0, chosen if whole_rows else chosen // self.horizon)
+        states = self.states.index_select(0, chosen) if whole_rows else torch.zeros(len(chosen), 0)
         return Minibatch(*flat, ends=copies("terminals").logical_or_(copies("truncations")), states=states)
 
     def recycle(self):
