@@ -1,6 +1,6 @@
 """The peers of gymnasium_tasks.py: Stable-Baselines3 with its zoo's settings, and CleanRL's algorithm.
 
-`curve.add(steps, mean return of the last 100 episodes or None)` says when a run is over.
+`curve.add(steps, returns of the last 100 episodes)` says when a run is over.
 """
 
 from collections import deque
@@ -187,10 +187,12 @@ def sb3(make, name, seed, curve):
             if self.num_timesteps // 500 == (self.num_timesteps - self.training_env.num_envs) // 500:
                 return True
             recent = [info["r"] for info in self.model.ep_info_buffer]
-            return not curve.add(self.num_timesteps, np.mean(recent) if len(recent) == 100 else None)
+            return not curve.add(self.num_timesteps, recent)
 
     settings = dict(ZOO[name])
     num_envs, total = settings.pop("n_envs"), int(settings.pop("n_timesteps"))
+    if all(not isinstance(value, tuple) for value in settings.values()):
+        total = 10**9                       # nothing falls with the steps, so the limit ends the run
     for key in ("learning_rate", "clip_range"):
         if isinstance(settings.get(key), tuple):
             settings[key] = lambda left, first=settings[key][1]: left * first
@@ -302,5 +304,5 @@ def cleanrl(make, name, seed, curve):
                 loss.backward()
                 nn.utils.clip_grad_norm_(parameters, grad_norm)
                 adam.step()
-        if curve.add(steps, np.mean(recent) if len(recent) == 100 else None):
+        if curve.add(steps, recent):
             return

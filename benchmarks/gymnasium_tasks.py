@@ -8,11 +8,11 @@
     sb3       Stable-Baselines3's PPO with the settings of its zoo (gymnasium_peers.py)
     cleanrl   the algorithm and the settings of CleanRL's ppo.py and ppo_continuous_action.py
 
-A task is reached when the mean return of the last 100 training episodes is at its goal. Every run is a
-process of its own, with one thread of torch for the peers: networks this small are slower with two. Seconds
-count from the making of the environments, after all imports: wall-clock, and of processors (all processes of
-the run), which other work on the machine changes less. --limit ends a run after so many seconds of
-wall-clock.
+A task is reached when the mean return of the last 100 training episodes (WINDOWS: of 20 where an episode has
+1,000 steps) is at its goal. Every run is a process of its own, with one thread of torch for the peers:
+networks this small are slower with two. Seconds count from the making of the environments, after all
+imports: wall-clock, and of processors (all processes of the run), which other work on the machine changes
+less. --limit ends a run after so many seconds of wall-clock.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import deque
 from pathlib import Path
 
 import gymnasium
@@ -47,6 +48,8 @@ GOALS = {  # of Gymnasium's registry where it has one; half of it where two core
     "BipedalWalker-v3": 300,
 }
 
+WINDOWS = {"MountainCarContinuous-v0": 20, "HalfCheetah-v5": 20}
+
 
 def make(name):
     """A function that makes the task. MiniGrid's mission is a text without fixed size: the image is left."""
@@ -61,15 +64,16 @@ def make(name):
 class Curve:
     """Points (wall seconds, processor seconds, steps, mean of the last 100 returns); says when to stop."""
 
-    def __init__(self, goal, limit):
-        self.goal, self.limit, self.points, self.reached = goal, limit, [], None
+    def __init__(self, goal, limit, window):
+        self.goal, self.limit, self.window, self.points, self.reached = goal, limit, window, [], None
         self.began, self.worked = time.perf_counter(), processor_seconds()
 
-    def add(self, steps, mean) -> bool:
-        """Note a mean, None before 100 episodes; returns whether the run is over."""
+    def add(self, steps, returns) -> bool:
+        """Note the mean of the last returns, once there are enough; returns whether the run is over."""
         at = time.perf_counter() - self.began, processor_seconds() - self.worked
-        if mean is not None:
-            self.points.append([round(at[0], 2), round(at[1], 2), steps, round(float(mean), 3)])
+        if len(returns) >= self.window:
+            mean = float(np.mean(list(returns)[-self.window:]))
+            self.points.append([round(at[0], 2), round(at[1], 2), steps, round(mean, 3)])
             if self.reached is None and mean >= self.goal:
                 self.reached = self.points[-1][:3]
         return self.reached is not None or at[0] > self.limit
@@ -94,10 +98,12 @@ def processor_seconds():
 
 def ours(make, name, seed, curve):
     """`train` at defaults."""
+    returns = deque(maxlen=100)
 
     class Stop(puffer_min.Callback):
         def update(self, run, update):
-            if curve.add(run.learner.steps, run.learner.episodes.recent_score):
+            returns.extend([update["episode_return"]] * update["episodes"])
+            if curve.add(run.learner.steps, returns):
                 run.stop("goal or limit")
 
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +122,7 @@ def one(who, name, seed, limit):
     warnings.filterwarnings("ignore")
     if who != "ours":
         torch.set_num_threads(1)
-    curve = Curve(GOALS[name], limit)
+    curve = Curve(GOALS[name], limit, WINDOWS.get(name, 100))
     TRAINERS[who](make, name, seed, curve)
     return {
         "who": who,
