@@ -49,12 +49,13 @@ from puffer_min.learner.checkpoint import (
     read_checkpoint,
     require_same_environment,
 )
-from puffer_min.learner.config import Config, require_setting
+from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, join, of_rank
 from puffer_min.learner.presets import NUM_ENVS, WORTH_WORKERS, kind_of, settings_for, settings_of_kind
 from puffer_min.measure import duration
 from puffer_min.vector import NO_ISOLATE, make_vec
 from puffer_min.vector.autotune import probe_of
+from puffer_min.vector.process import START_METHOD, rest_openmp
 from puffer_min.vector.serial import is_native
 
 
@@ -110,12 +111,11 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                                   "give them again")
     made, env_settings = not hasattr(env, "step") or isinstance(env, str | type), env_settings or {}
     preset, make_env = saved and saved.get("preset"), env if made else None
-    ours, seconds = None, 0.0                           # settings of the preset for environments in Python
-    if made and config is None and not is_native(env):
-        for name in overrides:
-            require_setting(name)
-        ours, seconds = workers_for(env, training_settings(env) | env_settings, overrides)
-    config = settings_for(name_of(env), config, **(ours or {}) | overrides)
+    in_python = made and config is None and not is_native(env)
+    config = settings_for(name_of(env), config, **overrides)
+    if in_python:
+        workers, seconds = workers_for(env, training_settings(env) | env_settings, overrides)
+        config = dataclasses.replace(config, **workers | overrides)
     with contextlib.ExitStack() as stack:
         world = join(config.device)
         if made:
@@ -127,10 +127,10 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
                            env_settings=training_settings(env) | env_settings, **share)
             stack.callback(close, env)
-        if ours is not None:
-            ours |= settings_of_kind(EnvSpec.of(env), overrides)
-            config = settings_for(name_of(env), None, **ours | overrides)
-            preset = told(env, seconds, {name: ours[name] for name in ours if name not in overrides})
+        if in_python:
+            settings = workers | settings_of_kind(EnvSpec.of(env), overrides)
+            config = Config(**settings)
+            preset = told(env, seconds, settings, overrides)
         stack.enter_context(torch_settings(config, world))
         run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env, preset)
         if saved is not None:
@@ -149,8 +149,9 @@ def step_seconds(make_env, env_settings: dict) -> float:
 
     A process leaves no trace: counters and random streams are as if nothing was made.
     """
-    if not hasattr(os, "fork") or cores() == 1:
+    if START_METHOD != "fork" or cores() == 1:
         return 0.0
+    rest_openmp()
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")                 # of threads, which the child does not use
@@ -211,10 +212,10 @@ def close(env) -> None:
         say(f"Closing {name_of(env)} failed ({in_short(error)}); the run is not affected.")
 
 
-def told(env, seconds: float, settings: dict) -> str:
-    """Say which preset an environment in Python has, and return the line."""
+def told(env, seconds: float, settings: dict, given: dict) -> str:
+    """Say which preset an environment in Python has, without the settings `given`, and return the line."""
     takes = f" (a step takes {duration(seconds)})" if seconds else ""
-    said = ", ".join(f"{name}={value}" for name, value in settings.items())
+    said = ", ".join(f"{name}={value}" for name, value in settings.items() if name not in given)
     line = (f"{name_of(env)} is written in Python{takes}, so it has the preset for "
             f"{kind_of(EnvSpec.of(env))}: {said}; settings that you give hold.")
     say(line)
