@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from puffer_min.vector import make_vec
-from puffer_min.wrappers.pixels import Shrink, areas, strided
+from puffer_min.wrappers.pixels import Shrink, areas, nearest
 
 cv2 = pytest.importorskip("cv2", reason="the reference of the small frames is OpenCV: pip install opencv-python-headless")
 
@@ -30,10 +30,12 @@ def test_a_small_frame_is_opencvs_mean_over_areas_of_the_maximum(shape):
         assert np.array_equal(small(one, other, (areas(shape[0], 84), areas(shape[1], 84))), expected)
 
 
-def test_a_stride_takes_every_second_pixel():
+def test_the_nearest_pixel_is_opencvs_and_every_second_pixel_at_half_the_size():
     one, other = np.random.default_rng(1).integers(0, 256, (2, 210, 160), np.uint8)
-    ways = strided(210, 2), strided(160, 2)
-    assert np.array_equal(small(one, other, ways), np.maximum(one, other)[::2, ::2])
+    largest = np.maximum(one, other)
+    assert np.array_equal(small(one, other, (nearest(210, 105), nearest(160, 80))), largest[::2, ::2])
+    expected = cv2.resize(largest, (84, 84), interpolation=cv2.INTER_NEAREST)
+    assert np.array_equal(small(one, other, (nearest(210, 84), nearest(160, 84))), expected)
 
 
 def test_rows_that_did_not_change_are_still_those_of_the_screens():
@@ -165,10 +167,28 @@ def test_the_consoles_memory_is_an_observation():
 
 @pytest.mark.parametrize("settings, sentence", [
     ({"game": "breakdown"}, "game='breakdown' given, expected one of"), ({"observation": "big"}, "observation='big' given"),
-    ({"frame_skip": 0}, "frame_skip"), ({"start_actions": (9,)}, "start_actions"), ({"sticky": 1.5}, "sticky")])
+    ({"frame_skip": 0}, "frame_skip"), ({"size": (84,)}, "size="), ({"size": (84, 900)}, "size"), ({"start_actions": (9,)}, "start_actions"), ({"sticky": 1.5}, "sticky")])
 def test_a_setting_that_does_not_fit_is_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         atari()[1](**settings)
+
+
+def test_a_console_of_ones_own_is_played_without_ale_py(monkeypatch):
+    from puffer_min.course.console import PongConsole
+    from puffer_min.wrappers import atari
+    monkeypatch.setattr(atari, "ale_py", None)
+    settings = {"emulator": PongConsole, "size": (30, 40), "frame_stack": 2}
+    with make_vec(atari.Atari, 2, **settings) as one, make_vec(atari.Atari, 2, 2, "process", **settings) as other:
+        random, ends = np.random.default_rng(0), 0
+        assert np.array_equal(one.reset(1)[0], other.reset(1)[0]) and one.observations.any()
+        for _ in range(300):
+            actions = random.integers(0, 3, 2).astype(np.int32)
+            ends += np.count_nonzero(one.step(actions)[2])
+            assert np.array_equal(one.observations, other.step(actions)[0])
+        state = one.get_state()
+        frames = [one.step(actions)[0].copy() for _ in range(9)]
+        one.set_state(state)
+        assert ends and all(np.array_equal(one.step(actions)[0], frame) for frame in frames)
 
 
 def test_without_ale_py_the_error_says_what_to_install(monkeypatch):

@@ -22,7 +22,7 @@ from gymnasium.utils import seeding
 
 from envs.core.settings import number, whole
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.wrappers.pixels import Shrink, areas, strided
+from puffer_min.wrappers.pixels import Shrink, areas, nearest
 
 try:
     import ale_py
@@ -30,15 +30,16 @@ except ImportError:
     ale_py = None
 
 KEYS = {"UP": "ArrowUp", "DOWN": "ArrowDown", "LEFT": "ArrowLeft", "RIGHT": "ArrowRight", "FIRE": " "}
-OBSERVATIONS = ("area", "stride", "ram")
+OBSERVATIONS = ("area", "nearest", "ram")
 
 
 class Atari(PufferEnv):
     """One game of the Atari 2600, as in the module's docstring.
 
     game            name of the game in ale-py: "breakout", "space_invaders"
-    observation     "area": uint8 (84, 84), the mean grey over areas; "stride": uint8 (105, 80), every second
-                    pixel; "ram": uint8 (128,), the console's memory
+    observation     "area": the mean grey over areas; "nearest": one pixel of each area, (105, 80) is every
+                    second pixel of a screen; "ram": uint8 (128,), the console's memory
+    size            rows and columns of the frame, uint8
     frame_skip      frames for which an action is held
     noops           a game begins with 1 to so many frames without an action; 0: with none
     start_actions   actions of a step each after that, and after a lost life with `episodic_life`: (1,) to
@@ -48,6 +49,7 @@ class Atari(PufferEnv):
     sticky          probability with which the emulator repeats the last frame's action
     full_actions    all 18 actions instead of those that the game uses
     max_frames      frames after which a game is cut
+    emulator        a class with the methods of ale_py.ALEInterface, instead of that; `game` is its business
 
     Log     episode_return, episode_length (steps), score (points of the episode)
     Source  Mnih et al. (2015); Machado et al. (2018) for `sticky`
@@ -59,25 +61,25 @@ class Atari(PufferEnv):
     metric_names = ("score",)
     derived = ("ale", "choices", "pixels", "grey")
 
-    def __init__(self, game="breakout", *, observation="area", frame_skip=4, noops=30, start_actions=(),
-                 episodic_life=False, clip_rewards=True, sticky=0.0, full_actions=False, max_frames=108_000,
-                 buffers=None, seed=0):
-        if ale_py is None:
-            raise ImportError("Atari plays on ale-py, which is not installed: pip install ale-py")
+    def __init__(self, game="breakout", *, observation="area", size=(84, 84), frame_skip=4, noops=30,
+                 start_actions=(), episodic_life=False, clip_rewards=True, sticky=0.0, full_actions=False,
+                 max_frames=108_000, emulator=None, buffers=None, seed=0):
+        if emulator is None:
+            self.rom, emulator = rom_of(game), ale_py.ALEInterface
+        else:
+            self.rom = game
         if observation not in OBSERVATIONS:
             raise ValueError(f"observation={observation!r} given, expected one of "
                              f"{', '.join(map(repr, OBSERVATIONS))}")
-        if game not in ale_py.roms.get_all_rom_ids():
-            raise ValueError(f"game={game!r} given, expected one of "
-                             f"{', '.join(sorted(ale_py.roms.get_all_rom_ids()))}")
+        if len(size) != 2:
+            raise ValueError(f"size={size!r} given, expected rows and columns, such as (84, 84)")
         self.game, self.observation = game, observation
         self.frame_skip, self.noops = whole("frame_skip", frame_skip, 1, 1000), whole("noops", noops)
         self.episodic_life, self.clip_rewards = bool(episodic_life), bool(clip_rewards)
-        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)      # it greets each interface otherwise
-        self.ale = ale_py.ALEInterface()
+        self.ale = emulator()
         self.ale.setFloat("repeat_action_probability", number("sticky", sticky, low=0, high=1))
         self.ale.setInt("max_num_frames_per_episode", whole("max_frames", max_frames, 1, 2**31 - 1))
-        self.ale.loadROM(ale_py.roms.get_rom_path(game))
+        self.ale.loadROM(self.rom)
         self.choices = self.ale.getLegalActionSet() if full_actions else self.ale.getMinimalActionSet()
         self.action_names = tuple(choice.name.lower() for choice in self.choices)
         self.keys = {KEYS[choice.name]: i for i, choice in enumerate(self.choices) if choice.name in KEYS}
@@ -85,10 +87,10 @@ class Atari(PufferEnv):
                               for action in start_actions]
         height, width = self.ale.getScreenDims()
         self.grey = np.zeros((height, width), np.uint8)
-        ways = (areas(height, 84), areas(width, 84)) if observation == "area" else \
-            (strided(height, 2), strided(width, 2))
-        self.pixels = Shrink(height, width, *ways)
-        shape = (128,) if observation == "ram" else tuple(len(first) for first, _ in ways)
+        rows, columns = whole("size", size[0], 1, height), whole("size", size[1], 1, width)
+        shrink = nearest if observation == "nearest" else areas
+        self.pixels = Shrink(height, width, shrink(height, rows), shrink(width, columns))
+        shape = (128,) if observation == "ram" else (rows, columns)
         self.single_observation_space = Box(0, 255, shape, np.uint8)
         self.single_action_space, self.num_agents = Discrete(len(self.choices)), 1
         self.lives = 0
@@ -129,13 +131,13 @@ class Atari(PufferEnv):
         return self.ale.getScreenRGB()
 
     def copied_state(self, memo):
-        """As in the base, and the emulator's state as bytes."""
-        return super().copied_state(memo) | {"emulator": self.ale.cloneSystemState().serialize()}
+        """As in the base, and the emulator's state."""
+        return super().copied_state(memo) | {"emulator": self.ale.cloneSystemState()}
 
     def set_state(self, state):
         """Go on from what `get_state` gave."""
         super().set_state(state)
-        self.ale.restoreSystemState(ale_py.ALEState(state["emulator"]))
+        self.ale.restoreSystemState(state["emulator"])
 
     # ------------------------------------------------------------------ the emulator
 
@@ -145,7 +147,7 @@ class Atari(PufferEnv):
         of_noops, of_emulator = np.random.SeedSequence(self.seed).generate_state(2)
         self.random = seeding.np_random(int(of_noops))[0]
         self.ale.setInt("random_seed", np.int32(of_emulator))
-        self.ale.loadROM(ale_py.roms.get_rom_path(self.game))           # only then does the seed hold
+        self.ale.loadROM(self.rom)                  # only then does the seed hold
 
     def _begin(self):
         """Start a game: no-ops, then the start actions."""
@@ -198,3 +200,14 @@ class Atari(PufferEnv):
             self.ale.getRAM(row)
         else:
             self.pixels.write(row)
+
+
+def rom_of(game):
+    """The file of a game of ale-py. Raises ImportError without ale-py, ValueError for an unknown game."""
+    if ale_py is None:
+        raise ImportError("Atari plays on ale-py, which is not installed: pip install ale-py")
+    games = ale_py.roms.get_all_rom_ids()
+    if game not in games:
+        raise ValueError(f"game={game!r} given, expected one of {', '.join(sorted(games))}")
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)          # it greets each interface otherwise
+    return ale_py.roms.get_rom_path(game)

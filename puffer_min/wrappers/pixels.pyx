@@ -37,9 +37,9 @@ def areas(source, target):
     return windows(rows)
 
 
-def strided(source, step):
-    """(first, weights) as `areas` gives them, for every `step`-th input as it is."""
-    return windows(np.eye(source, dtype=np.float32)[::step])
+def nearest(source, target):
+    """(first, weights) as `areas` gives them, for the first input of each area as it is (INTER_NEAREST)."""
+    return windows(np.eye(source, dtype=np.float32)[np.arange(target) * source // target])
 
 
 def windows(rows):
