@@ -104,6 +104,12 @@ class PongConsole:
         own = {name: value for name, value in vars(self).items() if name != "pong"}
         return own | {"state": self.state.copy(), "pong": self.pong.get_state()}
 
+    __getstate__ = cloneSystemState
+
+    def __setstate__(self, state):
+        self.__init__()
+        self.restoreSystemState(state)
+
     def restoreSystemState(self, state):
         """Go on from what `cloneSystemState` gave."""
         vars(self).update({name: value for name, value in state.items() if name != "pong"})
@@ -111,8 +117,24 @@ class PongConsole:
         self.pong.set_state(state["pong"])
 
 
+class DrillConsole(PongConsole):
+    """Pong as a drill: a point for each frame in which the paddle is level with the ball, none for balls."""
+
+    def act(self, action):
+        super().act(action)
+        return int(not self.over and abs(self.state[0] - self.state[3]) * HEIGHT < 10)
+
+
 class PixelPong(Atari):
     """`puffer_min.Atari` on this console: make_vec(PixelPong, num_envs=16, size=(30, 40), frame_stack=2)."""
 
+    console = PongConsole
+
     def __init__(self, **settings):
-        super().__init__("pong", emulator=PongConsole, **settings)
+        super().__init__("pong", emulator=self.console, **settings)
+
+
+class PixelDrill(PixelPong):
+    """The drill, which is learned from pixels in seconds."""
+
+    console = DrillConsole
