@@ -31,7 +31,7 @@ def test_the_share_of_a_function_is_its_part_of_the_time():
     found = flame(both, seconds=0.9)
     assert found.share("both") > 0.9 and found.share("nothing") == 0
     assert 0.55 < found.share("long_part") < 0.92 and found.share("long_part") + found.share("short_part") > 0.9
-    assert found.share("spin") > 0.9 and found.calls >= 2
+    assert found.share("spin") > 0.9 and found.calls >= 1
     assert "long_part" in repr(found) and found._repr_png_().startswith(b"\x89PNG")
 
 

@@ -1,17 +1,19 @@
 """The survey of environments: its statistics, and that a missing or broken environment costs its row and one sentence."""
 
+import importlib.util
 import sys
 import types
 from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 
-from puffer_min.course import survey_plays
+from puffer_min.course import Ladder, survey_plays
 from puffer_min.course.survey import survey, times_the_claim
 from puffer_min.course.survey_plays import Clock, Found, Spread, bytes_of, measure_row, observed, play
-from puffer_min.course.survey_rows import CLAIMS, ROWS, Claim, Crafter, Row, through_gymnasium
+from puffer_min.course.survey_rows import CLAIMS, ROWS, Claim, Craftax, Crafter, Row, through_gymnasium
 
 CARTPOLE = next(row for row in ROWS if row.name == "CartPole")
 
@@ -192,6 +194,40 @@ def test_crafter_in_gymnasiums_words_begins_anew_with_a_seed_and_ends_at_death()
     env.reset()
     env.env._step = env.env._length - 1
     assert env.step(0)[2:4] == (False, True)
+
+
+def test_craftax_is_one_batch_whose_keys_are_new_in_every_step(monkeypatch):
+    """With the few names of JAX and Craftax that are used; neither is installed with the course."""
+    keys = []
+
+    def fake_step(key, state, action, params):
+        keys.append(key)
+        return np.zeros((2, 9, 9), np.float32), state + len(action), np.zeros(2), np.zeros(2, bool), {}
+
+    random = types.SimpleNamespace(PRNGKey=lambda number: number, split=lambda key, count: (key, count))
+    monkeypatch.setitem(sys.modules, "jax", types.SimpleNamespace(random=random, jit=lambda f: f, vmap=lambda f: f, block_until_ready=lambda x: x))
+    game = types.SimpleNamespace(default_params=None, reset=lambda key, params: (np.zeros((2, 9, 9), np.float32), 0), step=fake_step)
+    monkeypatch.setitem(sys.modules, "craftax", types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "craftax.craftax_env", types.SimpleNamespace(make_craftax_env_from_name=lambda name, auto_reset: game))
+    row = next(row for row in ROWS if row.package == "craftax")
+    found = measure_row(replace(row, make=lambda: Craftax(num_envs=2)), 0.001)
+    assert found.rate > 0 and found.bytes == 9 * 9 * 4 and not found.missing and found.vectorized is None
+    assert len(set(keys)) == len(keys) >= 5 and all(count == 2 for _, count in keys)
+
+
+def test_the_benchmark_keeps_what_was_written_by_hand(tmp_path, monkeypatch):
+    pytest.importorskip("crafter")
+    spec = importlib.util.spec_from_file_location("survey_benchmark", Path(__file__).parents[1] / "benchmarks/survey.py")
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "HERE", tmp_path)
+    ladder = Ladder("steps")
+    ladder.measure("native", benchmark.slow.step_speed("native", steps=5, repeats=1))
+    given = survey(0.001, names=["CartPole", "Procgen"], vectorized=False), ladder, ladder, {"with numba": 0.05}, {"serial": 800.0}
+    (tmp_path / "SURVEY.md").write_text(benchmark.document(*given).replace(benchmark.BEGIN, benchmark.BEGIN + "\nNight is dark."))
+    again = benchmark.document(*given)
+    assert again.count("Night is dark.") == 1 and again.count("| CartPole |") == 1 and again.count("| native |") == 2
+    assert "with numba 50 ms" in again and "serial 800" in again and "procgen has no wheel" in again
 
 
 def test_through_gymnasium_passes_its_settings_on():
