@@ -23,8 +23,8 @@ import envs
 from puffer_min.course.novelty import describe, main_trades, thin
 from puffer_min.env.actions import actions_of, random_choices
 from puffer_min.learner.checkpoint import describe_policy, load_policy, save_checkpoint
-from puffer_min.learner.config import settings_for
 from puffer_min.learner.ppo import PPO
+from puffer_min.learner.presets import settings_for
 
 AGENTS, KEPT, EVERY = 1024, 5000, 256           # EVERY: ticks between readings of the lives
 
