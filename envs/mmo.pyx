@@ -241,12 +241,10 @@ cdef class MMO(Native):
         for turn in range(self.population):
             agent = &world.agents[n]
             if agent.health > 0:
-                agent.activity = IDLE
-                if agent.trade == NOBODY:
-                    act(world, agent, actions + COMPONENTS * n)
-                else:
+                if agent.trade != NOBODY:
                     decide(world, agent, decided)
-                    act(world, agent, decided)
+                agent.activity = IDLE
+                act(world, agent, actions + COMPONENTS * n if agent.trade == NOBODY else decided)
             n = n + 1 if n + 1 < self.population else 0
 
     cdef void live(self, World* world, int i, int n) noexcept nogil:

@@ -13,12 +13,12 @@ from libc.stdint cimport int16_t, int32_t, uint8_t
 from libc.string cimport memset
 
 from envs.core.random cimport draw_below
-from envs.mmo_rules cimport (COOLDOWN, FIRST_RECIPE, REACH, RECIPES, ask, bid, distance, may_buy, may_craft,
-                             may_fight, may_gather, may_sell, may_strike, may_use, may_walk, step_of)
+from envs.mmo_rules cimport (FIRST_RECIPE, RECIPES, bid, may_buy, may_craft, may_fight, may_gather, may_sell,
+                             may_strike, may_use, may_walk, step_of)
 from envs.mmo_sight cimport COLUMNS, DOWN, RIGHT, ROWS
-from envs.mmo_world cimport (ARMOUR, BIG_FISHES, FISH, FISHES, GOODS, HERB, HERBS, MAGIC, MELEE, MOST, NOBODY,
-                             OLD_TREE, ORE, ORES, PILE, POTION, RANGE, RARE_HERBS, RATION, RICH_ORES, TOOL,
-                             TOWN, TREE, WATER, WEAPON, WOOD, Agent, World, item_of, newborn, terrain_of)
+from envs.mmo_world cimport (BIG_FISHES, DRINK, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY, OLD_TREE, ORE,
+                             ORES, PILE, POTION, RARE_HERBS, RATION, RICH_ORES, TOOL, TOWN, TRADE, TREE, WATER,
+                             WOOD, Agent, World, item_of, newborn, terrain_of)
 
 cdef enum:
     FORAGER, MINER, HUNTER, TRADER
@@ -29,23 +29,22 @@ cdef enum:                          # plans
 cdef enum:
     WINDOW_CELLS = 165
     MIDDLE = 82                     # of the window
-    THIRSTY = 56                    # water below which it looks for some
+    THIRSTY = 72                    # water below which it looks for some
     STARVING = 72                   # food below which it eats
     LARDER = 3                      # pieces of food that it likes to have
     PLENTY = 10                     # pieces of one kind with which it goes to town
     RESTLESS = 24                   # one tick of so many it turns, where it looks for something out of sight
     ARROWS = 6
+    PURSE = 6                       # coins for which a hunter strikes
 
 
 # ---------------------------------------------------------------------- finding the way
 
 cdef inline int seek(const World* world, const Agent* agent, int items, int terrains, int goal,
-                     bint homewards) noexcept nogil:
-    """The first step of a shortest way, inside the window, to a cell with one of `items` (a set of bits)
-    that it may take, or one of `terrains`, or to the cell `goal`; 0 where it is there, NOBODY where
-    there is no such cell.
-
-    homewards: where there is none, to the cell nearest to the town that it remembers."""
+                     const int32_t* place) noexcept nogil:
+    """The first step of a shortest way, inside the window, to a cell with one of `items` (a set of bits) that
+    it may take, or one of `terrains`, or to the cell `goal`; 0 where it is there, NOBODY where there is no such
+    cell. With a place (row and column, not 0) then to the cell nearest to it."""
     cdef uint8_t[WINDOW_CELLS] first        # 1 + the first step to each cell, 0 where it was not yet
     cdef int16_t[WINDOW_CELLS] queue
     cdef int head = 0, tail = 1, at, next, move, cell, row, column, item, terrain, y, x, far, found = NOBODY
@@ -77,8 +76,8 @@ cdef inline int seek(const World* world, const Agent* agent, int items, int terr
                 continue
             queue[tail] = <int16_t> next
             tail += 1
-            if homewards and agent.home_y:
-                y, x = agent.y + row - DOWN - agent.home_y, agent.x + column - RIGHT - agent.home_x
+            if place != NULL and place[0]:
+                y, x = agent.y + row - DOWN - place[0], agent.x + column - RIGHT - place[1]
                 far = y * y + x * x
                 if far < least:
                     found, least = first[next] - 1, far
@@ -156,8 +155,9 @@ cdef inline int to_trade(const World* world, const Agent* agent) noexcept nogil:
 
 
 cdef inline bint hunts(const Agent* agent, const Agent* other) noexcept nogil:
-    """Whether a hunter goes for the other: one of another trade that is no healthier than itself."""
-    return agent.trade == HUNTER and other.trade != HUNTER and 0 < other.health <= agent.health
+    """Whether a hunter goes for the other: one of another trade with a full purse, no healthier than itself."""
+    return (agent.trade == HUNTER and other.trade != HUNTER and other.gold >= PURSE
+            and 0 < other.health <= agent.health)
 
 
 cdef inline int to_strike(const World* world, const Agent* agent, int32_t* target) noexcept nogil:
@@ -210,33 +210,46 @@ cdef inline int works_at(const Agent* agent) noexcept nogil:
             | (wood if agent.goods[WOOD] < LARDER else 0) | (ore if agent.goods[ORE] < LARDER else 0))
 
 
+cdef inline void remember(const World* world, Agent* agent) noexcept nogil:
+    """The town that it is in, where it drank, and where it found what its trade is after; a place where nothing
+    is left is forgotten."""
+    cdef int work = (GATHER + HERB if agent.trade == FORAGER else GATHER + ORE if agent.trade == MINER
+                     else GATHER + WOOD if agent.trade == HUNTER else TRADE)
+    cdef int down = agent.y - agent.site[0], right = agent.x - agent.site[1]
+    if terrain_of(world, agent.cell) == TOWN:
+        agent.town = [agent.y, agent.x]
+    if agent.activity == DRINK:
+        agent.shore = [agent.y, agent.x]
+    if agent.activity == work:
+        agent.site = [agent.y, agent.x]
+    elif down * down + right * right <= 2:
+        agent.site = [0, 0]
+
+
 cdef inline int to_walk(World* world, Agent* agent) noexcept nogil:
-    """Water, food, what the trade is after; out of sight of all that, on."""
-    cdef int move = NOBODY, food = 1 << HERBS | 1 << RARE_HERBS | 1 << FISHES | 1 << BIG_FISHES | 1 << PILE
-    cdef int cell
+    """Water, food, what the trade is after; out of sight of all that, to where it was found before, or on."""
+    cdef int food = 1 << HERBS | 1 << RARE_HERBS | 1 << FISHES | 1 << BIG_FISHES | 1 << PILE, move, cell
     if agent.water < THIRSTY:
-        move = seek(world, agent, 0, 1 << WATER, NOBODY, False)
+        move = seek(world, agent, 0, 1 << WATER, NOBODY, agent.shore)
     elif agent.food < STARVING and meals(agent) == 0:
-        move = seek(world, agent, food, 0, NOBODY, False)
+        move = seek(world, agent, food, 0, NOBODY, NULL)
     elif agent.plan == SELL:
-        move = seek(world, agent, 0, 1 << TOWN, NOBODY, True)
+        move = seek(world, agent, 0, 1 << TOWN, NOBODY, agent.town)
     else:
         cell = prey(world, agent) if agent.trade == HUNTER else NOBODY
-        move = seek(world, agent, works_at(agent) | 1 << PILE, 0, cell, agent.trade == TRADER)
+        move = seek(world, agent, works_at(agent) | 1 << PILE, 0, cell, agent.site)
     return wander(world, agent) if move == NOBODY else move
 
 
 cdef inline void decide(World* world, Agent* agent, int32_t* action) noexcept nogil:
     """An action of six parts."""
-    cdef int sold
-    if terrain_of(world, agent.cell) == TOWN:
-        agent.home_y, agent.home_x = agent.y, agent.x
+    remember(world, agent)
     action[2] = action[5] = 0
     action[1] = to_strike(world, agent, &action[2])
     action[3] = to_use(agent)
-    sold = action[4] = to_trade(world, agent)
+    action[4] = to_trade(world, agent)
     if laden(agent):
         agent.plan = SELL
-    elif terrain_of(world, agent.cell) == TOWN and sold == 0:
+    elif terrain_of(world, agent.cell) == TOWN and action[4] == 0:
         agent.plan = LIVE
-    action[0] = 0 if sold else to_walk(world, agent)
+    action[0] = 0 if action[4] else to_walk(world, agent)

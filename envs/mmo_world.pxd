@@ -76,7 +76,9 @@ cdef struct Agent:
     uint8_t activity                # of this tick
     int8_t trade                    # of a scripted mind, NOBODY for an agent that learns
     uint8_t plan, heading           # of a scripted mind
-    int32_t home_y, home_x          # the town that it saw last, 0 for none yet (minds)
+    int32_t[2] town                 # cell of the town that it was in last, 0 for none yet (minds)
+    int32_t[2] shore                # where it drank last (minds)
+    int32_t[2] site                 # where its trade last found something, 0 for nowhere (minds)
     int32_t count                   # of `near`
     uint16_t[NEAR] near             # neighbours as it saw them last, nearest first
     uint64_t[4] regions             # entered, a bit each

@@ -20,7 +20,7 @@ PRICES = (2, 2, 3, 3, 7, 6, 8, 12, 14)
 AGENT = np.dtype([("y", "i4"), ("x", "i4"), ("cell", "i4"), ("health", "i4"), ("food", "i4"), ("water", "i4"), ("born", "i4"), ("ready_at", "i4"),
                   ("striker", "i4"), ("hurt", "i4"), ("gained", "i4"), ("gold", "i4"), ("experience", "i4", 8), ("level", "u1", 8), ("goods", "u1", 9),
                   ("tool", "u1"), ("weapon", "u1"), ("armour", "u1"), ("activity", "u1"), ("trade", "i1"), ("plan", "u1"), ("heading", "u1"),
-                  ("home_y", "i4"), ("home_x", "i4"), ("count", "i4"), ("near", "u2", 8), ("regions", "u8", 4), ("spent", "i4", 11), ("distance", "i4"),
+                  ("town", "i4", 2), ("shore", "i4", 2), ("site", "i4", 2), ("count", "i4"), ("near", "u2", 8), ("regions", "u8", 4), ("spent", "i4", 11), ("distance", "i4"),
                   ("trades", "i4"), ("gifts", "i4"), ("kills", "i4"), ("crafted", "i4"), ("gathered", "i4")], align=True)
 HEAD = np.dtype([("made", "i8", 9), ("used", "i8", 9), ("ended", "i8"), ("read", "i8"), ("missed", "i8"), ("stock", "i4", 9), ("treasury", "i4"),
                  ("tick", "i4"), ("fertile", "i4")], align=True)
