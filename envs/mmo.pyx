@@ -69,7 +69,8 @@ Log           a life each: episode_return, episode_length, score (age in ticks),
               trading (share of its ticks), trades, gifts, kills. `lives()` gives them one by one, with more.
 Source        Neural MMO (Suarez et al. 2019, 2021, 2025) for the idea; rules and code are new.
 Files         mmo_world.pxd the grid, mmo_land.pxd how a world is made and grows, mmo_rules.pxd the
-              rules, mmo_sight.pxd observations and masks, mmo_minds.pxd scripted minds,
+              rules, mmo_lives.pxd birth and record, mmo_sight.pxd observations and masks, mmo_minds.pxd
+              scripted minds,
               core/mmo_picture.py pictures.
 """
 
@@ -87,23 +88,20 @@ from libc.string cimport memset
 
 from envs.core.native cimport Native
 from envs.mmo_land cimport grow, make_land, turn_season
+from envs.mmo_lives cimport begin_life, end_life, log_life
 from envs.mmo_minds cimport decide
-from envs.mmo_rules cimport PRICE, act, ask, bid, endure
-from envs.mmo_sight cimport (CHOICES, COLUMNS, HIGHEST, OBSERVATION, OWN_AT, RECORD, RECORDS_AT, ROWS, legal,
-                             look, see)
-from envs.mmo_world cimport (BORDER, FIGHT, FULL, GATHER, GOODS, IDLE, NEAR, NEWBORN_TICKS, NOBODY, SKILLS,
-                             TILE, TRADE, Agent, Head, Life, Pile, World, count_bits, drop, free_cell,
-                             leave, show, stand)
+from envs.mmo_rules cimport act, ask, bid, endure
+from envs.mmo_sight cimport (CHOICES, COLUMNS, HIGHEST, OBSERVATION, OWN_AT, RECORD, RECORDS_AT, ROWS,
+                             come_near, legal, look, prefetch, see)
+from envs.mmo_world cimport (BORDER, GOODS, IDLE, NEAR, NEWBORN_TICKS, NOBODY, SKILLS, TILE, Agent, Head,
+                             Life, Pile, World, drop, leave, show)
 
 cdef enum:
     METRICS = 15
     COMPONENTS = 6
-    START = 64                      # food and water of a newborn
     GOLD = 16                       # for each inhabitant, at first all in the market
+    AHEAD = 4                       # so many turns before its own an inhabitant's surroundings are fetched
     RING = 8                        # lives kept for each inhabitant until `lives` gives them
-
-cdef enum:                          # causes of death
-    THIRST, HUNGER, KILLED, AGE
 
 MOST_INHABITANTS = 16_384
 LARGEST = 2048                      # cells along a world
@@ -135,6 +133,13 @@ cdef class MMO(Native):
     cdef int population, stride, cells, row_bytes, ring
     cdef object masks_of_actions
 
+    keys = {"ArrowUp": (1, 0, 0, 0, 0, 0), "ArrowDown": (2, 0, 0, 0, 0, 0), "ArrowLeft": (3, 0, 0, 0, 0, 0),
+            "ArrowRight": (4, 0, 0, 0, 0, 0), "1": (0, 1, 0, 0, 0, 0), "2": (0, 2, 0, 0, 0, 0),
+            "3": (0, 3, 0, 0, 0, 0),
+            "q": (0, 1, 1, 0, 0, 0), "h": (0, 0, 0, 1, 0, 0), "f": (0, 0, 0, 4, 0, 0), "e": (0, 0, 0, 5, 0, 0),
+            "p": (0, 0, 0, 6, 0, 0), "t": (0, 0, 0, 7, 0, 0), "r": (0, 0, 0, 10, 0, 0), "c": (0, 0, 0, 12, 0, 0),
+            "o": (0, 0, 0, 0, 3, 0), "b": (0, 0, 0, 0, 14, 0), "g": (0, 0, 0, 0, 0, 1)}
+    idle_action = (0, 0, 0, 0, 0, 0)        # stay, and gather what grows there
     action_names = ("walk", "blow", "target", "use", "market", "give")
     observation_sets = {"nearest": (RECORDS_AT, NEAR, RECORD)}
     skills = ("melee", "range", "magic", "herbs", "wood", "mining", "fishing", "crafting")
@@ -239,6 +244,7 @@ cdef class MMO(Native):
         cdef int n = world.head.tick * 7 % self.population, turn
         cdef Agent* agent
         for turn in range(self.population):
+            prefetch(&world.tiles[TILE * world.agents[(n + AHEAD) % self.population].cell])
             agent = &world.agents[n]
             if agent.health > 0:
                 if agent.trade != NOBODY:
@@ -268,75 +274,33 @@ cdef class MMO(Native):
             show(world, agent)
 
     cdef void bear(self, World* world, int n) noexcept nogil:
-        """A new life."""
-        cdef Agent* agent = &world.agents[n]
-        cdef int cell = free_cell(world), skill
-        memset(agent, 0, sizeof(Agent))
-        agent.health, agent.food, agent.water = FULL, START, START
-        agent.born, agent.striker = world.head.tick, NOBODY
-        agent.trade = n & 3 if self.autopilot or n >= self.agents else NOBODY
-        for skill in range(SKILLS):
-            agent.level[skill] = 1
-        stand(world, agent, cell // self.stride, cell % self.stride)
+        begin_life(world, n, n & 3 if self.autopilot or n >= self.agents else NOBODY)
 
     cdef void bury(self, World* world, int i, int n) noexcept nogil:
         """The end of a life: its record, its log, its pile."""
         cdef Agent* agent = &world.agents[n]
-        cdef Life* life = &world.lives[world.head.ended % self.ring]
-        cdef float* metrics = self.metrics + METRICS * (i * self.agents + n)
-        cdef int k, levels = 0, skills = 0, age = world.head.tick - agent.born
-        life.agent, life.trade, life.born, life.age = n, agent.trade, agent.born, age
-        life.cause = (AGE if agent.health > 0 else KILLED if agent.hurt > 0 else THIRST if agent.water == 0
-                      else HUNGER)
-        life.gold, life.wealth = agent.gold, agent.gold
-        for k in range(GOODS):
-            life.wealth += PRICE[k] * agent.goods[k]
-        for k in range(SKILLS):
-            life.levels[k] = agent.level[k]
-            levels += agent.level[k] - 1
-            skills += agent.level[k] > 1
-        life.regions = 0
-        for k in range(4):
-            life.regions += count_bits(agent.regions[k])
-        life.spent = agent.spent
-        life.distance, life.row, life.column = agent.distance, agent.y - BORDER, agent.x - BORDER
-        life.trades, life.gifts, life.kills = agent.trades, agent.gifts, agent.kills
-        life.crafted, life.gathered = agent.crafted, agent.gathered
-        world.head.ended += 1
+        cdef Life* life = end_life(world, n)
         if n < self.agents:
-            metrics[0] = age
-            for k in range(THIRST, AGE):
-                metrics[1 + k] = life.cause == k
-            metrics[4], metrics[5], metrics[6] = levels, skills, life.wealth
-            metrics[7], metrics[8] = life.distance, life.regions
-            metrics[9] = (agent.spent[GATHER] + agent.spent[GATHER + 1] + agent.spent[GATHER + 2]
-                          + agent.spent[GATHER + 3]) / <float> age
-            metrics[10], metrics[11] = agent.spent[FIGHT] / <float> age, agent.spent[TRADE] / <float> age
-            metrics[12], metrics[13], metrics[14] = life.trades, life.gifts, life.kills
+            log_life(life, self.metrics + METRICS * (i * self.agents + n))
         drop(world, agent)
         leave(world, agent)
 
     cdef void observe(self, World* world, int i) noexcept nogil:
+        """What everybody sees. A large world is not in the fast caches,
+        so its parts are asked for in time."""
         cdef uint8_t* rows = <uint8_t*> self.rows.observations + <size_t> i * self.agents * OBSERVATION
         cdef int n
-        for n in range(self.agents):
-            see(world, &world.agents[n], rows + <size_t> n * OBSERVATION)
-            world.agents[n].hurt = 0
-        for n in range(self.agents, self.population):
-            look(world, &world.agents[n])
-            world.agents[n].hurt = 0
+        for n in range(-2 * AHEAD, self.population):
+            if n + 2 * AHEAD < self.population:
+                come_near(world, &world.agents[n + 2 * AHEAD])
+            if 0 <= n + AHEAD < self.population:
+                look(world, &world.agents[n + AHEAD])
+            if 0 <= n < self.agents:
+                see(world, &world.agents[n], rows + <size_t> n * OBSERVATION)
+            if 0 <= n:
+                world.agents[n].hurt = 0
 
     # ------------------------------------------------------------------ Python face
-
-    @property
-    def keys(self):
-        """Arrows walk, space strikes the nearest, e eats, c crafts, s sells, b buys, g gives: see KEYS."""
-        return KEYS
-
-    @property
-    def idle_action(self):
-        """Stay, and gather what grows there."""
-        return 0, 0, 0, 0, 0, 0
 
     def action_masks(self):
         """Bool (num_agents, 62), the choices of the six parts side by side: True where a choice
@@ -423,14 +387,6 @@ cdef class MMO(Native):
         window and what it has."""
         return mmo_picture.draw(self.tiles_of(index), self.people(index), self.situation(index),
                                 self.observations[index * self.agents], self.seasons)
-
-
-KEYS = {"ArrowUp": (1, 0, 0, 0, 0, 0), "ArrowDown": (2, 0, 0, 0, 0, 0), "ArrowLeft": (3, 0, 0, 0, 0, 0),
-        "ArrowRight": (4, 0, 0, 0, 0, 0), "1": (0, 1, 0, 0, 0, 0), "2": (0, 2, 0, 0, 0, 0),
-        "3": (0, 3, 0, 0, 0, 0),
-        "q": (0, 1, 1, 0, 0, 0), "h": (0, 0, 0, 1, 0, 0), "f": (0, 0, 0, 4, 0, 0), "e": (0, 0, 0, 5, 0, 0),
-        "p": (0, 0, 0, 6, 0, 0), "t": (0, 0, 0, 7, 0, 0), "r": (0, 0, 0, 10, 0, 0), "c": (0, 0, 0, 12, 0, 0),
-        "o": (0, 0, 0, 0, 3, 0), "b": (0, 0, 0, 0, 14, 0), "g": (0, 0, 0, 0, 0, 1)}
 
 
 def highest():

@@ -16,9 +16,9 @@ from envs.core.random cimport draw_below
 from envs.mmo_rules cimport (FIRST_RECIPE, RECIPES, bid, may_buy, may_craft, may_fight, may_gather, may_sell,
                              may_strike, may_use, may_walk, step_of)
 from envs.mmo_sight cimport COLUMNS, DOWN, RIGHT, ROWS
-from envs.mmo_world cimport (BIG_FISHES, DRINK, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY, OLD_TREE, ORE,
-                             ORES, PILE, POTION, RARE_HERBS, RATION, RICH_ORES, TOOL, TOWN, TRADE, TREE, WATER,
-                             WOOD, Agent, World, item_of, newborn, terrain_of)
+from envs.mmo_world cimport (BIG_FISHES, DRINK, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY,
+                             OLD_TREE, ORE, ORES, PILE, POTION, RARE_HERBS, RATION, RICH_ORES, TOOL, TOWN,
+                             TRADE, TREE, WATER, WOOD, Agent, World, item_of, newborn, terrain_of)
 
 cdef enum:
     FORAGER, MINER, HUNTER, TRADER
@@ -43,8 +43,8 @@ cdef enum:
 cdef inline int seek(const World* world, const Agent* agent, int items, int terrains, int goal,
                      const int32_t* place) noexcept nogil:
     """The first step of a shortest way, inside the window, to a cell with one of `items` (a set of bits) that
-    it may take, or one of `terrains`, or to the cell `goal`; 0 where it is there, NOBODY where there is no such
-    cell. With a place (row and column, not 0) then to the cell nearest to it."""
+    it may take, or one of `terrains`, or to the cell `goal`; 0 where it is there, NOBODY where there is no
+    such cell. With a place (row and column, not 0) then to the cell nearest to it."""
     cdef uint8_t[WINDOW_CELLS] first        # 1 + the first step to each cell, 0 where it was not yet
     cdef int16_t[WINDOW_CELLS] queue
     cdef int head = 0, tail = 1, at, next, move, cell, row, column, item, terrain, y, x, far, found = NOBODY
@@ -155,7 +155,8 @@ cdef inline int to_trade(const World* world, const Agent* agent) noexcept nogil:
 
 
 cdef inline bint hunts(const Agent* agent, const Agent* other) noexcept nogil:
-    """Whether a hunter goes for the other: one of another trade with a full purse, no healthier than itself."""
+    """Whether a hunter goes for the other: one of another trade with a full purse,
+    no healthier than itself."""
     return (agent.trade == HUNTER and other.trade != HUNTER and other.gold >= PURSE
             and 0 < other.health <= agent.health)
 
@@ -205,14 +206,14 @@ cdef inline int works_at(const Agent* agent) noexcept nogil:
     if agent.trade == MINER:
         return ore if agent.goods[WOOD] or agent.tool > 0 else ore | wood
     if agent.trade == HUNTER:
-        return wood if agent.goods[WOOD] < ARROWS else 0
+        return wood
     return ((food if agent.goods[HERB] < LARDER or agent.goods[FISH] < LARDER else 0)
             | (wood if agent.goods[WOOD] < LARDER else 0) | (ore if agent.goods[ORE] < LARDER else 0))
 
 
 cdef inline void remember(const World* world, Agent* agent) noexcept nogil:
-    """The town that it is in, where it drank, and where it found what its trade is after; a place where nothing
-    is left is forgotten."""
+    """The town that it is in, where it drank, and where it found what its trade is after; a place where
+    nothing is left is forgotten."""
     cdef int work = (GATHER + HERB if agent.trade == FORAGER else GATHER + ORE if agent.trade == MINER
                      else GATHER + WOOD if agent.trade == HUNTER else TRADE)
     cdef int down = agent.y - agent.site[0], right = agent.x - agent.site[1]
@@ -252,4 +253,4 @@ cdef inline void decide(World* world, Agent* agent, int32_t* action) noexcept no
         agent.plan = SELL
     elif terrain_of(world, agent.cell) == TOWN and action[4] == 0:
         agent.plan = LIVE
-    action[0] = 0 if action[4] else to_walk(world, agent)
+    action[0] = 0 if action[1] or action[4] else to_walk(world, agent)

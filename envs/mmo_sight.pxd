@@ -67,6 +67,8 @@ cdef inline void look(World* world, Agent* agent) noexcept nogil:
     agent.count = count
     for n in range(count):
         agent.near[n] = <uint16_t> keys[n]
+        prefetch(&world.agents[agent.near[n]])
+        prefetch(&world.agents[agent.near[n]].level)
 
 
 cdef inline void see_records(const World* world, const Agent* agent, uint8_t* record) noexcept nogil:
@@ -114,14 +116,22 @@ cdef inline void see_itself(const World* world, const Agent* agent, uint8_t* own
         memset(own + 33, 0, GOODS)
 
 
+cdef inline void come_near(const World* world, const Agent* agent) noexcept nogil:
+    """Ask for the memory around an inhabitant: a large world is not in the fast caches."""
+    cdef int corner = agent.cell - DOWN * world.stride - RIGHT, row
+    for row in range(ROWS):
+        prefetch(world.tiles + TILE * (corner + row * world.stride))
+        prefetch(world.tiles + TILE * (corner + row * world.stride + COLUMNS - 1))
+        prefetch(world.ids + corner + row * world.stride)
+
+
 cdef inline void see(World* world, Agent* agent, uint8_t* observation) noexcept nogil:
-    """The whole observation; the agent remembers whom it sees."""
+    """The whole observation, after `look`."""
     cdef const uint8_t* corner = world.tiles + TILE * (agent.cell - DOWN * world.stride - RIGHT)
     cdef int row
     for row in range(ROWS):
         memcpy(observation + ROW_BYTES * row, corner + row * TILE * world.stride, ROW_BYTES)
     see_itself(world, agent, observation + OWN_AT)
-    look(world, agent)
     see_records(world, agent, observation + RECORDS_AT)
 
 

@@ -28,6 +28,34 @@ HEAP = np.dtype([("gold", "i4"), ("goods", "u1", 9)], align=True)
 NAMES = ("streams", "lengths", "returns", "metrics", "heads", "agents", "lives", "piles", "tiles", "nature", "ids", "present", "queue", "piece")
 
 
+def walking(move):
+    return (move, 0, 0, 0, 0, 0)
+
+
+def using(good):
+    return (0, 0, 0, 1 + good, 0, 0)
+
+
+def crafting(good):
+    return (0, 0, 0, 10 + good - RATION, 0, 0)
+
+
+def selling(good):
+    return (0, 0, 0, 0, 1 + good, 0)
+
+
+def buying(good):
+    return (0, 0, 0, 0, 10 + good, 0)
+
+
+def giving(what, target=0):
+    return (0, 0, target, 0, 0, 1 + what)
+
+
+def striking(style, target=0):
+    return (0, 1 + style, target, 0, 0, 0)
+
+
 def views(env, state) -> dict:
     """Name -> array of each part of a saved state, world by world; writing into them changes the state."""
     blocks, worlds, stride = dict(zip(NAMES, state["blocks"], strict=True)), env.num_envs, env.size + 2 * BORDER

@@ -35,7 +35,7 @@ GRID, GRID_LEVEL, GRID_TWIN = "envs/grid.pyx", "envs/grid.pxd", "tests/test_grid
 SANITY = "tests/test_sanity_tasks.py::test_"
 MOBA, MOBA_RULES = "envs/moba.pyx", "tests/test_moba.py::test_"
 MMO, MMO_WORLD, MMO_LAND, MMO_RULES, MMO_SIGHT = (f"envs/mmo{part}" for part in (".pyx", "_world.pxd", "_land.pxd", "_rules.pxd", "_sight.pxd"))
-MMO_TEST, MMO_WORLD_TEST = "tests/test_mmo.py::test_", "tests/test_mmo_world.py::test_"
+MMO_TEST, MMO_SIGHT_TEST, MMO_WORLD_TEST = (f"tests/test_mmo{part}.py::test_" for part in ("", "_sight", "_world"))
 CONTRACT = "tests/test_native_base.py::test_"
 
 MISTAKES = [
@@ -389,7 +389,7 @@ MISTAKES = [
             MMO_WORLD_TEST + "goods_and_gold_are_neither_made_nor_lost_but_by_rule"),
     Mistake("mmo: a dead body left on the grid", MMO,
             "        leave(world, agent)\n", "",
-            MMO_TEST + "the_grid_is_what_the_inhabitants_make_of_it[settings0]"),
+            MMO_SIGHT_TEST + "the_grid_is_what_the_inhabitants_make_of_it[settings0]"),
     Mistake("mmo: land that is cut off", MMO_LAND,
             "            world.tiles[TILE * cell] = ROCK\n", "            pass\n",
             MMO_WORLD_TEST + "every_size_has_a_border_and_room[256]"),
@@ -401,10 +401,10 @@ MISTAKES = [
             MMO_WORLD_TEST + "things_grow_back_in_the_fertile_half_and_an_eighth_as_fast_elsewhere[48-False]"),
     Mistake("mmo: swapped row and column in the records", MMO_SIGHT,
             "(other.y - agent.y + DOWN + 1)", "(other.x - agent.x + DOWN + 1)",
-            MMO_TEST + "records_are_the_nearest_and_targets_follow_them"),
+            MMO_SIGHT_TEST + "records_are_the_nearest_and_targets_follow_them"),
     Mistake("mmo: the first eight found, not the nearest", MMO_SIGHT,
             "while n > 0 and keys[n - 1] > key:", "while False:",
-            MMO_TEST + "observations_are_those_of_a_slow_recomputation[settings0]"),
+            MMO_SIGHT_TEST + "observations_are_those_of_a_slow_recomputation[settings0]"),
     Mistake("mmo: a gift that the giver keeps", MMO_RULES,
             "        agent.goods[what] -= 1\n", "",
             MMO_TEST + "a_gift_goes_to_the_neighbour_beside_and_a_coin_too"),
@@ -425,7 +425,7 @@ MISTAKES = [
             MMO_TEST + "nobody_is_struck_in_towns_or_in_the_first_64_ticks[newborn other]"),
     Mistake("mmo: a mask that allows what the rules refuse", MMO_SIGHT,
             "mask[42 + n] = may_buy(world, agent, n)", "mask[42 + n] = agent.gold > 0",
-            MMO_TEST + "a_part_of_an_action_does_something_if_and_only_if_it_is_legal"),
+            MMO_SIGHT_TEST + "a_part_of_an_action_does_something_if_and_only_if_it_is_legal"),
 ]
 by_what = pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.what for mistake in MISTAKES])
 by_source = pytest.mark.parametrize("source", sorted({mistake.source for mistake in MISTAKES}))
