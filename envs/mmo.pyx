@@ -16,9 +16,9 @@ Rules         A world of `size` x `size` cells (256, or more for more than 1,024
               * Crafting: ration (a herb, a fish), potion (2 herbs, level 2), tool (wood, ore), weapon (wood,
                 2 ore, level 3), armour (3 ore, level 5). Used, gear gives its next tier, up to 3; tier t of
                 the tool needs level 2 t in a gathering skill, of weapon and armour in a style of fighting.
-              * Fighting: melee reaches 1 cell and does 12, range 4 cells and 8 (and costs 1 wood), magic
-                3 cells and 10 (and 8 water); 1 more for each level, 3 more for each tier of the weapon,
-                3 less for each tier of the other's armour. Melee beats range, range magic, magic melee: half
+              * Fighting: melee reaches 1 cell and does 6, range 4 cells and 4 (and costs 1 wood), magic
+                3 cells and 5 (and 8 water); 1 more for each level, 2 more for each tier of the weapon,
+                2 less for each tier of the other's armour. Melee beats range, range magic, magic melee: half
                 as much again against one whose strongest style is beaten. One blow every 3 ticks. Nobody
                 strikes or is struck in a town, or in the first 64 ticks of his life.
               * Skills: melee, range, magic, herbs, wood, mining, fishing, crafting, levels 1 to 10. A use
@@ -135,10 +135,10 @@ cdef class MMO(Native):
 
     keys = {"ArrowUp": (1, 0, 0, 0, 0, 0), "ArrowDown": (2, 0, 0, 0, 0, 0), "ArrowLeft": (3, 0, 0, 0, 0, 0),
             "ArrowRight": (4, 0, 0, 0, 0, 0), "1": (0, 1, 0, 0, 0, 0), "2": (0, 2, 0, 0, 0, 0),
-            "3": (0, 3, 0, 0, 0, 0),
-            "q": (0, 1, 1, 0, 0, 0), "h": (0, 0, 0, 1, 0, 0), "f": (0, 0, 0, 4, 0, 0), "e": (0, 0, 0, 5, 0, 0),
-            "p": (0, 0, 0, 6, 0, 0), "t": (0, 0, 0, 7, 0, 0), "r": (0, 0, 0, 10, 0, 0), "c": (0, 0, 0, 12, 0, 0),
-            "o": (0, 0, 0, 0, 3, 0), "b": (0, 0, 0, 0, 14, 0), "g": (0, 0, 0, 0, 0, 1)}
+            "3": (0, 3, 0, 0, 0, 0), "q": (0, 1, 1, 0, 0, 0), "h": (0, 0, 0, 1, 0, 0), "f": (0, 0, 0, 4, 0, 0),
+            "e": (0, 0, 0, 5, 0, 0), "p": (0, 0, 0, 6, 0, 0), "t": (0, 0, 0, 7, 0, 0), "r": (0, 0, 0, 10, 0, 0),
+            "c": (0, 0, 0, 12, 0, 0), "o": (0, 0, 0, 0, 3, 0), "b": (0, 0, 0, 0, 14, 0),
+            "g": (0, 0, 0, 0, 0, 1)}
     idle_action = (0, 0, 0, 0, 0, 0)        # stay, and gather what grows there
     action_names = ("walk", "blow", "target", "use", "market", "give")
     observation_sets = {"nearest": (RECORDS_AT, NEAR, RECORD)}

@@ -34,7 +34,7 @@ cdef extern from *:
     static const int CRAFT_EXPERIENCE[5] = {1, 2, 2, 3, 4};
     static const int PRICE[9] = {2, 2, 3, 3, 7, 6, 8, 12, 14};      /* of each good the market has none of */
     static const int REACH[3] = {1, 4, 3};                          /* cells, of melee, range, magic */
-    static const int DAMAGE[3] = {12, 8, 10};
+    static const int DAMAGE[3] = {6, 4, 5};
     """
     const int[4]* NEEDS
     const int* CRAFT_LEVEL
@@ -261,10 +261,10 @@ cdef inline bint may_strike(const World* world, const Agent* agent, const Agent*
 
 cdef inline void strike(World* world, Agent* agent, Agent* other, int style) noexcept nogil:
     """Melee beats range, range beats magic, magic beats melee: half as much again."""
-    cdef int damage = DAMAGE[style] + agent.level[style] + 3 * agent.weapon, rival = strongest(other)
+    cdef int damage = DAMAGE[style] + agent.level[style] + 2 * agent.weapon, rival = strongest(other)
     if rival != NOBODY and (rival - style + 3) % 3 == 1:
         damage += damage // 2
-    damage = max(1, damage - 3 * other.armour)
+    damage = max(1, damage - 2 * other.armour)
     if style == RANGE:
         spend(world, agent, WOOD, 1)
     elif style == MAGIC:

@@ -144,7 +144,8 @@ cdef inline bint fertile(const World* world, int y) noexcept nogil:
 
 
 cdef inline int number_of(const World* world, const Agent* agent) noexcept nogil:
-    return <int> (agent - world.agents)
+    # Not a difference of pointers: with overflow checks Cython counts that in bytes.
+    return <int> ((<size_t> agent - <size_t> world.agents) // sizeof(Agent))
 
 
 cdef inline bint newborn(const World* world, const Agent* agent) noexcept nogil:

@@ -76,7 +76,7 @@ def test_a_blow_is_felt_in_the_tick_it_falls():
     stage = Stage(agents=2)
     stage.put(0, 20, 20), stage.put(1, 20, 21)
     stage.step(striking(MELEE))
-    assert stage.env.observations[:, 495 + 27].tolist() == [0, 13 // 4]
+    assert stage.env.observations[:, 495 + 27].tolist() == [0, 7 // 4]
     stage.step()
     assert stage.env.observations[:, 495 + 27].tolist() == [0, 0]
 
