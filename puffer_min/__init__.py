@@ -5,8 +5,8 @@
     result = puffer_min.train("squared", total_steps=3_000_000)     # policy, history, checkpoint
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
-Rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> vector/ -> learner/ -> selfplay/ ->
-commands/. README.md in this folder says which file answers which question. Importing this package changes
+Rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> intake/ -> vector/ -> learner/ ->
+selfplay/ -> commands/. README.md in this folder says which file answers which question. Importing this package changes
 nothing in the process and imports neither NumPy nor torch; a name is imported from its module when it is
 first used.
 """
@@ -24,9 +24,12 @@ _HOME = {
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "env.arrays",
     "Atari": "wrappers.atari",
+    "masks_from_info": "intake.masks", "with_options": "intake.options", "encode": "intake.encode",
+    "from_vector_env": "intake.vector_env", "bounded_policy": "learner.networks.squashed",
     "PPO": "learner.ppo", "NotFinite": "learner.ppo", "Config": "learner.config", "Actor": "learner.actor",
     "Policy": "learner.policy", "make_policy": "learner.policy", "RandomPolicy": "env.actions",
     "load_policy": "learner.checkpoint", "CheckpointError": "learner.checkpoint",
+    "export": "learner.networks.export",
     "RolloutBuffer": "learner.buffer", "gae": "learner.advantage", "vtrace": "learner.advantage",
     "train": "commands.train", "Result": "commands.run", "evaluate": "commands.evaluate",
     "Callback": "commands.callbacks", "CallbackError": "commands.callbacks",

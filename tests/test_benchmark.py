@@ -11,6 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import envs
+import puffer_min
 from puffer_min import measure as measuring
 from puffer_min.commands import bench as benchmark
 from puffer_min.env.puffer_env import PufferEnv
@@ -233,7 +234,7 @@ def test_the_table_has_a_row_an_environment_and_says_where_it_went(capsys):
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line}
     assert rows["squared"][1:3] == ["1", str(121 + 4 + 4 + 3)]
     assert "Yardstick, one thread: Python loop 10 M additions/s" in out
-    assert out.endswith("The table went to this terminal only; --json FILE keeps the figures.\n")
+    assert out.endswith("The figures went to this terminal only; --json FILE keeps them.\n")
 
 
 def test_json_keeps_the_figures(tmp_path, capsys):
@@ -274,3 +275,12 @@ def test_the_yardstick_measures_the_machine_and_puts_the_threads_back():
     machine = real_yardstick(seconds=0.04)
     assert 1e5 < machine.python_adds < machine.matmul and machine.copy_memory > 1e8 and machine.copy_cache > 1e8
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("name", ["snake", "memory"])
+def test_the_time_of_one_decision_is_measured_for_every_way_to_make_it(name, tmp_path, capsys):
+    result = puffer_min.train(name, total_steps=64, num_envs=2, horizon=4, minibatch_size=4, run_dir=tmp_path, torch_threads=1)
+    assert bench("--checkpoint", str(result.checkpoint), "--seconds", "0.02", "--json", str(tmp_path / "bench.json")) == 0
+    said, report = capsys.readouterr().out, json.loads((tmp_path / "bench.json").read_text())
+    assert "µs of one decision of" in said and "steps/s" not in said
+    assert set(report["decisions"]) >= {"act"} and all(0 < median <= late for median, late in report["decisions"].values())

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from puffer_min.__main__ import COMMANDS, main
+from puffer_min.commands import completion
 from puffer_min.commands.dashboard import Panels, TerminalDashboard, make_dashboard, sparkline
 from puffer_min.commands.locate import load_file, load_object, name_of, parse_setting
 from puffer_min.commands.log import TrainingLog, read_log
@@ -197,10 +200,57 @@ def test_the_help_names_every_setting_with_its_meaning_and_default(capsys):
     assert "discount (0.99)" in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_fits_its_terminal(command, width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5 and max(map(len, lines)) <= width
+    assert not [line for line in lines[:6] if "--adam-eps" in line], "the usage is no list of all settings"
+
+
+# ---------------------------------------------------------------------- completion
+
+def completed(tmp_path, *words):
+    """What bash offers for the last of these words."""
+    script = tmp_path / "completion"
+    script.write_text(completion.script("bash"))
+    program = (f"source {script}; COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1}; _puffer_min; "
+               "echo ${COMPREPLY[@]}")
+    return subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+
+PROGRAM = ("python", "-m", "puffer_min")
+
+
+@pytest.mark.parametrize("words, offered", [
+    ((*PROGRAM, "t"), ["train"]), ((*PROGRAM, "train", "sn"), ["snake"]), ((*PROGRAM, "train", "snake", "--gam"), ["--gamma"]),
+    ((*PROGRAM, "train", "snake", "--no-v"), ["--no-vtrace"]), ((*PROGRAM, "train", "snake", "--dashboard", "t"), ["terminal"]),
+    ((*PROGRAM, "eval", "--ch"), ["--checkpoint"]), ((*PROGRAM, "completion", ""), ["bash", "zsh"]),
+    (("python3", "-X", "dev", "-m", "puffer_min", "be"), ["bench"]),
+    ((*PROGRAM, "train", "snake", "--run-dir", "sn"), []), (("python", "tr"), []), (("python", "-m", "puff"), []),
+], ids=" ".join)
+def test_the_shell_completes_commands_environments_flags_and_values(tmp_path, words, offered):
+    """And leaves files, and every other use of Python, to the shell."""
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    assert completed(tmp_path, *words) == offered
+
+
+def test_every_setting_of_the_learner_is_completed_and_zsh_reads_the_same_script(tmp_path, capsys):
+    assert main(["completion", "zsh"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("autoload -Uz bashcompinit && bashcompinit\n_puffer_min()") and text.endswith(completion.script("bash"))
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+
+
 def test_flags_that_the_documentation_shows_exist():
     """`python -m puffer_min train ...` in a docstring, a README, a table of figures or a chapter is a command line that can be parsed."""
     root, shown = Path(__file__).resolve().parents[1], []
-    pages = ["*.md", "envs/*.md", "benchmarks/*.md", "puffer_min/**/*.md", "puffer_min/**/*.py", "chapters/*.ipynb", "solutions/*.ipynb"]
+    pages = ["*.md", "docs/*.md", "envs/*.md", "benchmarks/*.md", "puffer_min/**/*.md", "puffer_min/**/*.py", "chapters/*.ipynb", "solutions/*.ipynb"]
     for path in (path for pattern in pages for path in root.glob(pattern)):
         text = path.read_text().replace("\\n", "\n")               # of a notebook
         shown += re.findall(r"-m puffer_min train ([\w.:/]+(?: +--[^ `\n\"]+(?: [^-`\n \"#][^ `\n\"]*)?)*)", text)

@@ -15,7 +15,7 @@ import puffer_min
 from puffer_min.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("env", "emulation", "wrappers", "vector", "learner", "selfplay", "commands", "course")        # each imports from those before it
+ROOMS = ("env", "emulation", "wrappers", "intake", "vector", "learner", "selfplay", "commands", "course")        # each imports from those before it
 LEAVES = {"clock": -1, "cores": -1, "measure": 0}          # below all rooms; to measure, actions of `env` are drawn
 
 
@@ -40,7 +40,7 @@ def test_a_folder_holds_at_most_twelve_files():
 
 STORY = [f"learner/{name}" for name in ("ppo.py", "buffer.py", "advantage.pyx", "distributions.py", "policy.py", "config.py")]
 CEILINGS = {"the story of level 3": (STORY, 1_200), "vector": (["vector"], 1_900), "emulation": (["emulation"], 1_200),
-            "wrappers": (["wrappers"], 600)}
+            "wrappers": (["wrappers"], 600), "intake": (["intake"], 500)}
 
 
 @pytest.mark.parametrize("what", CEILINGS)

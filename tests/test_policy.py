@@ -531,7 +531,7 @@ def test_an_actor_takes_only_legal_actions():
 
 
 @pytest.mark.parametrize("observations, error, says", [
-    (np.ones(9, np.float32), ValueError, r"observations: shape \(9,\) given, expected \(N, 9\), one row for each agent"),
+    (np.ones(8, np.float32), ValueError, r"observations: shape \(8,\) given, expected \(N, 9\), one row for each agent, or \(9,\) of one"),
     (np.ones((2, 4), np.uint8), ValueError, r"observations: shape \(2, 4\) given, expected \(N, 9\)"),
     ({"place": np.ones(9)}, TypeError, "observations: dict given, expected the NumPy rows"),
     (np.array([{}]), TypeError, "expected the NumPy rows"), (3, TypeError, "observations: int given, expected"),

@@ -1,12 +1,43 @@
 """The commands of `python -m puffer_min`, and their functions: train, evaluate, run_sweep, check_environment.
 
+A command is a module with `add_arguments(parser)` and `run(args)`, which is imported when it is called.
 `tune_process` is in this file because it must run before torch is imported, and the other modules import it.
 """
 
+import argparse
 import contextlib
 import ctypes
+import functools
+import importlib
 import os
 import sys
+
+COMMANDS = {                    # name -> (module, what it does)
+    "train": ("train", "train a policy on an environment"),
+    "eval": ("evaluate", "play episodes with a trained policy and print their score and return"),
+    "sweep": ("sweep", "search the learner's settings for a high score at a low cost"),
+    "bench": ("bench", "measure how fast environments and policies are on this machine"),
+    "check": ("check", "check an environment against the contract"),
+    "probe": ("check.probe", "find the part of a learner that is broken"),
+    "play": ("play", "play an environment in the terminal"),
+    "arena": ("arena", "let policies play against each other and rate them"),
+    "new": ("new", "write a small environment of your own, to change"),
+    "completion": ("completion", "print a script that completes these commands in a shell"),
+}
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of the command `name`; the result of its `parse_args` has the command's `run`."""
+    module, text = COMMANDS[name]
+    module = importlib.import_module(f"{__name__}.{module}")
+    parser = argparse.ArgumentParser(prog=f"python -m puffer_min {name}",
+                                     description=f"{text[0].upper()}{text[1:]}.",
+                                     formatter_class=functools.partial(argparse.HelpFormatter,
+                                                                       max_help_position=28))
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    parser.set_defaults(run=module.run)
+    module.add_arguments(parser)
+    return parser
 
 
 def tune_process() -> None:

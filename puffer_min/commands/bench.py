@@ -2,18 +2,25 @@
 
     python -m puffer_min bench squared snake
     python -m puffer_min bench --all --seconds 1 --json bench.json
+    python -m puffer_min bench --checkpoint snake.pt            microseconds of one decision of a policy
 
 Each line is one environment: agent-steps/s on one core with 1, 64, 1024 and 4096 environments a call, the
 bytes of an agent-step in the buffers, and the best figure as a share of the speed at which NumPy copies
 blocks of the same size, measured in the same run. A simulator near 1 is as fast as memory.
+
+A decision is one action for one plain observation, on one thread: by `act` of `load_policy`, and by
+onnxruntime, if it is installed, from the policy's ONNX file.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import platform
 import sys
+import tempfile
+import time
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,6 +29,8 @@ import torch
 import envs
 from puffer_min.commands import locate
 from puffer_min.cores import cores
+from puffer_min.learner.checkpoint import load_policy
+from puffer_min.learner.networks.export import export
 from puffer_min.measure import Measurement, measure, quantity
 from puffer_min.vector.serial import is_native, make_batch
 
@@ -110,10 +119,58 @@ def speeds(name: str, batches, seconds: float) -> list[Speed]:
     return found
 
 
+# ---------------------------------------------------------------------- one decision
+
+def decisions(checkpoint, seconds: float) -> dict[str, list[float]]:
+    """Microseconds of one decision of the policy in `checkpoint`: way -> [median, 99th percentile]."""
+    policy, threads = load_policy(checkpoint), torch.get_num_threads()
+    space = policy.policy.spec.single_observation_space
+    layout = getattr(space, "layout", None)
+    sample = (space if layout is None else layout.space).sample()
+    torch.set_num_threads(1)
+    try:
+        found = {"act": latency(lambda: policy.act(sample), seconds)}
+    finally:
+        torch.set_num_threads(threads)
+    if importlib.util.find_spec("onnxruntime"):
+        found["onnxruntime"] = latency(onnx_decision(policy, sample), seconds)
+    return found
+
+
+def onnx_decision(policy, sample):
+    """A function that lets onnxruntime decide for the observation `sample`, on one thread."""
+    import onnxruntime  # optional
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(export(policy, f"{folder}/policy.onnx"), options)
+    rows, _ = policy.rows_of(sample)
+    layout = getattr(policy.policy.spec.single_observation_space, "layout", None)
+    seen = layout.views(rows) if layout is not None and layout.structured else [rows]
+    values = [*map(np.ascontiguousarray, seen), policy.policy.initial_state(1).numpy()]
+    inputs = {given.name: value for given, value in zip(session.get_inputs(), values, strict=False)}
+    return lambda: session.run(["actions"], inputs)
+
+
+def latency(call, seconds: float) -> list[float]:
+    """Median and 99th percentile of the microseconds that a call takes, from about `seconds` of calls."""
+    times, until = [], time.perf_counter() + seconds
+    for _ in range(20):
+        call()
+    while len(times) < 100 or time.perf_counter() < until:
+        began = time.perf_counter_ns()
+        call()
+        times.append((time.perf_counter_ns() - began) / 1e3)
+    return np.percentile(times, [50, 99]).tolist()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `python -m puffer_min bench`."""
     parser.add_argument("environments", nargs="*", metavar="ENV", help="environments: names, or files"
                         " .pyx and .py")
+    parser.add_argument("--checkpoint", metavar="FILE",
+                        help="a policy, whose time for one decision is measured")
     parser.add_argument("--all", action="store_true", help="every native environment")
     parser.add_argument("--seconds", type=float, default=0.5, help="clocked seconds for each figure (0.5)")
     parser.add_argument("--json", metavar="FILE",
@@ -123,13 +180,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table; returns 0, or 1 if an environment could not be measured."""
     names = envs.names() if args.all else args.environments
-    if not names:
-        print(f"bench: name environments ({', '.join(envs.names())}) or say --all", file=sys.stderr)
+    if not names and not args.checkpoint:
+        print(f"bench: name environments ({', '.join(envs.names())}), or say --all or --checkpoint FILE",
+              file=sys.stderr)
         return 2
     show = (lambda *words: None) if args.json == "-" else print
     machine = yardstick(max(args.seconds, 0.4))
-    show(f"{machine}\n\nagent-steps/s, one core, by environments behind a call")
-    show(_row("environment", "agents", "bytes", [f"{n:,}" for n in BATCHES], "of copying"))
+    show(machine)
+    taken = decisions(args.checkpoint, args.seconds) if args.checkpoint else {}
+    if taken:
+        figures = (f"{way} {median:.0f} ({late:.0f})" for way, (median, late) in taken.items())
+        show(f"\nµs of one decision of {args.checkpoint}, median (99th percentile): {', '.join(figures)}")
+    if names:
+        show("\nagent-steps/s, one core, by environments behind a call")
+        show(_row("environment", "agents", "bytes", [f"{n:,}" for n in BATCHES], "of copying"))
     results, broken = [], 0
     for name in names:
         try:
@@ -146,7 +210,8 @@ def run(args: argparse.Namespace) -> int:
                  "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]
         results.append({"name": name, "rows": rows})
     report = {"machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
-              "numpy": np.__version__, "yardstick": asdict(machine), "environments": results}
+              "numpy": np.__version__, "yardstick": asdict(machine), "decisions": taken,
+              "environments": results}
     if args.json == "-":
         print(json.dumps(report, indent=1))
     elif args.json:
@@ -154,7 +219,7 @@ def run(args: argparse.Namespace) -> int:
             json.dump(report, file, indent=1)
         show(f"\nThe figures are in {args.json}.")
     else:
-        show("\nThe table went to this terminal only; --json FILE keeps the figures.")
+        show("\nThe figures went to this terminal only; --json FILE keeps them.")
     return 1 if broken else 0
 
 

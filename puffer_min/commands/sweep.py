@@ -356,6 +356,7 @@ def draw(study, shares, out) -> list[Path]:
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min sweep`."""
+    parser.usage = "%(prog)s ENVIRONMENT [option ...]"
     add_environment(parser, "a setting of the environment (env.size=7), or of the learner, of all trials")
     parser.add_argument("--trials", type=int, default=40,
                         help="finished trials that the study will have (40)")

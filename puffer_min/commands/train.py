@@ -248,6 +248,7 @@ def torch_settings(config: Config, world=ALONE):
 
 def add_arguments(parser) -> None:
     """The arguments of `python -m puffer_min train`."""
+    parser.usage = "%(prog)s ENVIRONMENT [option ...]"      # of all options it would fill a screen
     locate.add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
     locate.add_policy(parser)
     parser.add_argument("--run-dir", metavar="FOLDER",
@@ -273,25 +274,33 @@ def add_config_flags(parser) -> None:
     for field in dataclasses.fields(Config):
         kind = kinds[field.name]
         how = {"action": argparse.BooleanOptionalAction} if kind is bool else \
-              {"type": functools.partial(parse_value, kind), "metavar": "VALUE"}
+              {"type": functools.partial(parse_value, kind), "metavar": METAVARS[kind_of(kind)]}
         group.add_argument("--" + field.name.replace("_", "-"), dest=field.name, default=argparse.SUPPRESS,
                            help=f"{comments[field.name]} ({field.default})".strip().replace("%", "%%"), **how)
 
 
+METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+def kind_of(kind) -> type:
+    """The type of a value that is not None: int of `int | None`."""
+    return (typing.get_args(kind) or (kind,))[0]
+
+
 def parse_value(kind, text: str):
     """`text` as a value of a type such as `int | None`; 5000000, 5_000_000 and 5e6 are whole numbers."""
-    kinds = typing.get_args(kind) or (kind,)
-    if type(None) in kinds and text.lower() == "none":
+    if type(None) in typing.get_args(kind) and text.lower() == "none":
         return None
+    kind = kind_of(kind)
     try:
-        number = float(text) if kinds[0] in (int, float) else None
-        if kinds[0] is not int:
+        number = float(text) if kind in (int, float) else None
+        if kind is not int:
             return text if number is None else number
         if number.is_integer():
             return int(number)
         raise ValueError
     except (ValueError, OverflowError):
-        expected = "a whole number" if kinds[0] is int else "a number"
+        expected = "a whole number" if kind is int else "a number"
         raise argparse.ArgumentTypeError(f"{text!r} given, expected {expected}") from None
 
 

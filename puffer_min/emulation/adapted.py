@@ -1,7 +1,10 @@
 """`Adapted`: the base of `GymnasiumEnv` and `PettingZooEnv`."""
 
+import contextlib
+
 from puffer_min.emulation.actions import ActionLayout
 from puffer_min.emulation.observations import Layout
+from puffer_min.env.actions import mask_rows
 from puffer_min.env.episodes import metric_names_of
 from puffer_min.env.puffer_env import PufferEnv
 
@@ -13,6 +16,7 @@ class Adapted(PufferEnv):
     """
 
     truncates = keeps_last_observations = True
+    masks_actions = False                           # unless `env` has a method action_masks()
     derived = ("layout", "action_layout")
 
     def __init__(self, env, observation_space, action_space, info_keys, *arguments):
@@ -20,6 +24,8 @@ class Adapted(PufferEnv):
         self.layout, self.action_layout = Layout(observation_space), ActionLayout(action_space)
         self.single_observation_space = self.layout.row_space
         self.single_action_space = self.action_layout.row_space
+        with contextlib.suppress(AttributeError):
+            self.masks_actions = callable(self._find("action_masks"))
         super().__init__(*arguments)
         self._pending_seed = self.seed              # the random stream of `env` begins at the first reset
 
@@ -33,6 +39,10 @@ class Adapted(PufferEnv):
         seed, self._pending_seed = (self._pending_seed if seed is None else self.seed), None
         self._begin(seed)
         return self.observations, []
+
+    def action_masks(self):
+        """The legal actions that the environment's own `action_masks()` gives, bool (num_agents, choices)."""
+        return mask_rows(self, self._find("action_masks")())
 
     def render(self, index=0):
         """The environment's own picture; it must have been made with render_mode="rgb_array"."""

@@ -1,8 +1,6 @@
 """Adapters out: a vectorizer as trainers of other libraries expect it.
 
     envs = puffer_min.as_gymnasium_vector(puffer_min.make_vec("cartpole", num_envs=64))     # a VectorEnv
-    observations, infos = envs.reset(seed=0)
-    observations, rewards, terminations, truncations, infos = envs.step(envs.action_space.sample())
 
     from stable_baselines3 import PPO
     model = PPO("MlpPolicy", puffer_min.as_sb3(puffer_min.make_vec("cartpole", num_envs=8)))

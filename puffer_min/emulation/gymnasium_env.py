@@ -3,7 +3,6 @@
     env = GymnasiumEnv(gymnasium.make("CartPole-v1"))
     vec = make_vec(lambda: gymnasium.make("CartPole-v1"), num_envs=8)           # make_vec adapts by itself
     vec = make_vec(lambda: GymnasiumEnv(gymnasium.make("MyEnv-v0"), info_keys=["is_success"]), num_envs=8)
-    vec.log()["is_success"]
 """
 
 import functools
@@ -21,8 +20,6 @@ class GymnasiumEnv(Adapted):
                            `single_observation_space.layout.unpack(rows)`
     Log                    episode_return, episode_length, score (the return), and the numbers under
                            `info_keys` in the last `info` of an episode. The infos themselves are dropped
-
-    The environment is reset with the seed given, so random draws from its `np_random` are reproducible.
     """
 
     own_methods = ("set_attr", "use_autoreset", "restart")          # `call` looks for other names in `env`

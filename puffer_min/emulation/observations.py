@@ -147,7 +147,7 @@ class Layout:
             self.torch_dtypes = [torch_dtype(leaf) for leaf in self.leaves]
         dtypes, unit = [leaf.dtype for leaf in self.leaves] if in_numpy else self.torch_dtypes, rows.itemsize
         found = [rows[:, leaf.offset // unit:leaf.end // unit] for leaf in self.leaves]
-        return [part.view(dtype).reshape(len(rows), *leaf.shape)
+        return [part.view(dtype).reshape(rows.shape[0], *leaf.shape)
                 for part, dtype, leaf in zip(found, dtypes, self.leaves, strict=True)]
 
     def __eq__(self, other):                # spaces of type Dict compare without order, leaves with it

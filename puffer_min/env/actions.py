@@ -75,6 +75,25 @@ def random_choices(space, masks, random):
     return np.stack(columns, 1).reshape(len(masks), *space.shape).astype(np.int32)
 
 
+def mask_rows(env, given):
+    """The masks that the environment behind the adapter `env` gives, as bool (num_agents, choices).
+
+    given   the mask of one agent, or a dict, agent -> mask; agents without one may do everything
+
+    Raises TypeError for a mask that has not one truth value for each choice.
+    """
+    size = choices(env.single_action_space)
+    legal = np.ones((env.num_agents, size), bool)
+    for name, mask in given.items() if isinstance(given, dict) else [(None, given)]:
+        mask = np.asarray(mask)
+        if mask.shape != (size,) or mask.dtype.kind not in "biuf":
+            who = "" if name is None else f" for agent {name}"
+            raise TypeError(f"action_masks of {type(env.innermost).__name__} gave {mask.dtype} {mask.shape}"
+                            f"{who}, expected ({size},): a truth value for each choice of {env.action_space}")
+        legal[env.slots[name] if name is not None else 0] = mask != 0
+    return legal
+
+
 def require_mask(env):
     """Raise TypeError unless `env.action_masks()` gives a mask of the right dtype and shape."""
     mask, expected = env.action_masks(), (env.num_agents, choices(env.single_action_space))

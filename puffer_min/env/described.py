@@ -23,6 +23,24 @@ class Described:
         """(single_observation_space, single_action_space)."""
         return self.single_observation_space, self.single_action_space
 
+    def get_attr(self, name, indices=None):
+        """The attribute `name` of each environment in `indices` (None: of all), as a list."""
+        return self.call(name, indices=indices)
+
+    def set_attr(self, name, value, indices=None):
+        """Set the attribute `name` of the environments in `indices` (None: of all) to `value`.
+
+        For a curriculum, while nothing is on its way: vec.set_attr("level", 3). A list sets one value each;
+        ValueError if it is not as long.
+        """
+        indices = list(range(self.num_envs)) if indices is None else list(indices)
+        values = value if isinstance(value, list) else [value] * len(indices)
+        if len(values) != len(indices):
+            raise ValueError(f"set_attr({name!r}): {len(values)} values given, expected {len(indices)}, one "
+                             "for each environment; put a list into a list to set it everywhere")
+        for index, each in zip(indices, values, strict=True):
+            self.call("set_attr", name, each, indices=[index])
+
     def use_buffers(self, buffers: Buffers | None) -> None:
         """Let the attributes observations, actions, ... be the arrays of `buffers`; None for all: closed."""
         self.buffers = buffers

@@ -142,7 +142,12 @@ class Actor:
     greedy    take the most probable action; otherwise actions are drawn, by a generator made from `seed`
 
     A policy with a memory needs `observe_ends(terminals | truncations)` after each step, and `reset()` before
-    a new game.
+    a new game; or its memory is handed in and out of `predict`.
+
+    A single observation, as one environment of Gymnasium gives it (also a nested or a whole-number one, or a
+    list of numbers), gets a single action: an int, or an array within the bounds of a Box. Where the actions
+    that the environment declares are nested or do not count from 0, `ActionLayout(space).decode(action)`
+    gives them.
     """
 
     takes_masks = True
@@ -165,32 +170,59 @@ class Actor:
 
         Raises TypeError or ValueError for observations that are not rows of the policy's space.
         """
-        seen = torch.from_numpy(np.ascontiguousarray(self._rows(observations))).to(self.device)
-        if self.state is None or len(self.state) != len(seen):
-            self.state = self.policy.initial_state(len(seen)).to(self.device)
-        outputs, _, self.state = self.policy(seen, self.state)
+        actions, self.state = self.predict(observations, self.state, masks)
+        return actions
+
+    @torch.inference_mode()
+    def predict(self, observations, state=None, masks=None):
+        """(actions, the memory after them), as `act`, from the memory `state` and not the one kept inside.
+
+        state   what the call before returned, (N, state_size); None where an episode begins
+        """
+        rows, single = self.rows_of(observations)
+        seen = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        if state is None or len(state) != len(seen):
+            state = self.policy.initial_state(len(seen)).to(self.device)
+        outputs, _, state = self.policy(seen, state)
         distribution = self.policy.distribution
         if masks is not None:
-            outputs = masked(outputs, distribution.legal(masks).to(self.device))
+            legal = distribution.legal(masks[None] if single and masks.ndim == 1 else masks)
+            outputs = masked(outputs, legal.to(self.device))
         if self.greedy:
             actions = distribution.mode(outputs)
         else:
             actions, _ = distribution.sample(outputs, self.generator)
         dtype = np.float32 if actions.is_floating_point() else np.int32
-        return actions.cpu().numpy().astype(dtype, order="C")
+        actions = actions.cpu().numpy().astype(dtype, order="C")
+        return self._plain(actions[0]) if single else actions, state
 
-    def _rows(self, observations):
-        """The observations, if they are rows of the space that the policy was made for."""
+    def _plain(self, action):
+        """The action of one agent as an environment takes it."""
+        space = self.policy.spec.single_action_space
+        if action.dtype == np.float32:
+            return np.clip(action, space.low, space.high)
+        return int(action) if action.ndim == 0 else action
+
+    def rows_of(self, observations):
+        """(rows of the space that the policy was made for, whether they are one single observation)."""
         spec = getattr(self.policy, "spec", None)
-        shape = None if spec is None else spec.single_observation_space.shape
+        space = None if spec is None else spec.single_observation_space
+        shape, layout = getattr(space, "shape", None), getattr(space, "layout", None)
+        if isinstance(observations, np.ndarray) and observations.shape == shape:
+            return observations[None], True
+        if layout is not None and not (isinstance(observations, np.ndarray) and observations.ndim):
+            row = np.empty((1, *shape), space.dtype)
+            layout.pack(observations, row)
+            return row, True
+        if shape is not None and isinstance(observations, list) and np.shape(observations) == shape:
+            return np.array(observations, space.dtype)[None], True
         if not isinstance(observations, np.ndarray) or observations.dtype == object:
             raise TypeError(f"observations: {type(observations).__name__} given, expected the NumPy rows "
                             "that make_vec or an adapter gives, not a Gymnasium environment's observation")
         if shape is not None and observations.shape[1:] != shape:
             raise ValueError(f"observations: shape {observations.shape} given, expected "
-                             f"(N, {', '.join(map(str, shape))}), one row for each agent: "
-                             "observation[None] is the row of one agent")
-        return observations
+                             f"(N, {', '.join(map(str, shape))}), one row for each agent, or {shape} of one")
+        return observations, False
 
     @torch.inference_mode()
     def observe_ends(self, ends):

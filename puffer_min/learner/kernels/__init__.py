@@ -14,8 +14,8 @@ ONE_THREAD = 16_384     # numbers that one thread has worked through before a se
 
 def serves(numbers, weight, *dtypes) -> bool:
     """Whether the kernels take numbers (N, n) of one of `dtypes`, and these weights: float32 on the CPU."""
-    return (numbers.dtype in dtypes and weight.dtype == torch.float32 and numbers.device.type == "cpu"
-            and numbers.shape[1] <= sparse.MAX_CELLS)
+    return (not torch.compiler.is_compiling() and numbers.dtype in dtypes and weight.dtype == torch.float32
+            and numbers.device.type == "cpu" and numbers.shape[1] <= sparse.MAX_CELLS)
 
 
 def linear_layer(numbers, weight, bias):

@@ -40,7 +40,7 @@ class LSTM(nn.Module):
         hidden, before = state.split(self.size, 1)
         gates = self.gates(torch.cat([inputs, hidden], 1))
         after, scratch, seen = torch.empty_like(state), torch.empty_like(inputs), torch.empty_like(inputs)
-        cell(gates, before, gates.new_ones(len(gates), 1), scratch, seen, *after.split(self.size, 1))
+        cell(gates, before, gates.new_ones(gates.shape[0], 1), scratch, seen, *after.split(self.size, 1))
         return seen, after
 
     def replay(self, inputs, state, ends):
@@ -51,8 +51,9 @@ class LSTM(nn.Module):
 
 
 def is_compiled(tensor) -> bool:
-    """Whether lstm_cell.pyx takes this tensor: float32 on the CPU."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    """Whether lstm_cell.pyx takes this tensor: float32 on the CPU, and not while torch exports a network."""
+    on_cpu = tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    return on_cpu and not torch.compiler.is_compiling()
 
 
 def cell(gates, before, goes_on, squashed, seen, next_hidden, next_cell):

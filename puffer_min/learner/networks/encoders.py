@@ -332,12 +332,14 @@ class Structured(nn.Module):
             nn.init.normal_(self.table.weight, std=1 / math.sqrt(len(counts)))
 
     def forward(self, observations):
-        leaves, count = self.layout.views(observations), len(observations)
+        """`observations` are rows of bytes, or the leaves themselves as a tuple, as exported networks get."""
+        leaves = observations if isinstance(observations, tuple) else self.layout.views(observations)
+        flat = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
         hidden = 0
         if self.numbers:
-            numbers = [leaves[i].reshape(count, -1).to(torch.float32) for i in self.numbers]
+            numbers = [flat[i].to(torch.float32) for i in self.numbers]
             hidden = self.layer(torch.cat(numbers, 1) * self.scale)
         if self.codes:
-            rows = [leaves[i].reshape(count, -1).to(torch.int64) for i in self.codes]
+            rows = [flat[i].to(torch.int64) for i in self.codes]
             hidden = hidden + self.table(torch.cat(rows, 1) + self.first_row).sum(1)
         return hidden

@@ -1,0 +1,77 @@
+"""Every code block of docs/ runs: a page's Python in one process, block after block. (README.md: test_packaging; commands: test_cli.)"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from unchanged import LIBRARY
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+STAND_INS = {
+    "wandb": """
+        class Run:
+            def __init__(self): self.lines, self.steps = [], []
+            def log(self, data, step=None):
+                assert all(isinstance(value, (int, float)) for value in data.values()) and step not in self.steps
+                self.lines.append(data), self.steps.append(step)
+            def finish(self, exit_code=None, quiet=None):
+                assert self.lines and self.steps == sorted(self.steps)
+                print(f"wandb: {len(self.lines)} lines, exit code {exit_code}, {self.mode}, {len(self.config)} settings")
+        def init(*, project=None, name=None, dir=None, mode=None, config=None):
+            run = Run()
+            run.mode, run.config = mode, config
+            assert project and name and dir.is_dir() and mode in ("online", "offline")
+            return run
+    """,
+    "mlflow": """
+        done, lines, open_runs = [], [], []
+        def set_tracking_uri(uri): assert uri.startswith("file:/")
+        def set_experiment(experiment_name): assert experiment_name
+        def start_run(run_name=None): open_runs.append(run_name)
+        def log_params(params): assert params["seed"] == 0 and "gamma" in params
+        def log_metrics(metrics, step=None):
+            assert open_runs and all(isinstance(value, (int, float)) for value in metrics.values())
+            lines.append(step)
+        def log_artifact(local_path):
+            import os
+            assert os.path.exists(local_path)
+        def end_run(status="FINISHED"): print(f"mlflow: {len(lines)} lines, {status}, {open_runs.pop() is not None}")
+    """,
+}
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_every_block_says_what_language_it_is():
+    """So that none is left out below."""
+    assert PAGES
+    for page in [ROOT / "README.md", *PAGES]:
+        opened = re.findall(r"^```(\w*)$", page.read_text(), re.MULTILINE)[::2]
+        assert set(opened) <= {"python", "sh"}, page.name
+
+
+@pytest.mark.long
+@pytest.mark.costly(*LIBRARY, "docs/*.md")
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_the_python_of_a_page_does_what_it_says(tmp_path, page):
+    """wandb and mlflow, where they are not installed, are stand-ins that check what they are given."""
+    for name, text in STAND_INS.items():
+        if importlib.util.find_spec(name) is None:
+            (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+    (tmp_path / "page.py").write_text("\n".join(blocks(page, "python")))
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    said = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert said.returncode == 0, said.stderr[-3000:]
+    assert "failed (" not in said.stderr, said.stderr
+    if page.name == "callbacks.md" and (tmp_path / "wandb.py").exists():
+        assert re.search(r"wandb: \d+ lines, exit code 0, offline, \d\d settings", said.stdout), said.stdout
+    if page.name == "callbacks.md" and (tmp_path / "mlflow.py").exists():
+        assert re.search(r"mlflow: \d+ lines, FINISHED, True", said.stdout), said.stdout
