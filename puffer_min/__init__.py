@@ -6,9 +6,9 @@
     vec = puffer_min.make_vec("snake", num_envs=4)                  # any environments behind one object
 
 Rooms in the order of the data: env/ -> emulation/ -> wrappers/ -> intake/ -> vector/ -> learner/ ->
-selfplay/ -> commands/. README.md in this folder says which file answers which question. Importing this package changes
-nothing in the process and imports neither NumPy nor torch; a name is imported from its module when it is
-first used.
+selfplay/ -> commands/. README.md in this folder says which file answers which question. Importing this
+package changes nothing in the process and imports neither NumPy nor torch; a name is imported from its
+module when it is first used.
 """
 
 import importlib
