@@ -267,14 +267,15 @@ def add_arguments(parser) -> None:
 
 def add_config_flags(parser) -> None:
     """A flag for each field of Config. Its help is the comment next to the field in config.py."""
-    comments = dict(re.findall(r"^    (\w+): .+?(?:\s# (.*))?$", inspect.getsource(Config), re.MULTILINE))
+    found = re.findall(r"^    (\w+): .+?\s# (.*(?:\n +# .*)*)$", inspect.getsource(Config), re.MULTILINE)
+    comments = {name: re.sub(r"\n +# +", " ", comment) for name, comment in found}
     group = parser.add_argument_group("settings of the learner", "The default is in brackets, unless the "
                                       "environment has one of its own.")
     kinds = typing.get_type_hints(Config)
     for field in dataclasses.fields(Config):
         kind = kinds[field.name]
         how = {"action": argparse.BooleanOptionalAction} if kind is bool else \
-              {"type": functools.partial(parse_value, kind), "metavar": METAVARS[kind_of(kind)]}
+              {"type": functools.partial(parse_value, kind), "metavar": METAVARS[plain_type(kind)]}
         group.add_argument("--" + field.name.replace("_", "-"), dest=field.name, default=argparse.SUPPRESS,
                            help=f"{comments[field.name]} ({field.default})".strip().replace("%", "%%"), **how)
 
@@ -282,7 +283,7 @@ def add_config_flags(parser) -> None:
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
-def kind_of(kind) -> type:
+def plain_type(kind) -> type:
     """The type of a value that is not None: int of `int | None`."""
     return (typing.get_args(kind) or (kind,))[0]
 
@@ -291,7 +292,7 @@ def parse_value(kind, text: str):
     """`text` as a value of a type such as `int | None`; 5000000, 5_000_000 and 5e6 are whole numbers."""
     if type(None) in typing.get_args(kind) and text.lower() == "none":
         return None
-    kind = kind_of(kind)
+    kind = plain_type(kind)
     try:
         number = float(text) if kind in (int, float) else None
         if kind is not int:

@@ -29,7 +29,7 @@ class Config:
     whole_rows: bool = True             # minibatches of whole rows; False: of steps drawn from all rows
     update_epochs: int = 1              # passes over each batch
 
-    learning_rate: float = 5e-3         # small networks and large minibatches want a large one
+    learning_rate: float = 5e-3         # of Adam; small networks and large minibatches want a large one
     anneal_lr: str = "linear"           # schedule of the learning rate to 0: "linear", "cosine"; "none"
     anneal_ent: bool = False            # anneal ent_coef as well: explore at first, less and less later
     adam_beta1: float = 0.9             # decay of Adam's running mean of the gradient
@@ -46,7 +46,7 @@ class Config:
 
     clip_coef: float = 0.2              # ratios are clipped to 1 -+ clip_coef
     vf_coef: float = 0.5                # weight of the value loss
-    vf_clip_coef: float | None = None   # None: the value loss is not clipped
+    vf_clip_coef: float | None = None   # how far a value may move an update; None: any
     ent_coef: float = 0.01              # weight of the entropy bonus
     norm_adv: bool = True               # advantages to mean 0, deviation 1 in each minibatch
     norm_reward: bool = False           # rewards divided by the running deviation of the discounted return
@@ -61,8 +61,8 @@ class Config:
     log_std_init: float = 0.0           # of actions that are no whole numbers, 0 is half their range
     recurrent: bool = False             # an LSTM between encoder and heads
 
-    device: str = "cpu"                 # or "cuda"
-    torch_threads: int | None = None    # None: as many as there are cores
+    device: str = "cpu"                 # where the policy is: "cpu" or "cuda"
+    torch_threads: int | None = None    # threads of torch; None: as many as there are cores
     matmul_precision: str = "medium"    # torch.set_float32_matmul_precision: "highest", "high", "medium"
     deterministic: bool = False         # torch.use_deterministic_algorithms
     checkpoint_interval: int = 200      # updates between checkpoints; 0: only at the end
