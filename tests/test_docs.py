@@ -75,3 +75,20 @@ def test_the_python_of_a_page_does_what_it_says(tmp_path, page):
         assert re.search(r"wandb: \d+ lines, exit code 0, offline, \d\d settings", said.stdout), said.stdout
     if page.name == "callbacks.md" and (tmp_path / "mlflow.py").exists():
         assert re.search(r"mlflow: \d+ lines, FINISHED, True", said.stdout), said.stdout
+
+
+def test_every_row_of_the_table_of_features_names_a_test_that_exists():
+    text = (ROOT / "docs" / "features.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20 and len({row[0] for row in rows}) == len(rows)
+    for row in rows:
+        assert len(row) == 6 and all(row), row
+        file, _, name = row[-1].partition("::")
+        path = ROOT / file
+        assert path.exists() and (not name or re.search(rf"^def {name}\(", path.read_text(), re.MULTILINE)), row[-1]
+
+
+def test_links_of_the_pages_lead_to_files():
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"

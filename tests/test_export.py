@@ -12,8 +12,9 @@ import puffer_min
 from puffer_min.emulation.observations import Layout
 from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.actor import Actor, build_policy
-from puffer_min.learner.config import Config, settings_for
+from puffer_min.learner.config import Config
 from puffer_min.learner.policy import make_policy
+from puffer_min.learner.presets import settings_for
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install onnxruntime")
 Box, Discrete, MultiDiscrete = spaces.Box, spaces.Discrete, spaces.MultiDiscrete
