@@ -183,6 +183,7 @@ def main():
     )
     parser.add_argument("tasks", nargs="*", help="names of tasks (all)")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
     parser.add_argument("--limit", type=float, default=600, help="seconds of wall-clock for a run (600)")
     parser.add_argument("--who", nargs="*", default=list(TRAINERS), choices=list(TRAINERS))
     parser.add_argument(
@@ -199,7 +200,7 @@ def main():
         return
     records = json.loads(Path(args.json).read_text()) if args.json and Path(args.json).exists() else []
     for name in args.tasks or GOALS:
-        for seed in range(1, args.seeds + 1):
+        for seed in range(args.first, args.first + args.seeds):
             for who in args.who:  # in turns, so that a busy minute falls on all of them
                 command = [
                     sys.executable,

@@ -54,8 +54,7 @@ class Config:
 
     hidden_size: int = 64               # numbers in each hidden layer
     num_layers: int = 2                 # hidden layers, the encoder's included
-    encoder: str = "auto"               # how observations enter (learner/networks/encoders.py): auto, scaled,
-    #                                     standard, normalised, onehot, conv, nature, set
+    encoder: str = "auto"               # auto, scaled, standard, normalised, onehot, conv, nature, set
     activation: str = "relu"            # after each layer: "relu", "tanh"
     separate_critic: bool = False       # the value has layers of its own; convolutions are shared
     log_std_init: float = 0.0           # of actions that are no whole numbers, 0 is half their range

@@ -99,8 +99,8 @@ PRESETS = {
     "moba": {"total_steps": 20_000_000, "num_envs": 128, "minibatch_size": 4096, "learning_rate": 3e-3,
              "gamma": 0.995, "ent_coef": 0.003},
     # A world has 1,024 agents. Terrain and items are codes: scaled, they would mean nothing.
-    "mmo": {"total_steps": 40_000_000, "num_envs": 1, "horizon": 32, "minibatch_size": 4096,
-            "encoder": "onehot", "learning_rate": 3e-3, "gamma": 0.99, "ent_coef": 0.01},
+    "mmo": {"total_steps": 40_000_000, "num_envs": 1, "minibatch_size": 4096, "encoder": "onehot",
+            "learning_rate": 3e-3},
     # The symbol is asked for some steps after it was shown: without a memory this cannot be learned.
     "memory": {"total_steps": 1_000_000, "recurrent": True, "learning_rate": 0.013},
     # Each point is a contest of its own: credit beyond its end would reward taking risks that end it.
