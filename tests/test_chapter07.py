@@ -1,0 +1,87 @@
+"""Chapter 7 and its checks say what the package does, and the chapter runs where Atari, Doom and OpenCV are missing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from puffer_min.course.check import CheckFailed, check
+from puffer_min.wrappers.pixels import areas, push
+
+ROOT = Path(__file__).resolve().parents[1]
+CELLS = json.loads((ROOT / "chapters" / "07_wrappers.ipynb").read_text())["cells"]
+CODE = {cell["id"]: "".join(cell["source"]) for cell in CELLS if cell["cell_type"] == "code"}
+OPTIONAL = ("ale_py", "cv2", "vizdoom", "stable_baselines3")
+
+
+def push_frame(stacks, newest, begins):
+    rows = [array.reshape(len(array), -1) for array in (stacks, newest)]
+    push(*rows, np.zeros(len(stacks), np.uint8), begins.view(np.uint8))
+
+
+def area_weights(source, target):
+    first, weights = areas(source, target)
+    full = np.zeros((target, source))
+    np.put_along_axis(full, first[:, None] + np.arange(weights.shape[1]), weights, 1)
+    return full
+
+
+def test_the_packages_stack_and_its_areas_pass_the_checks_of_the_exercises(capsys):
+    check("push_frame", push_frame, seed=3)
+    assert np.allclose(area_weights(210, 84).sum(1), 1, atol=1e-6)
+    assert "right" in capsys.readouterr().out
+
+
+def test_the_packages_areas_are_those_of_the_exercise():
+    answers = {}
+    cells = json.loads((ROOT / "solutions" / "07_wrappers.ipynb").read_text())["cells"]
+    exec("".join(next(cell for cell in cells if cell["id"] == "area_weights-answer")["source"]), {"np": np}, answers)
+    for source, target in ((210, 84), (160, 84), (120, 30), (97, 41)):
+        assert np.allclose(area_weights(source, target), answers["area_weights"](source, target), atol=1e-4)
+
+
+def test_a_stack_that_leaks_is_named():
+    def leaks(stacks, newest, begins):
+        stacks[:, :-1] = stacks[:, 1:]
+        stacks[:, -1] = newest
+
+    with pytest.raises(CheckFailed, match="leaks"):
+        check("push_frame", leaks)
+
+
+def test_every_planted_bug_of_the_chapter_differs_from_its_healthy_layer_and_has_a_probe_of_its_own():
+    names = ["LeakyStack(Stack)", "RestartingLives(Lives)", "EatingNoops(Noops)", "LastRewardSkip(Skip)"]
+    source = "\n".join(CODE.values())
+    assert all(f"class {name}" in source for name in names) and "clip_frames=True" in source
+    printed = "".join(next(cell for cell in CELLS if cell["id"] == "bugs-probes")["outputs"][0]["text"]).splitlines()
+    found = dict(line.split(": ", 1) for line in printed)
+    assert found.pop("healthy") == "nothing found"
+    assert len(set(found.values())) == len(found) == 5 and "nothing found" not in found.values()
+
+
+def test_every_picture_has_a_text_for_those_who_cannot_see_it():
+    drawn = [output for cell in CELLS for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    assert len(drawn) >= 7 and all(output["metadata"]["image/png"]["alt"].endswith(".") for output in drawn)
+
+
+def test_the_shipped_curves_are_five_seeds_of_each_way_over_the_same_steps():
+    runs = [json.loads(line) for line in (ROOT / "puffer_min" / "policies" / "wrappers.jsonl").read_text().splitlines()]
+    assert sorted((run["observation"], run["seed"]) for run in runs) == [(way, seed) for way in ("area", "nearest") for seed in range(5)]
+    assert all(len(run["steps"]) == len(run["returns"]) and run["steps"][-1] == 32_768 for run in runs)
+
+
+@pytest.mark.long
+def test_without_atari_doom_and_opencv_the_chapter_runs_and_says_what_is_missing(tmp_path):
+    blocked = "import sys\n" + "".join(f"sys.modules[{name!r}] = None\n" for name in OPTIONAL)
+    script = tmp_path / "chapter.py"
+    script.write_text(blocked + "\n\n".join(CODE.values()))
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in ("ale_py", "cv2", "vizdoom", "stable_baselines3.common.atari_wrappers"):
+        assert f"{name} is not installed: its parts of this chapter are left out" in done.stdout
+    assert "are needed for this comparison" in done.stdout and "are needed for this part" in done.stdout
