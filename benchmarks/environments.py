@@ -71,6 +71,8 @@ PAIRS = [
      lambda: envs.make("grid", 1024, task="door_key", size=8)),
 ]
 
+MMO_AGENTS = 1024, 4096, 16_384         # no peer of `mmo` is in the package index: its speed by size
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -98,6 +100,11 @@ def main():
         print(f"{name:<50}{quantity(found.best):>14}{'-':>12}{'-':>10}")
     else:
         missing.add("crafter")
+    for agents in MMO_AGENTS:
+        found = measure(envs.make("mmo", agents=agents), seconds=arguments.seconds)
+        rows.append({"environment": "mmo", "agents": agents, "our_steps_per_second": found.best})
+        name = f"none, mmo with {agents:,} agents in one world"
+        print(f"{name:<50}{'-':>14}{quantity(found.best):>12}{'-':>10}", flush=True)
     if missing:
         print(f"Left out, because not installed: {', '.join(sorted(missing))}.")
     if arguments.json:
