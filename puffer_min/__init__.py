@@ -35,7 +35,8 @@ _HOME = {
     "Callback": "commands.callbacks", "CallbackError": "commands.callbacks",
     "Evaluation": "commands.callbacks", "EarlyStop": "commands.callbacks", "EpisodeGIF": "commands.callbacks",
     "run_sweep": "commands.sweep", "check_environment": "commands.check", "probe": "commands.check.probe",
-    "arena": "selfplay.arena", "Standings": "selfplay.arena",
+    "arena": "selfplay.arena", "Standings": "selfplay.arena", "Opponents": "selfplay.opponents",
+    "exploit": "commands.arena.exploit", "Exploit": "commands.arena.exploit",
     "TerminalDashboard": "commands.dashboard", "read_log": "commands.log",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m puffer_min train|eval|sweep|bench|check|probe|play|arena|new|completion ...`.
+"""The command line: `python -m puffer_min COMMAND ...`; commands/__init__.py lists the commands.
 
 Exit status:
 

@@ -4,7 +4,8 @@ import time
 
 STAGES = ("environment", "copy", "forward", "advantage", "learn", "misc")
 """environment: its steps · copy: into and out of the buffer, to and from the device · forward: acting ·
-advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: everything else."""
+advantage: GAE or V-trace · learn: losses, gradients, optimiser · misc: everything else. A run with opponents
+(selfplay/opponents.py) has one more, `opponents`: their actions."""
 
 
 class StageClock:
@@ -21,7 +22,7 @@ class StageClock:
     def lap(self, stage: str) -> None:
         """Add the time since the last lap to `stage`."""
         now = time.perf_counter()
-        self.seconds[stage] += now - self.last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
         self.last = now
 
     @property

@@ -282,3 +282,14 @@ def test_two_sided_counts_are_symmetric_for_any_counts():
     counts = np.random.default_rng(0).integers(0, 50, (4, 4, 3))
     total = both_sides(counts)
     assert (total == total.swapaxes(0, 1)[..., ::-1]).all() and (total[range(4), range(4)] == 0).all()
+
+
+def test_nobody_is_asked_where_nobody_is_to_move():
+    vec = make_vec("connect4", num_envs=2, env_settings={"players": 2})
+    vec.reset(0)
+    table = Table(vec, Sides("connect4", vec))
+    table.players[0] = player_of(Always(3), "connect4", vec, table.sides)
+    table.seat(np.array([1, 3]), 0)                                         # the second sides, while the first are to move
+    vec.actions[:] = 6
+    table.act()
+    assert (vec.actions == 6).all()

@@ -21,6 +21,7 @@ COMMANDS = {                    # name -> (module, what it does)
     "probe": ("check.probe", "find the part of a learner that is broken"),
     "play": ("play", "play an environment in the terminal"),
     "arena": ("arena", "let policies play against each other and rate them"),
+    "exploit": ("arena.exploit", "train a best response to a policy and print how often it wins"),
     "new": ("new", "write a small environment of your own, to change"),
     "completion": ("completion", "print a script that completes these commands in a shell"),
 }

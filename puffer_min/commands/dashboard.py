@@ -16,8 +16,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from puffer_min.clock import STAGES
-
 BLOCKS = "▁▂▃▄▅▆▇█"
 LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance",
           "grad_norm", "learning_rate")
@@ -124,7 +122,7 @@ class Panels:
         return Panel(parts, title=f"puffer_min: {self.env_name}", border_style="cyan")
 
     def _stages(self, bars):
-        shares = {stage: self.last["stages"][stage] for stage in STAGES}
+        shares = self.last["stages"]
         return columns("stage", "share", {stage: f"{share:5.1%}" + f" {'█' * round(share * 12):12}" * bars
                                           for stage, share in shares.items()})
 

@@ -51,8 +51,17 @@ from puffer_min.learner.checkpoint import (
 )
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, join, of_rank
-from puffer_min.learner.presets import NUM_ENVS, WORTH_WORKERS, kind_of, settings_for, settings_of_kind
+from puffer_min.learner.presets import (
+    NUM_ENVS,
+    WORTH_WORKERS,
+    fitting_minibatch,
+    kind_of,
+    settings_for,
+    settings_of_kind,
+)
 from puffer_min.measure import duration
+from puffer_min.selfplay.opponents import League, Opponents
+from puffer_min.selfplay.sides import two_sided_settings
 from puffer_min.vector import NO_ISOLATE, make_vec
 from puffer_min.vector.autotune import probe_of
 from puffer_min.vector.process import START_METHOD, rest_openmp
@@ -61,7 +70,7 @@ from puffer_min.vector.serial import is_native
 
 def train(env, config: Config | None = None, *, policy=None, seed: int = 0, total_steps: int | None = None,
           dashboard: str | Callable | None = None, tensorboard: bool = False, run_dir=None, resume=None,
-          env_settings: dict | None = None, callbacks=(), **overrides) -> Result:
+          env_settings: dict | None = None, callbacks=(), opponents=None, **overrides) -> Result:
     """Train a policy with PPO.
 
     env           name of an environment: native, of envs.register, or Gymnasium's id; a class or function
@@ -80,6 +89,9 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                   (`training_settings`); `score` is then of other games than `evaluate` plays
     callbacks     objects called at the start, after each update and at the end, which may stop the run
                   (callbacks/callback.py): Evaluation, EarlyStop, EpisodeGIF, or your own
+    opponents     who plays one side in a share of the games, where there are two: "latest", "uniform" or
+                  "prioritised" past policies, players, or `Opponents` (selfplay/opponents.py). Snapshots of
+                  the policy go to run_dir/opponents
     overrides     single settings of Config: learning_rate=1e-3
 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current update with a checkpoint; a second one ends it
@@ -110,6 +122,9 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             raise CheckpointError(f"{resume} could not hold env_settings {', '.join(missing)}: "
                                   "give them again")
     made, env_settings = not hasattr(env, "step") or isinstance(env, str | type), env_settings or {}
+    opponents = Opponents.of((saved or {}).get("opponents") if opponents is None else opponents)
+    if opponents and made:
+        env_settings = two_sided_settings(env) | env_settings
     preset, make_env = saved and saved.get("preset"), env if made else None
     in_python = made and config is None and not is_native(env)
     config = settings_for(name_of(env), config, **overrides)
@@ -131,8 +146,14 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             settings = workers | settings_of_kind(EnvSpec.of(env), overrides)
             config = Config(**settings)
             preset = told(env, seconds, settings, overrides)
+        if opponents:
+            env = League(env, make_env or env, opponents, seed)
+            if "minibatch_size" not in overrides:
+                config = dataclasses.replace(config, minibatch_size=fitting_minibatch(config, env.num_agents))
         stack.enter_context(torch_settings(config, world))
         run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env, preset)
+        if opponents:
+            env.follow(run.learner, save_snapshot(run))
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
@@ -184,6 +205,11 @@ def workers_for(make_env, env_settings: dict, given: dict) -> tuple[dict, float]
     if seconds * num_envs > WORTH_WORKERS:
         settings |= {"backend": "process", "num_workers": min(cores(), num_envs)}
     return settings, seconds
+
+
+def save_snapshot(run: Run):
+    """A function that writes the policy to a name in run_dir/opponents; None but in the first process."""
+    return None if run.world.rank else lambda name: run.save_policy(run.run_dir / "opponents" / name)
 
 
 def require_trainable(env) -> None:
@@ -258,6 +284,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--callback", action="append", default=[], metavar="FILE.py:NAME",
                         help="a callback, or a function or class that gives one, also module:Name (see "
                              "puffer_min/commands/callbacks); may be repeated")
+    parser.add_argument("--opponents", nargs="+", metavar="PLAYER",
+                        help="who plays one side in half of the games: latest, uniform or prioritised past "
+                             "policies, checkpoints, scripted:NAME")
     parser.add_argument("--tensorboard", action="store_true",
                         help="write the run for TensorBoard too, in FOLDER/tensorboard")
     parser.add_argument("--dashboard", choices=("terminal", "none"), default="terminal",
@@ -321,7 +350,7 @@ def run(args) -> int:
     result = train(locate.environment(args.environment), policy=policy, seed=args.seed, run_dir=args.run_dir,
                    resume=args.resume, tensorboard=args.tensorboard, env_settings=env_settings,
                    dashboard=None if args.dashboard == "none" else args.dashboard, callbacks=callbacks,
-                   **settings)
+                   opponents=args.opponents, **settings)
     if int(os.environ.get("RANK", 0)) == 0:             # torchrun's number of this process
         print(f"{result}.")
     if result.signal is not None:

@@ -144,6 +144,7 @@ def describe_policy(policy, env, env_name: str, env_settings: dict, config: Conf
             "observation_space": pack_space(spec.single_observation_space),
             "action_space": pack_space(spec.single_action_space),
             "config": dataclasses.asdict(config), "seed": seed, "made_by": policy.made_by,
+            "opponents": getattr(env, "opponents_record", None),
             "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
 
 

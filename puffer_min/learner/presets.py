@@ -48,13 +48,17 @@ def settings_of_kind(spec, given: dict) -> dict:
         settings |= {"separate_critic": False, "whole_rows": True, "horizon": 32}
     settings |= given
     if "minibatch_size" not in given:
-        config, unit = Config(**settings), 1
-        if config.whole_rows:
-            unit = config.horizon
-        units = (config.batch_size or config.num_envs * spec.agents_per_env * config.horizon) // unit
-        most = max(1, config.minibatch_size // unit)
-        settings["minibatch_size"] = unit * next(n for n in range(most, 0, -1) if units % n == 0)
+        config = Config(**settings)
+        settings["minibatch_size"] = fitting_minibatch(config, config.num_envs * spec.agents_per_env)
     return settings
+
+
+def fitting_minibatch(config: Config, num_agents: int) -> int:
+    """The largest minibatch of at most `config.minibatch_size` that divides an update of `num_agents`."""
+    unit = config.horizon if config.whole_rows else 1
+    units = (config.batch_size or num_agents * config.horizon) // unit
+    most = max(1, config.minibatch_size // unit)
+    return unit * next(n for n in range(most, 0, -1) if units % n == 0)
 
 
 NUM_ENVS = 16               # copies of an environment in Python

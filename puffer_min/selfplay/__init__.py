@@ -5,5 +5,6 @@
     arena.py        every pair plays; ratings.py: payoffs, Elo, intervals, cycles; pictures.py
     curriculum.py   which level to play next: prioritised level replay
     opponents.py    games of a training run in which past policies, files or scripted players play one side
-    exploit.py      a best response to a frozen policy
+
+Best responses to a frozen policy are trained by commands/arena/exploit.py.
 """

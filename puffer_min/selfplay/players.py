@@ -124,7 +124,7 @@ def scripted(name, env, vec, seed):
     """The scripted player `name` of `env`; "random" plays any environment."""
     if name == "random":
         return RandomPlayer(vec.single_action_space, seed)
-    kind = envs.load(env) if isinstance(env, str) else env
+    kind = envs.find(env) if isinstance(env, str) else env
     if not hasattr(kind, "scripted"):
         raise ValueError(f"scripted:{name} given, expected scripted:random: "
                          f"{env if isinstance(env, str) else kind.__name__} has no scripted players")
@@ -175,7 +175,8 @@ class Table:
         rows = rows[np.argsort(seats[rows], kind="stable")]
         numbers, first = np.unique(seats[rows], return_index=True)
         masks = legal_actions(vec)
-        for number, mine in zip(numbers, np.split(rows, first[1:]), strict=True):
+        for number, begin, end in zip(numbers, first, [*first[1:], len(rows)], strict=True):
+            mine = rows[begin:end]
             legal = None if masks is None else masks[mine]
             vec.actions[mine] = self.players[number].act(vec.observations[mine], mine, legal)
 

@@ -24,7 +24,7 @@ def two_sided_settings(env) -> dict:
 
     Raises ValueError for a native environment that has only one side.
     """
-    kind = envs.load(env) if isinstance(env, str) else env
+    kind = envs.find(env) if isinstance(env, str) else env
     settings = getattr(kind, "two_sides", None)
     if settings is None and not hasattr(env, "step") and is_native(env):
         those = [name for name in envs.names() if hasattr(envs.load(name), "two_sides")]
@@ -44,7 +44,7 @@ class Sides:
     """
 
     def __init__(self, env, vec):
-        kind = envs.load(env) if isinstance(env, str) else env
+        kind = envs.find(env) if isinstance(env, str) else env
         agents = EnvSpec.of(vec).agents_per_env
         if agents % 2:
             settings = getattr(kind, "two_sides", None)
