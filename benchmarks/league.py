@@ -96,8 +96,9 @@ def speed(name, args):
         learner = puffer_min.PPO(vec, config)
         if kind != "plain":
             vec.follow(learner)
-            for _ in range(8):                          # a full pool
+            for _ in range(7):                          # a full pool, all of which plays
                 vec.take_snapshot()
+            vec.seat_anew(np.arange(vec.first, vec.num_envs))
         learner.iterate()
         learners[kind] = learner
     best = dict.fromkeys(learners, 0.0)

@@ -192,7 +192,7 @@ def test_snapshots_are_checkpoints_that_play_in_the_arena(tmp_path):
 @pytest.mark.parametrize("settings", [{}, {"recurrent": True}])
 def test_a_resumed_run_goes_on_exactly_against_the_same_opponents(tmp_path, settings):
     settings = SMALL | settings | {"anneal_lr": "none"}
-    opponents = Opponents(pool="prioritised", interval=1, size=4, players=("scripted:random",))
+    opponents = Opponents(pool="prioritised", interval=1, size=4, players=("scripted:random", "scripted:search2"))
     whole = puffer_min.train("connect4", opponents=opponents, total_steps=8000, run_dir=tmp_path / "whole", **settings)
     half = puffer_min.train("connect4", opponents=opponents, total_steps=4000, run_dir=tmp_path / "half", **settings)
     resumed = puffer_min.train("connect4", resume=half.checkpoint, total_steps=8000, run_dir=tmp_path / "resumed")     # they are in the file
@@ -202,6 +202,12 @@ def test_a_resumed_run_goes_on_exactly_against_the_same_opponents(tmp_path, sett
     timed = {"seconds", "sps", "sps_now", "stages"}
     for ours, theirs in zip(resumed.history, whole.history[len(half.history):], strict=True):
         assert {k: v for k, v in ours.items() if k not in timed} == {k: v for k, v in theirs.items() if k not in timed}
+
+
+def test_the_same_run_on_threads_is_the_same_to_the_bit(tmp_path):
+    serial, threads = (puffer_min.train("connect4", opponents="uniform", total_steps=3000, run_dir=tmp_path / kind, backend=kind,
+                                        num_workers=2 if kind == "thread" else None, **SMALL).policy.policy for kind in ("serial", "thread"))
+    assert all(torch.equal(a, b) for a, b in zip(serial.parameters(), threads.parameters(), strict=True))
 
 
 def test_it_learns_to_beat_a_player_that_always_plays_rock(tmp_path):

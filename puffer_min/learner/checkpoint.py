@@ -138,13 +138,13 @@ def read_checkpoint(path) -> dict:
 
 def describe_policy(policy, env, env_name: str, env_settings: dict, config: Config, seed: int) -> dict:
     """The part of a checkpoint that playing needs. `build_policy` made `policy` for `env`."""
-    spec = EnvSpec.of(env)
+    spec, opponents = EnvSpec.of(env), getattr(env, "opponents_record", None)
+    more = {"opponents": opponents} if opponents else {}
     return {"format": FORMAT, "env_name": env_name, "env_settings": env_settings,
             "observation_sets": spec.observation_sets,
             "observation_space": pack_space(spec.single_observation_space),
             "action_space": pack_space(spec.single_action_space),
-            "config": dataclasses.asdict(config), "seed": seed, "made_by": policy.made_by,
-            "opponents": getattr(env, "opponents_record", None),
+            "config": dataclasses.asdict(config), "seed": seed, "made_by": policy.made_by, **more,
             "policy": {name: tensor.detach().cpu().clone() for name, tensor in policy.state_dict().items()}}
 
 

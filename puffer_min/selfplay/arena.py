@@ -113,7 +113,7 @@ class Standings:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "standings.json").write_text(json.dumps(self.as_dict()) + "\n")
         for name, figure in (("heat_map", self.heat_map()), ("ladder", self.ladder())):
-            figure.savefig(folder / f"{name}.png", metadata={"Description": figure.alt})
+            (folder / f"{name}.png").write_bytes(pictures.png_of(figure))
         return folder
 
 

@@ -32,7 +32,7 @@ import numpy as np
 from envs.core.buffers import Buffers
 from envs.core.settings import number, whole
 from puffer_min.env.spec import EnvSpec
-from puffer_min.selfplay.players import NOBODY, Network, Table, player_of
+from puffer_min.selfplay.players import NOBODY, Network, Scripted, Table, player_of
 from puffer_min.selfplay.sides import LOST, Referee, Sides
 
 POOLS = ("latest", "uniform", "prioritised")
@@ -263,21 +263,28 @@ class League:
         return self.opponents.record
 
     def get_state(self) -> dict:
-        """The vectorizer's state, the snapshots, who sits where, and what they remember."""
+        """The vectorizer's state, the snapshots, who sits where, and the players' memories and streams."""
         players = self.table.players
         networks = {player: each for player, each in players.items() if isinstance(each, Network)}
-        return {"vec": self.vec.get_state(), "seats": self.table.seats.copy(), "random": self.random,
-                "referee": (self.referee.returns.copy(), self.referee.steps.copy()),
-                "policies": {player: each.policy.state_dict() for player, each in networks.items()
-                             if player not in self.fixed},
-                "memories": {player: (each.state, each.generator.get_state())
-                             for player, each in networks.items()},
-                "league": {name: copy.deepcopy(getattr(self, name)) for name in self.KEPT}}
+        scripted = [i for i, given in enumerate(self.opponents.players) if not isinstance(players[i], Network)
+                    and isinstance(given, str)]         # objects of the user's keep what they keep
+        state = {"seats": self.table.seats, "random": self.random,
+                 "referee": (self.referee.returns, self.referee.steps),
+                 "policies": {player: each.policy.state_dict() for player, each in networks.items()
+                              if player not in self.fixed},
+                 "memories": {player: (each.state, each.generator.get_state())
+                              for player, each in networks.items()},
+                 "scripted": {i: players[i].policy for i in scripted},
+                 "league": {name: getattr(self, name) for name in self.KEPT}}
+        return {"vec": self.vec.get_state(), **copy.deepcopy(state)}
 
     def set_state(self, state: dict) -> None:
         """Go on from `get_state`; the learner must be the same."""
         self.vec.set_state(state["vec"])
+        state = copy.deepcopy({name: value for name, value in state.items() if name != "vec"})
         self.table.players = {player: self.table.players[player] for player in self.fixed}
+        for i, policy in state["scripted"].items():
+            self.table.players[i] = Scripted(policy)
         for player, weights in state["policies"].items():
             policy = copy.deepcopy(self.learner.policy)
             policy.load_state_dict(weights)
@@ -286,7 +293,7 @@ class League:
             self.table.players[player].state = memory
             self.table.players[player].generator.set_state(stream)
         for name, value in state["league"].items():
-            setattr(self, name, copy.deepcopy(value))
-        self.table.seats[:], self.random = state["seats"], copy.deepcopy(state["random"])
+            setattr(self, name, value)
+        self.table.seats[:], self.random = state["seats"], state["random"]
         self.referee.returns[:], self.referee.steps[:] = state["referee"]
         self.show()

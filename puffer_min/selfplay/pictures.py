@@ -3,18 +3,31 @@
 They need matplotlib, which is imported when the first one is drawn.
 """
 
+import io
+
 import numpy as np
 
 
 def figure_of(width, height):
-    """A matplotlib figure outside pyplot, in inches, and its axes. Raises ImportError without matplotlib."""
+    """A matplotlib figure outside pyplot, in inches, which a notebook shows as PNG, and its axes.
+
+    Raises ImportError without matplotlib.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib, which is not installed: "
                           "pip install matplotlib") from error
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure._repr_png_ = lambda: (png_of(figure), {"alt": figure.alt})       # JupyterLab and nbconvert show it
     return figure, figure.subplots()
+
+
+def png_of(figure) -> bytes:
+    """The figure as PNG, with its words as the Description."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Description": figure.alt})
+    return file.getvalue()
 
 
 def short(name):

@@ -68,6 +68,7 @@ class Scripted:
     remembers = False
 
     def __init__(self, policy):
+        self.policy = policy
         self.act_on, self.takes_masks = getattr(policy, "act", policy), getattr(policy, "takes_masks", False)
 
     def act(self, observations, rows, masks):
