@@ -96,7 +96,7 @@ def speed(name, args):
         learner = puffer_min.PPO(vec, config)
         if kind != "plain":
             vec.follow(learner)
-            for _ in range(7):                          # a full pool, all of which plays
+            for _ in range(vec.opponents.size - 1):     # a full pool, all of which plays
                 vec.take_snapshot()
             vec.seat_anew(np.arange(vec.first, vec.num_envs))
         learner.iterate()

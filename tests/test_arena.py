@@ -147,27 +147,51 @@ def test_a_network_acts_in_the_arena_as_it_does_in_an_actor():
     policy = network(players=2)
     vec = make_vec("connect4", num_envs=8, env_settings={"players": 2})
     vec.reset(0)
-    rows = np.arange(0, 16, 2)
-    player = Network(policy, 16, greedy=True)
-    actor = Actor(policy, greedy=True)
-    for _ in range(5):
-        masks = vec.action_masks()
-        assert (player.act(vec.observations[rows], rows, masks[rows]) == actor.act(vec.observations[rows], masks[rows])).all()
-        vec.step(actor.act(vec.observations, masks))
+    table, actor = Table(vec, Sides("connect4", vec)), Actor(policy, greedy=True)
+    table.players[0] = Network(policy, 16, greedy=True)
+    table.seat(np.arange(16), 0)
+    for turn in range(5):
+        expected = actor.act(vec.observations, vec.action_masks())
+        table.act()
+        assert (vec.actions[turn % 2::2] == expected[turn % 2::2]).all()
+        vec.step(vec.actions)
+
+
+def test_actions_of_networks_are_drawn_by_their_probabilities_each_by_its_own():
+    """Two networks that prefer a column each, drawn together: neither gets the other's actions."""
+    vec = make_vec("connect4", num_envs=200, env_settings={"players": 2})
+    vec.reset(0)
+    table = Table(vec, Sides("connect4", vec))
+    for player, column in enumerate((1, 4)):
+        policy = network(players=2)
+        with torch.no_grad():
+            policy.head.weight.zero_()
+            policy.head.bias.zero_()
+            policy.head.bias[column] = 2.0
+        table.players[player] = Network(policy, 400)
+    table.seat(np.arange(0, 400, 4), 1)
+    table.seat(np.arange(2, 400, 4), 0)
+    drawn = np.zeros((2, 7))
+    for _ in range(20):
+        table.act()
+        drawn += [np.bincount(vec.actions[first::4], minlength=7) for first in (2, 0)]
+    likely = np.exp(2) / (np.exp(2) + 6)
+    for player, column in enumerate((1, 4)):
+        assert drawn[player, column] / 2000 == pytest.approx(likely, abs=0.05)
+        assert np.allclose(np.delete(drawn[player], column) / 2000, (1 - likely) / 6, atol=0.03)
 
 
 def test_a_recurrent_player_remembers_each_row_and_forgets_it_when_the_game_is_over():
     policy = network("triple_triad", players=2, settings={"recurrent": True})
     vec = make_vec("triple_triad", num_envs=2, env_settings={"players": 2})
     vec.reset(0)
-    player, all_rows = Network(policy, 4, greedy=True), np.arange(4)
-    actor = Actor(policy, greedy=True)
+    player, actor = Network(policy, 4, greedy=True), Actor(policy, greedy=True)
     for _ in range(4):
-        masks = vec.action_masks()
-        backwards = all_rows[::-1].copy()
-        mine = player.act(vec.observations[backwards], backwards, masks[backwards])
-        assert (mine[::-1] == actor.act(vec.observations, masks)).all()
-        vec.step(mine[::-1].astype(np.int32))
+        masks, backwards = vec.action_masks(), np.array([3, 2, 1, 0])
+        outputs = player.outputs(vec.observations[backwards], backwards)
+        actions = policy.distribution.mode(outputs.masked_fill(~torch.from_numpy(masks[backwards]).t(), -np.inf)).numpy()[::-1]
+        assert (actions == actor.act(vec.observations, masks)).all()
+        vec.step(actions.astype(np.int32))
     assert player.state.abs().sum() > 0
     player.begin(np.array([1]))
     assert player.state[1].abs().sum() == 0 and (player.state[[0, 2, 3]].abs().sum(1) > 0).all()

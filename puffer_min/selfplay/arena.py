@@ -200,7 +200,7 @@ class Hall:
         self.vec, self.seed, self.blocks = vec, seed, 0
         self.sides = sides = Sides(env, vec)
         self.referee = Referee(vec, sides, longest_game)
-        self.table = Table(vec, sides)
+        self.table = Table(vec, sides, seed)
         self.table.players = {i: player_of(given, env, vec, sides, seed=seed + i, name=name)
                               for i, (name, given) in enumerate(players.items())}
 

@@ -122,7 +122,7 @@ class League:
         self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
         self.final_observations = buffers.final_observations
         self.random, self.seed = np.random.default_rng([seed, len(self.their_rows)]), seed
-        self.referee, self.table = Referee(vec, self.sides), Table(vec, self.sides)
+        self.referee, self.table = Referee(vec, self.sides), Table(vec, self.sides, seed)
         self.learner = self.save = None
         self.snapshots, self.interval, self.updates = [], opponents.interval, 0
         for i, given in enumerate(opponents.players):
@@ -214,7 +214,7 @@ class League:
     def add_snapshot(self, policy):
         """`policy` as the newest player."""
         player = self.next_number
-        self.table.players[player] = Network(policy, self.vec.num_agents, seed=self.seed + player)
+        self.table.players[player] = Network(policy, self.vec.num_agents)
         self.snapshots.append(player)
         self.results[player] = [0.0, 0.0]
         self.next_number += 1
@@ -272,8 +272,8 @@ class League:
                  "referee": (self.referee.returns, self.referee.steps),
                  "policies": {player: each.policy.state_dict() for player, each in networks.items()
                               if player not in self.fixed},
-                 "memories": {player: (each.state, each.generator.get_state())
-                              for player, each in networks.items()},
+                 "memories": {player: each.state for player, each in networks.items()},
+                 "stream": self.table.generator.get_state(),
                  "scripted": {i: players[i].policy for i in scripted},
                  "league": {name: getattr(self, name) for name in self.KEPT}}
         return {"vec": self.vec.get_state(), **copy.deepcopy(state)}
@@ -289,9 +289,9 @@ class League:
             policy = copy.deepcopy(self.learner.policy)
             policy.load_state_dict(weights)
             self.table.players[player] = Network(policy, self.vec.num_agents)
-        for player, (memory, stream) in state["memories"].items():
+        for player, memory in state["memories"].items():
             self.table.players[player].state = memory
-            self.table.players[player].generator.set_state(stream)
+        self.table.generator.set_state(state["stream"])
         for name, value in state["league"].items():
             setattr(self, name, value)
         self.table.seats[:], self.random = state["seats"], state["random"]

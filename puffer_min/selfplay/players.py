@@ -29,32 +29,26 @@ NOBODY = -1
 class Network:
     """A network that plays any rows of `num_agents`, with a memory for each row if it is recurrent.
 
+    greedy    take the most probable action; otherwise actions are drawn
     columns   numbers of an observation that it sees, from the first on; None: all
     """
 
-    def __init__(self, policy, num_agents, *, seed=0, greedy=False, columns=None):
+    def __init__(self, policy, num_agents, *, greedy=False, columns=None):
         self.policy, self.greedy, self.columns = policy, greedy, columns
         self.device = next(policy.parameters()).device
-        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.state = policy.initial_state(num_agents).to(self.device)
         self.remembers = self.state.shape[1] > 0
 
     @torch.inference_mode()
-    def act(self, observations, rows, masks):
-        """Actions (n, ...) for observations (n, ...) of `rows` (n,); masks bool (n, choices) or None."""
+    def outputs(self, observations, rows):
+        """The network's outputs (num_outputs, n), on the CPU, for observations (n, ...) of `rows` (n,)."""
         if self.columns is not None:
             observations = np.ascontiguousarray(observations[:, :self.columns])
         rows = torch.from_numpy(rows)
-        state = self.state[rows]
-        outputs, _, state = self.policy(torch.from_numpy(observations).to(self.device), state)
+        outputs, _, state = self.policy(torch.from_numpy(observations).to(self.device), self.state[rows])
         if self.remembers:
             self.state[rows] = state
-        distribution = self.policy.distribution
-        if masks is not None:
-            outputs = masked(outputs, distribution.legal(masks).to(self.device))
-        if self.greedy:
-            return distribution.mode(outputs).cpu().numpy()
-        return distribution.sample(outputs, self.generator)[0].cpu().numpy()
+        return outputs.cpu()
 
     def begin(self, rows):
         """Games begin in `rows` (n,)."""
@@ -114,7 +108,7 @@ def player_of(given, env, vec, sides, *, seed=0, name="the player"):
         given, greedy = given.policy, given.greedy
     if isinstance(given, nn.Module) and hasattr(given, "distribution"):
         columns = columns_of(given, vec, sides, name)
-        return Network(given, vec.num_agents, seed=seed, greedy=greedy, columns=columns)
+        return Network(given, vec.num_agents, greedy=greedy, columns=columns)
     if not callable(getattr(given, "act", given)):
         raise TypeError(f"{name}: given {type(given).__name__}, expected a checkpoint, scripted:NAME, a "
                         "policy, or an object with act(observations) -> actions")
@@ -156,10 +150,11 @@ class Table:
     """Players at the rows of a vectorizer. `seats` (num_agents,) is the number of each row's player, NOBODY
     for rows whose actions come from elsewhere; `players` are the players by number."""
 
-    def __init__(self, vec, sides):
+    def __init__(self, vec, sides, seed=0):
         self.vec, self.sides = vec, sides
         self.seats = np.full(vec.num_agents, NOBODY)
         self.players = {}
+        self.generator = torch.Generator().manual_seed(seed)        # draws the actions of all networks
 
     def seat(self, rows, number):
         """Let player `number` play `rows` (n,), from the beginning of their games."""
@@ -174,12 +169,30 @@ class Table:
             asked &= (vec.observations[:, flag] == 1) | self.remembering()
         rows = np.flatnonzero(asked)
         rows = rows[np.argsort(seats[rows], kind="stable")]
-        numbers, first = np.unique(seats[rows], return_index=True)
-        masks = legal_actions(vec)
-        for number, begin, end in zip(numbers, first, [*first[1:], len(rows)], strict=True):
-            mine = rows[begin:end]
-            legal = None if masks is None else masks[mine]
-            vec.actions[mine] = self.players[number].act(vec.observations[mine], mine, legal)
+        numbers, begins = np.unique(seats[rows], return_index=True)
+        masks, networks = legal_actions(vec), []
+        for number, begin, end in zip(numbers, begins, [*begins, len(rows)][1:], strict=True):
+            mine, player = rows[begin:end], self.players[number]
+            if isinstance(player, Network):
+                networks.append((player, mine, player.outputs(vec.observations[mine], mine)))
+            else:
+                legal = None if masks is None else masks[mine]
+                vec.actions[mine] = player.act(vec.observations[mine], mine, legal)
+        for greedy in (False, True):
+            self.choose([each for each in networks if each[0].greedy == greedy], masks, greedy)
+
+    @torch.inference_mode()
+    def choose(self, networks, masks, greedy):
+        """Write the actions of (network, rows, outputs): one draw for all, which costs as much as for one."""
+        if not networks:
+            return
+        players, rows, outputs = zip(*networks, strict=True)
+        distribution = players[0].policy.distribution
+        rows, outputs = np.concatenate(rows), torch.cat(outputs, 1)
+        if masks is not None:
+            outputs = masked(outputs, distribution.legal(masks[rows]))
+        actions = distribution.mode(outputs) if greedy else distribution.sample(outputs, self.generator)[0]
+        self.vec.actions[rows] = actions.numpy()
 
     def remembering(self):
         """Rows whose player has a memory, which misses no observation: bool (num_agents,), or False."""
