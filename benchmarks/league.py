@@ -46,10 +46,13 @@ def exploitability(args):
             with tempfile.TemporaryDirectory() as folder:
                 began = time.perf_counter()
                 opponents = Opponents(pool=pool, share=args.share, interval=args.interval)
-                policy = puffer_min.train("connect4", opponents=opponents, seed=seed, total_steps=args.steps,
-                                          run_dir=f"{folder}/run", **common).policy
+                result = puffer_min.train("connect4", opponents=opponents, seed=seed, total_steps=args.steps,
+                                          run_dir=f"{folder}/run", **common)
+                policy = result.policy
                 report = puffer_min.exploit("connect4", policy, steps=args.response, seed=seed, games=2000,
                                             run_dir=f"{folder}/response", **common)
+            if result.ended != "done" or report.steps < args.response:
+                raise SystemExit("interrupted: nothing is written of a run that has not had all its steps")
             against = {}
             for name in SCRIPTED:
                 players = {"policy": policy, "other": f"scripted:{name}"}
