@@ -27,6 +27,8 @@ from envs.core.compile_settings import is_sanitized
 
 RANDOM_STEPS = 1_000_000                # agent-steps in the default settings
 ODD_STEPS = 150                         # steps in a row of each kind of action, in each odd setting
+MOST_CORNERS, SOME_CORNERS = 243, 30    # of more corners than these some are drawn
+ODD_AGENT_STEPS = 6_000_000             # of all kinds of actions in one odd setting, from which on there are fewer steps of each
 HUGE = np.finfo(np.float32).max
 FLOATS = (HUGE, -HUGE, np.float32(1e-45), np.float32(-1e-45), 0.0, -0.0, 1.0, -1.0, np.nextafter(np.float32(1), 2))
 PIXELS = [{"view": "pixels"}, {"view": "pixels", "length": 2}] if importlib.util.find_spec("crafter") else []      # draws with its textures
@@ -101,6 +103,8 @@ def ways(env, random):
         yield lambda: random.choice(np.array(FLOATS, np.float32), shape)
     elif isinstance(space, spaces.MultiDiscrete):
         rows = list(itertools.product(*({0, count // 2, count - 1} for count in space.nvec)))
+        if len(rows) > MOST_CORNERS:                    # `mmo` has 729 corners and 1,024 agents: hours
+            rows = [rows[k] for k in random.permutation(len(rows))[:SOME_CORNERS]]
     else:
         rows = sorted({*range(min(8, space.n)), space.n - 1})
     for row in rows:
@@ -154,9 +158,9 @@ def play_odd(name, settings, num_envs):
     random = np.random.RandomState(num_envs)
     env = envs.make(name, num_envs, seed=2**64 - 1, first_env=5, report_interval=3, **settings)
     env.reset()
-    saved, steps = [], 0
-    for actions in ways(env, random):
-        for _ in range(ODD_STEPS):
+    saved, steps, kinds = [], 0, list(ways(env, random))
+    for actions in kinds:
+        for _ in range(min(ODD_STEPS, max(20, ODD_AGENT_STEPS // (len(kinds) * env.num_agents)))):
             env.step(actions())
             steps += env.num_agents
             if random.randint(15) == 0:
