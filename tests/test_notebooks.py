@@ -22,7 +22,7 @@ NBVAL_TAGS = {"nbval-ignore-output", "nbval-raises-exception", "raises-exception
 FIGURE_SENTENCE = re.compile(r"[Tt]he (figure|picture|heat map)")
 TYPED_SPEED = re.compile(r"\d[\d.,]* ?[kMG]? ?\w*steps/s|\d[\d.,]* (times|×) (as fast|faster|slower)|\d[\d.,]* ?(ns|µs|ms)\b")
 ENVIRONMENTS_BY_TIME = {"05_vectorization"}                                 # calls its environments "1 ms" after the time of a step
-CODE_BEFORE_SENTENCE = {"01_results", "05_vectorization", "09_custom_simulation"}      # may draw twice, or assert, before it says what it shows
+CODE_BEFORE_SENTENCE = {"01_results", "05_vectorization", "08_environments", "09_custom_simulation"}      # may draw twice, or assert, before it says what it shows
 MORE_CHECKS = {"01_results"}                                                # names five checks, not three
 LEAST_FIGURES = {"02_research": 10, "05_vectorization": 6}
 LINK = re.compile(r"\]\(([^()\s]*(?:\([^()]*\)[^()\s]*)*)\)|<(?:img|a)[^>]+?(?:src|href)=\"([^\"]+)\"")

@@ -211,7 +211,7 @@ class FreeStalling(Broken):
     masked = False
 
     def paid(self, rewards):
-        np.rint(rewards, out=rewards)               # -0.02 for a wasted step becomes 0
+        rewards[:] = np.rint(rewards) + 0.0         # -0.02 for a wasted step becomes 0, without a sign
 
 
 class TaxedNoOps(FreeStalling):

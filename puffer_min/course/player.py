@@ -236,4 +236,6 @@ class Player(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs)
         still = png(enlarge(self.frame, self.scale))
-        return data | {"image/png": base64.b64encode(still).decode()}, metadata
+        alt = f"The picture of {type(self.game.env).__name__} where the game is now."
+        return (data | {"image/png": base64.b64encode(still).decode()},
+                metadata | {"image/png": {"alt": alt}})
