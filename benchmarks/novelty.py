@@ -65,13 +65,15 @@ def learn(env, steps: int, seed: int, seconds: float, path=None) -> Diary:
     return diary
 
 
-def play(env, policy, steps: int, seed: int) -> Diary:
-    """The lives of a policy that does not learn."""
-    diary = Diary(env)
+def play(env, policy, steps: int, seed: int, seconds: float) -> Diary:
+    """The lives of a policy that does not learn, in so many agent-steps or seconds."""
+    diary, start = Diary(env), time.perf_counter()
     env.reset(seed)
     for tick in range(int(steps) // AGENTS):
         env.step(actions_of(policy, env, env.observations))
         diary.look(tick)
+        if time.perf_counter() - start > seconds:
+            break
     return diary
 
 
@@ -82,7 +84,7 @@ def main():
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=float, default=8e6)
-    parser.add_argument("--seconds", type=float, default=3600, help="learn for no longer than this")
+    parser.add_argument("--seconds", type=float, default=3600, help="stop after so many seconds")
     parser.add_argument("--policy", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -98,7 +100,7 @@ def main():
         chance = np.random.default_rng(args.seed)
         policy = (load_policy(args.policy) if args.what == "frozen" else
                   lambda _: random_choices(env.single_action_space, env.action_masks(), chance))
-        diary = play(env, policy, args.steps, args.seed)
+        diary = play(env, policy, args.steps, args.seed, args.seconds)
     diary.save(args.out)
 
 
