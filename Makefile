@@ -7,7 +7,7 @@ SETUP = $(PYTHON) tools/bootstrap.py
 JUPYTER = $(CURDIR)/tools/jupyter
 ROOT_FLAG = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab test quick test-long build debug format exercises diagrams release lock clean python
+.PHONY: help lab test quick test-long build debug format exercises chapters diagrams book release lock clean python
 
 help:                    ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -44,8 +44,14 @@ format: python           ## mend what ruff can: imports in order, no unused ones
 exercises: python        ## write exercises/ from solutions/
 	@$(SETUP) python -m puffer_min.course.exercises
 
+chapters: python         ## execute chapters in place, with alt texts (ARGS=chapters/05_vectorization.ipynb)
+	@$(SETUP) python tools/notebooks.py $(ARGS)
+
 diagrams: python         ## draw chapters/diagrams from tools/diagrams
 	@$(SETUP) python tools/diagrams
+
+book: python             ## the course as a site in build/book/html, from the committed outputs (ARGS=pdf)
+	@$(SETUP) python tools/book $(ARGS)
 
 release: python          ## a level for nbgrader (LEVEL=3)
 	@case "$(LEVEL)" in [1-9]|10) ;; *) echo "LEVEL=$(LEVEL) given, expected a level from 1 to 10: make release LEVEL=3" >&2; exit 2;; esac

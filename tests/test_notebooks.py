@@ -6,6 +6,8 @@ import statistics
 from pathlib import Path
 from urllib.parse import unquote
 
+import nbformat
+import notebooks
 import pytest
 
 from puffer_min.course.check import registered
@@ -17,7 +19,7 @@ STEMS = [f"{number:02}_{name}" for number, name in enumerate(LEVELS, 1)]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
-EVERY = [*CHAPTERS, *SOLUTIONS, *EXERCISES, ROOT / "index.ipynb"]
+EVERY = [*CHAPTERS, *SOLUTIONS, *EXERCISES, ROOT / "index.ipynb", ROOT / "glossary.ipynb"]
 NBVAL_TAGS = {"nbval-ignore-output", "nbval-raises-exception", "raises-exception"}   # without nbval-skip: every cell is executed
 FIGURE_SENTENCE = re.compile(r"[Tt]he (figure|picture|heat map)")
 TYPED_SPEED = re.compile(r"\d[\d.,]* ?[kMG]? ?\w*steps/s|\d[\d.,]* (times|×) (as fast|faster|slower)|\d[\d.,]* ?(ns|µs|ms)\b")
@@ -55,7 +57,7 @@ def anchors(path: Path) -> set[str]:
     return ids | {heading.strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
-@each([*EVERY, ROOT / "README.md", ROOT / "envs" / "README.md", ROOT / "solutions" / "README.md"])
+@each([*EVERY, ROOT / "README.md", ROOT / "envs" / "README.md", ROOT / "solutions" / "README.md", *sorted((ROOT / "teaching").glob("*.md"))])
 def test_every_link_leads_to_a_file_and_a_heading(path):
     text = path.read_text() if path.suffix == ".md" else "\n".join(source for _, source, _ in cells(path, "markdown"))
     for link in links(text):
@@ -193,3 +195,22 @@ def test_prose_types_no_speeds(path):
     for index, source, _ in cells(path, "markdown"):
         found = TYPED_SPEED.search(re.sub(r"\d+ ms\b", "", source) if path.stem in ENVIRONMENTS_BY_TIME else source)
         assert not found, f"{path.name}, cell {index}: types a speed into its prose: {found[0]!r}; say 'the ratio above' and assert it in a cell"
+
+
+@each([*CHAPTERS, *SOLUTIONS])
+def test_every_committed_picture_has_its_alt_text(path):
+    found = nbformat.read(path, as_version=4)
+    alts = [output.metadata.get(kind, {}).get("alt") for cell in found.cells for output in cell.get("outputs", ())
+            for kind in output.get("data", {}) if kind.startswith("image/")]
+    assert all(alts), "run `python tools/notebooks.py --describe` and commit the notebook"
+
+
+def test_the_alt_text_of_a_picture_is_the_sentence_that_says_what_it_shows():
+    code, said = nbformat.v4.new_code_cell(), nbformat.v4.new_markdown_cell("Look.\n\nThe figure shows *two* curves: one [rises](x). Another falls.")
+    code.outputs = [nbformat.v4.new_output("display_data", {"image/png": "", "text/plain": ""})]
+    notebook = nbformat.v4.new_notebook(cells=[code, said])
+    assert notebooks.describe(notebook) == 1
+    assert code.outputs[0].metadata["image/png"]["alt"] == "Two curves: one rises."
+    code.metadata["alt"] = "A board."
+    notebooks.describe(notebook)
+    assert code.outputs[0].metadata["image/png"]["alt"] == "A board."

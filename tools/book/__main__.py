@@ -1,0 +1,198 @@
+"""The course as a static site, built offline from the committed outputs.
+
+    make book               build/book/html/index.html, and slides for lectures in build/book/slides/
+    make book ARGS=pdf      and build/book/pdf/, a file for each chapter, printed by Chromium
+
+The notebooks are copied into a source folder, beside the files that they link to, and Sphinx with MyST-NB
+turns them into pages with search, dark mode, previous and next. Nothing is executed and nothing is fetched.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OUT = ROOT / "build" / "book"
+LINK = re.compile(r"\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)|(?:src|href)=\"([^\"]+)\"")
+TO_CELL = re.compile(r"\(([^()\s#]+)#cell-id=([^()\s]+)\)")
+sys.path.insert(0, str(HERE.parent))
+
+import notebooks  # noqa: E402  tools/notebooks.py
+import reference  # noqa: E402  beside this file
+import slides  # noqa: E402
+
+
+def pages() -> list[Path]:
+    """The files that become pages, relative to the repository."""
+    patterns = [
+        "index.ipynb",
+        "glossary.ipynb",
+        "chapters/*.ipynb",
+        "exercises/*.ipynb",
+        "solutions/*.ipynb",
+        "docs/*.md",
+        "teaching/*.md",
+    ]
+    return [path.relative_to(ROOT) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+
+
+def lay_out(source: Path) -> None:
+    """Write the pages into the folder `source`, with what they show and link to."""
+    shutil.rmtree(source, ignore_errors=True)
+    found = pages()
+    for page in found:
+        target = source / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if page.suffix == ".ipynb":
+            notebook = nbformat.read(ROOT / page, as_version=4)
+            notebooks.describe(notebook)
+            text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+            if page == Path("index.ipynb"):
+                notebook.cells.append(nbformat.v4.new_markdown_cell(contents(found)))
+            nbformat.write(prepared(notebook, page), target)
+        else:
+            text = (ROOT / page).read_text(encoding="utf-8")
+            target.write_text(text, encoding="utf-8")
+        for link in {unquote(one or two).partition("#")[0] for one, two in LINK.findall(text)}:
+            place = (ROOT / page.parent / link).resolve()
+            if link and ":" not in link and place.is_relative_to(ROOT) and place.is_file():
+                inside = place.relative_to(ROOT)
+                if inside not in found:
+                    (source / inside.parent).mkdir(parents=True, exist_ok=True)
+                    shutil.copy(place, source / inside)
+    reference.write(source / "reference")
+    (source / "_static").mkdir()
+    shutil.copy(HERE / "book.css", source / "_static")
+    shutil.copy(HERE / "conf.py", source)
+
+
+def label(page: Path, cell: str) -> str:
+    """The name of a cell's target, unlike that of every other page."""
+    path = Path(os.path.normpath(page)).with_suffix("")
+    return "-".join([*path.parts, cell])
+
+
+def prepared(notebook, page: Path):
+    """The notebook as MyST-NB wants it: alt texts in its own key, links to a cell (#cell-id=name) as targets,
+    no widgets' state.
+    """
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = TO_CELL.sub(
+                lambda link: f"({link[1]}#{label(page.parent / unquote(link[1]), link[2])})", cell.source
+            )
+            if "id" in cell:
+                cell.source = f"({label(page, cell.id)})=\n{cell.source}"
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            data.pop(
+                "application/vnd.jupyter.widget-view+json", None
+            )  # its picture or text stands beside it
+            alts = {
+                kind: about["alt"]
+                for kind, about in output.get("metadata", {}).items()
+                if isinstance(about, dict) and "alt" in about
+            }
+            if alts:
+                cell.metadata.setdefault("mystnb", {})["image"] = {"alt": next(iter(alts.values()))}
+    return notebook
+
+
+def contents(found: list[Path]) -> str:
+    """The tree of pages for the sidebar, as MyST directives."""
+
+    def tree(caption, names):
+        return "\n".join(["```{toctree}", ":hidden:", ":caption: " + caption, "", *names, "```", ""])
+
+    def of(folder):
+        return [str(page.with_suffix("")) for page in found if page.parts[0] == folder]
+
+    parts = [
+        tree("The ten levels", of("chapters")),
+        tree("Exercises", of("exercises")),
+        tree("Solutions", of("solutions")),
+    ]
+    extra = [name for name in ("glossary",) if Path(f"{name}.ipynb") in found]
+    parts.append(
+        tree("Reference", [*extra, *of("docs"), *(f"reference/{name}" for name in reference.PAGES)])
+    )
+    if of("teaching"):
+        parts.append(tree("For lecturers", of("teaching")))
+    return "\n".join(parts)
+
+
+def build() -> Path:
+    """Build the site; returns its first page. Ends the program with Sphinx's words if it warns."""
+    source, html = OUT / "source", OUT / "html"
+    lay_out(source)
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-q",
+            "-W",
+            "--keep-going",
+            "-j",
+            "auto",
+            "-b",
+            "html",
+            source,
+            html,
+        ]
+    )
+    if run.returncode:
+        sys.exit(run.returncode)
+    return html / "index.html"
+
+
+def print_pdf(first: Path) -> Path:
+    """Index and chapters as PDF files, by the Chromium that the browser tests use. Returns their folder."""
+    from playwright.sync_api import sync_playwright  # only for this: it is in the test extra
+
+    browser_path = next(
+        (path for name in ("chromium", "google-chrome", "chrome") if (path := shutil.which(name))), None
+    )
+    if browser_path is None:
+        sys.exit(
+            "no Chromium given, expected chromium or google-chrome on the PATH: install one, or print from "
+            "your browser"
+        )
+    folder = OUT / "pdf"
+    folder.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        page = browser.new_page()
+        for html in [first, *sorted((first.parent / "chapters").glob("*.html"))]:
+            page.goto(html.as_uri())
+            page.emulate_media(media="print", color_scheme="light")
+            page.pdf(
+                path=folder / f"{html.stem}.pdf",
+                format="A4",
+                print_background=True,
+                margin=dict.fromkeys(("top", "bottom", "left", "right"), "16mm"),
+            )
+        browser.close()
+    return folder
+
+
+def main(arguments) -> None:
+    if arguments not in ([], ["pdf"]):
+        sys.exit(f"{' '.join(arguments)} given, expected nothing or pdf: make book ARGS=pdf")
+    first = build()
+    decks = slides.write(OUT / "slides")
+    print(first, *decks, sep="\n")
+    if arguments:
+        print(print_pdf(first))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
