@@ -211,6 +211,6 @@ def test_the_alt_text_of_a_picture_is_the_sentence_that_says_what_it_shows():
     notebook = nbformat.v4.new_notebook(cells=[code, said])
     assert notebooks.describe(notebook) == 1
     assert code.outputs[0].metadata["image/png"]["alt"] == "Two curves: one rises."
-    code.metadata["alt"] = "A board."
+    code.metadata["alt"], code.outputs[0].metadata = "A board.", {}
     notebooks.describe(notebook)
     assert code.outputs[0].metadata["image/png"]["alt"] == "A board."

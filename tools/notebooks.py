@@ -4,8 +4,8 @@
     make chapters ARGS=chapters/05_vectorization.ipynb  one
     python tools/notebooks.py --describe                only the alt texts, nothing is executed
 
-A cell keeps its metadata, so tags and listed claims survive. The alt text of a picture is the sentence of the
-text below it that says what the figure shows, or `alt` in the metadata of the cell that draws it.
+A cell keeps its metadata, so tags and listed claims survive, and its pictures keep their alt texts. A picture
+without one gets `alt` of the cell's metadata, or the sentence below it that says what the figure shows.
 """
 
 import argparse
@@ -35,6 +35,7 @@ def execute(path: Path) -> float:
         copy.deepcopy(notebook.metadata),
         [copy.deepcopy(cell.metadata) for cell in notebook.cells],
     )
+    said = [[about.get("alt") for about in pictures(cell)] for cell in notebook.cells]
     NotebookClient(
         notebook,
         timeout=300,
@@ -48,21 +49,28 @@ def execute(path: Path) -> float:
         notebook.metadata["widgets"] = widgets
     for cell, kept in zip(notebook.cells, of_cells, strict=True):
         cell.metadata = kept
+    for cell, alts in zip(notebook.cells, said, strict=True):       # the same pictures, with new figures
+        for about, alt in zip(pictures(cell), alts, strict=False):
+            about["alt"] = about.get("alt") or alt
     describe(notebook)
     write(path, notebook)
     return time.monotonic() - began
 
 
+def pictures(cell) -> list[dict]:
+    """The metadata of each picture in a cell's outputs."""
+    return [output.metadata.setdefault(kind, {}) for output in cell.get("outputs", ())
+            for kind in output.get("data", {}) if kind.startswith("image/")]
+
+
 def describe(notebook) -> int:
-    """Put an alt text into the metadata of every picture in the outputs; returns the number of pictures."""
-    pictures = 0
+    """Give every picture in the outputs that has no alt text one; returns the number of pictures."""
+    found = 0
     for place, cell in enumerate(notebook.cells):
-        for output in cell.get("outputs", ()):
-            for kind in output.get("data", {}):
-                if kind.startswith("image/"):
-                    output.metadata.setdefault(kind, {})["alt"] = alt_text(notebook.cells, place)
-                    pictures += 1
-    return pictures
+        for about in pictures(cell):
+            about["alt"] = about.get("alt") or alt_text(notebook.cells, place)
+            found += 1
+    return found
 
 
 def alt_text(cells, place: int) -> str:
