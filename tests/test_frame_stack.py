@@ -65,7 +65,7 @@ def cartpole():
 
 
 @pytest.mark.parametrize("backend, workers", BACKENDS)
-@pytest.mark.parametrize("make_env", ["cartpole", "snake", "drive", Walk, cartpole], ids=str)
+@pytest.mark.parametrize("make_env", ["cartpole", "snake", "drive", Walk, cartpole], ids=lambda each: getattr(each, "__name__", each))
 def test_stacks_are_those_of_a_deque_for_each_agent(make_env, backend, workers):
     """Native and Python, ended and cut, one agent and many; the slots of `drive` empty and fill again."""
     assert same_as_slow(make_env, 60, backend=backend, workers=workers) > 0
