@@ -23,10 +23,10 @@ def test_the_last_rung_in_python_equals_the_package_for_those_who_build_sleep_an
 
 
 @pytest.mark.long
+@pytest.mark.costly("puffer_min/course/crafter_*.py", "envs/crafter*.p*", "envs/core/*", "tests/crafter_package.py")
 @pytest.mark.parametrize("name", LATER)
-@pytest.mark.parametrize("style", ["random", "wanderer", "miner", "sleeper"])
-def test_a_rung_equals_the_package_for_a_thousand_steps_of_five_seeds(name, style):
-    for seed in range(5):
+def test_a_rung_equals_the_package_for_a_thousand_steps_of_each_style(name):
+    for seed, style in enumerate(["random", "wanderer", "miner", "sleeper"]):
         assert slow.difference(name, seed, actions=crafter_package.actions(style, 1000, seed)) == ""
 
 
