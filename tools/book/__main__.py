@@ -47,7 +47,9 @@ def lay_out(source: Path) -> None:
     """Write the pages into the folder `source`, with what they show and link to."""
     shutil.rmtree(source, ignore_errors=True)
     found = pages()
-    for page in found:
+    waiting, seen = list(found), set(found)
+    while waiting:
+        page = waiting.pop()
         target = source / page
         target.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix == ".ipynb":
@@ -57,20 +59,26 @@ def lay_out(source: Path) -> None:
             if page == Path("index.ipynb"):
                 notebook.cells.append(nbformat.v4.new_markdown_cell(contents(found)))
             nbformat.write(prepared(notebook, page), target)
-        else:
+        elif page.suffix == ".md":
             text = (ROOT / page).read_text(encoding="utf-8")
             target.write_text(text, encoding="utf-8")
-        for link in {unquote(one or two).partition("#")[0] for one, two in LINK.findall(text)}:
-            place = (ROOT / page.parent / link).resolve()
-            if link and ":" not in link and place.is_relative_to(ROOT) and place.is_file():
-                inside = place.relative_to(ROOT)
-                if inside not in found:
-                    (source / inside.parent).mkdir(parents=True, exist_ok=True)
-                    shutil.copy(place, source / inside)
+        else:                                           # a file that a page shows or offers
+            shutil.copy(ROOT / page, target)
+            continue
+        for linked in linked_files(text, page) - seen:
+            seen.add(linked)
+            waiting.append(linked)
     reference.write(source / "reference")
     (source / "_static").mkdir()
     shutil.copy(HERE / "book.css", source / "_static")
     shutil.copy(HERE / "conf.py", source)
+
+
+def linked_files(text: str, page: Path) -> set[Path]:
+    """The files of the repository that a page links to or shows, relative to the repository."""
+    names = {unquote(one or two).partition("#")[0] for one, two in LINK.findall(text)}
+    places = [(ROOT / page.parent / name).resolve() for name in names if name and ":" not in name]
+    return {place.relative_to(ROOT) for place in places if place.is_relative_to(ROOT) and place.is_file()}
 
 
 def label(page: Path, cell: str) -> str:
