@@ -112,8 +112,8 @@ METRIC_NAMES = ("score", "thirst", "hunger", "killed", "levels", "skills", "weal
 
 cdef class MMO(Native):
     """mmo(num_envs, seed=0, agents=1024, natives=0, autopilot=False, size=None, seasons=True,
-    season_ticks=4000, lifespan=5000, goal="levels", reward_alive=0.01, reward_level=0.1, reward_death=0.0):
-    see the module's docstring."""
+    season_ticks=4000, lifespan=5000, goal="levels", reward_alive=0.01, reward_level=0.1,
+    reward_death=0.0): see the module's docstring."""
 
     cdef Head* heads
     cdef Agent* inhabitants
