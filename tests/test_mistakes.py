@@ -173,7 +173,7 @@ MISTAKES = [
 
     # ---------------------------------------------------------------- connect4
     Mistake("a bot that never plays column 0", CONNECT4,
-            "        return pick(chosen if chosen else moves,", "        moves &= ~<uint64_t> 0x3F\n        return pick(moves & chosen if moves & chosen else moves if moves else chosen,",
+            "    return chosen if chosen else moves\n", "    moves &= ~<uint64_t> 0x3F\n    return moves & chosen if moves & chosen else moves if moves else chosen\n",
             "tests/test_connect4.py::test_four_stones_in_column_0_do_not_beat_every_opponent"),
     Mistake("a full column that wins", CONNECT4,
             "return self.finish(i, -1 if first else 1)", "return self.finish(i, 1 if first else -1)",

@@ -269,7 +269,7 @@ def test_boards_of_many_planes_keep_their_channels_last():
     ("onehot", spaces.Box(0, 255, (4,), np.uint8), "one-hot inputs need whole numbers from 0 to at most 15"),
     ("conv", spaces.Box(0, 1, (9,), np.uint8), r"needs a picture .* but the observation is \(9,\)"),
     ("convolution", spaces.Box(0, 1, (9,), np.uint8),
-     "encoder='convolution' given, expected one of auto, scaled, standard, onehot, conv, set"),
+     "encoder='convolution' given, expected one of auto, scaled, standard, normalised, onehot, conv, nature, set"),
 ])
 def test_an_encoder_that_does_not_fit_says_why(name, space, message):
     with pytest.raises(ValueError, match=message):

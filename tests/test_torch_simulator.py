@@ -148,3 +148,13 @@ def test_cars_learn_to_drive_to_their_goal(tmp_path):
                               env_settings={"num_worlds": 32}, torch_threads=1, run_dir=tmp_path)
     first, last = result.history[0], result.history[-1]
     assert last["episode_return"] > first["episode_return"] + 0.25 and first["density"] < 0.8
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_objects_that_hold_several_worlds_each_are_shared_out_among_workers(batch):
+    with contextlib.closing(puffer_min.make_vec(CrossingEnv, num_envs=2, num_workers=2, backend="process", batch_envs=batch, seed=3,
+                                                env_settings={"num_worlds": 4})) as vec:
+        assert vec.num_envs == 8 and vec.batch_envs == 8 // (1 if batch is None else 2)
+        vec.async_reset(0)
+        received = vec.recv()
+        assert len(received.rewards) == vec.num_agents // (1 if batch is None else 2)

@@ -202,7 +202,7 @@ def workers_for(make_env, env_settings: dict, given: dict) -> tuple[dict, float]
     settings, decided = {"num_envs": num_envs}, {"backend", "num_workers", "batch_envs"} & given.keys()
     several = "TORCHELASTIC_RUN_ID" in os.environ       # processes of torchrun step their own environments
     seconds = 0.0 if decided or several else step_seconds(make_env, env_settings)
-    if seconds * num_envs > WORTH_WORKERS:
+    if seconds * num_envs > WORTH_WORKERS and num_envs > 1:
         settings |= {"backend": "process", "num_workers": min(cores(), num_envs)}
     return settings, seconds
 

@@ -64,7 +64,7 @@ class ProcessVectorizer(Vectorizer):
             for worker, (first, last) in enumerate(self._bounds):
                 self._start(worker, first, last - first, seed, made, self._creator)
             parts = [self._answer(worker) for worker in range(num_workers)]
-            arrays = self._share(self._prepare(parts, batch_envs, seed, report_interval), waits)
+            arrays = self._share(self._prepare(parts, num_envs, batch_envs, seed, report_interval), waits)
             for worker in range(num_workers):
                 self._answer(worker)
         except BaseException:

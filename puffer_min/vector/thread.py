@@ -45,7 +45,7 @@ class ThreadVectorizer(Vectorizer):
                 self.parts.append(make_batch(make_env, last - first, first_env=first, seed=seed,
                                              report_interval=0, env_settings=env_settings))
             require_distinct([env for part in self.parts for env in getattr(part, "environments", ())])
-            layout = self._prepare([Part.of(part) for part in self.parts], batch_envs, seed, report_interval)
+            layout = self._prepare([*map(Part.of, self.parts)], num_envs, batch_envs, seed, report_interval)
             arrays = layout.arrays(np.frombuffer(mmap.mmap(-1, layout.size), np.uint8))
             arrays["masks"][:] = True
             self._adopt(arrays, Handoff(arrays["handoff"], num_workers))

@@ -49,14 +49,14 @@ class Vectorizer(Described):
     backend = advice = ""               # advice: what to do about workers that hang
     closed_because = ""                 # the reason, once an error has closed the vectorizer
 
-    def _prepare(self, parts, batch_envs, seed, report_interval):
-        """parts: a `Part` for each worker. Returns the `Layout` of the arrays that the workers write."""
+    def _prepare(self, parts, made, batch_envs, seed, report_interval):
+        """parts: a `Part` a worker, of `made` objects in all. Returns the `Layout` that the workers write."""
         self.num_workers, self._everyone = len(parts), list(range(len(parts)))
         self.env_ends = np.cumsum([part.num_envs for part in parts]).tolist()
         ends = np.cumsum([part.num_agents for part in parts]).tolist()
         self.spans = list(zip([0, *ends[:-1]], ends, strict=True))
         self.describe(same_spec([part.env_spec for part in parts]), self.env_ends[-1], ends[-1])
-        self.batch_envs = batch_envs or self.num_envs
+        self.batch_envs = (batch_envs or made) * self.num_envs // made
         self.batch_workers = self.num_workers * self.batch_envs // self.num_envs
         self.seed, self.report_interval = whole_seed(seed), report_interval
         self._held = []                         # workers that wait for actions
