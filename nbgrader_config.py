@@ -3,7 +3,7 @@
     make release LEVEL=5                        generate: classroom/source and classroom/release
     nbgrader release_assignment level05         hand out by the exchange (or send classroom/release/level05)
     nbgrader collect level05                    collect (or put files at classroom/submitted/STUDENT/level05)
-    nbgrader autograde level05                  run them; points go to classroom/gradebook.db
+    nbgrader autograde level05                  judge them in a sandbox; points go to classroom/gradebook.db
     nbgrader generate_feedback level05          HTML at classroom/feedback
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbgrader import preprocessors
 
-from puffer_min.course.nbgrader_release import ClearExercises
+from puffer_min.course.nbgrader_release import ClearExercises, JudgeExercises
 
 c = get_config()  # noqa: F821  (traitlets puts it there)
 
@@ -39,6 +39,11 @@ c.GenerateAssignment.preprocessors = [
 ]
 
 c.OverwriteCells.add_missing_cells = True       # a deleted test cell comes back instead of being skipped
-c.Execute.timeout = 120                         # seconds a cell; training takes longer than nbgrader's 30
-c.IgnorePattern.enabled = True                  # else a warning on stderr costs a test cell its points
-c.IgnorePattern.pattern = r"(?s).*"
+# Not nbgrader's Execute: the answers run in a sandbox, and what is right is decided outside (see the page
+# for instructors, solutions/README.md).
+c.Autograde.autograde_preprocessors = [
+    JudgeExercises,
+    preprocessors.LimitOutput,
+    preprocessors.SaveAutoGrades,
+    preprocessors.CheckCellMetadata,
+]

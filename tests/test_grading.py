@@ -91,6 +91,25 @@ def test_hang_and_crash_cost_their_own_exercise_only(tmp_path, blank):
     assert result["negate"] == (1, "")
 
 
+def test_an_attack_or_a_deadly_cell_of_ones_own_costs_nothing_else(tmp_path, blank):
+    patch = ("import sys\nfor module in list(sys.modules.values()):\n    if hasattr(module, 'check'):\n        module.check = lambda *_: None\n")
+    notebook = fill_in(blank(), **RIGHT | {"double": patch + CONSTANT})
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("import os; os._exit(0)"))
+    result = grade_one(tmp_path, notebook)
+    assert result == {"double": (0, "double(0.5) is not 1.0"), "mean": (3, ""), "negate": (1, "")}
+
+
+def test_an_answer_that_leans_on_another_exercise_is_told_so(tmp_path, blank):
+    notebook = fill_in(blank(), double=RIGHT["double"], mean="def mean(numbers):\n    return double(sum(numbers)) / 2 / len(numbers)")
+    assert grade_one(tmp_path, notebook)["mean"] == (0, "NameError: name 'double' is not defined")
+
+
+def test_a_machine_without_a_sandbox_is_warned_of(tmp_path, blank, capsys, monkeypatch):
+    monkeypatch.setattr(grade, "best_mode", lambda: "plain")
+    assert grade_one(tmp_path, fill_in(blank(), **RIGHT))["mean"] == (3, "")
+    assert "WARNING: there is no sandbox here, so the answers run as you" in capsys.readouterr().err
+
+
 def test_notebook_past_its_time_is_stopped_with_a_sentence(tmp_path, blank):
     result = grade_one(tmp_path, fill_in(blank(), **RIGHT), notebook_timeout=0)
     assert set(result.values()) == {(0, "the notebook had already run for 0 s")}
@@ -240,6 +259,7 @@ def test_nbgraders_cycle_from_release_to_feedback(released, monkeypatch):
         notebook = fill_in(nbformat.reads(blank, 4), **answers)
         if student == "wrong":
             cell_of(notebook, "double-test").source = "pass"
+            cell_of(notebook, "double-answer").source += "\nimport sys\nsys.modules['toy_checks'].check = lambda *_: None"
             notebook.cells.remove(cell_of(notebook, "negate-test"))
         nbformat.write(notebook, path)
         submit_and_grade(config, api, "level05", student)

@@ -46,11 +46,12 @@ class CheckFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Check:
-    """A registered check: `claims` is the first line of its docstring."""
+    """A registered check: `claims` is the first line of its docstring; `live` as in `register`."""
 
     id: str
     function: object
     claims: str
+    live: bool = False
 
     @property
     def answers(self) -> list[str]:
@@ -65,8 +66,12 @@ class Check:
         self.function(*objects, **extra)
 
 
-def register(id: str):
-    """Decorator: make a function the check of exercise `id`. Its docstring says in a line what it claims."""
+def register(id: str, *, live: bool = False):
+    """Decorator: make a function the check of exercise `id`. Its docstring says in a line what it claims.
+
+    live: it looks at more than the values that the answer is given and gives (environments, shared memory,
+    callables, speed, compiled code), so the grader must run it in the answer's own process; see `judge`.
+    """
     def keep(function):
         claims = (inspect.getdoc(function) or "").split("\n")[0]
         if not claims:
@@ -75,7 +80,7 @@ def register(id: str):
         if there is not None and there.function.__module__ != function.__module__:
             raise ValueError(f"check {id!r} is registered by {there.function.__module__} already: ids are "
                              "unique in the course")
-        _REGISTRY[id] = Check(id, function, claims)
+        _REGISTRY[id] = Check(id, function, claims, live)
         return function
     return keep
 
@@ -124,7 +129,10 @@ def registered() -> dict[str, Check]:
 
 def _place(error: BaseException) -> str:
     """The line nearest to the error that is neither a library's nor the checks', as the reader can find it.
+    An error from another process brings its place along.
     """
+    if getattr(error, "place", ""):
+        return error.place
     frames = traceback.extract_tb(error.__traceback__)
     here = str(Path(__file__).parent)
     theirs = [frame for frame in frames if not frame.filename.startswith(here)

@@ -5,15 +5,19 @@
 
 The grader runs the course's own notebook with the student's answers put into it: set-up cells and tests, the
 hidden ones included, come from solutions/, so a changed, moved or deleted test cell changes nothing. Cells
-that the student added run at their place in the submission. Each notebook gets its own kernel process; an
-answer that hangs or kills it loses its own points, and the cells that passed are repeated for the rest. The
-answers are programs and run as you: grade submissions from people you know, or in a container.
+that the student added run at their place in the submission.
+
+Each exercise's answer runs in a process of its own, in a sandbox (`sandbox` says what it sees and may use),
+after the set-up cells and the student's own cells, without the other answers. What is right is decided in a
+kernel of the course's own, see `judge`: nothing an answer does costs or earns another exercise's points.
+Where the system has no sandbox, the answers run as you, and a warning says so.
 """
 
 import argparse
 import csv
 import json
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +27,18 @@ from pathlib import Path
 import nbformat
 
 from puffer_min.course.exercises import solutions_of
+from puffer_min.course.sandbox import MODES, best_mode, works
 from puffer_min.course.session import Session
 from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, read, replace_region, role
 
 CELL_SECONDS = 120.0
 NOTEBOOK_SECONDS = 1800.0
+STOP_SECONDS = 120.0            # what the judge needs beyond the answer's own time
+TRIAL = """from puffer_min.course.judge import trial as _trial
+_trial(get_ipython(), {exercise!r}, {program!r}, {test!r}, {seconds!r}, {mode!r})"""
+WARNING = """WARNING: there is no sandbox here, so the answers run as you: they can read and change whatever
+you can, gradebooks included, and use the network. Install bubblewrap (`apt install bubblewrap`), or grade in
+a container (Containerfile), or grade only submissions from people you trust."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +56,14 @@ class Grade:
 @dataclass(frozen=True)
 class Step:
     """One cell to run; `kind` is "setup", "answer", "test" or "added"; `exercise` is its exercise's id, ""
-    where it has none.
+    where it has none; `cell` is a test's grade id.
     """
 
     kind: str
     source: str
     exercise: str = ""
     points: float = 0.0
+    cell: str = ""
 
 
 def matching(notebook, courses):
@@ -90,42 +102,56 @@ def assemble(notebook, solutions):
         elif kind == "solution" and name in answers:
             steps.append(Step("answer", answers[name], owner[index]))
         elif kind == "grade":
-            steps.append(Step("test", cell.source, owner[index], float(cell.metadata.nbgrader.points)))
+            steps.append(Step("test", cell.source, owner[index], float(cell.metadata.nbgrader.points),
+                              name))
         if kind:
             steps += added[name]
     return steps
 
 
-def run_steps(steps, session, cell_timeout, notebook_timeout):
-    """Runs the steps in order; after a dead kernel, the cells that had run well are repeated in a new one.
+def verdicts(steps, session, cell_timeout, notebook_timeout, mode):
+    """Puts every answer to its tests, each test in a process of its own; yields (step, sentence) of every
+    test, the sentence empty where it passes.
 
-    Returns ({exercise: points}, {exercise: [sentences]}). Raises SolutionsError when one of the course's own
-    set-up cells fails.
+    session: the judge's kernel, which runs set-up cells and tests but no cell of the student's. mode: of
+    `sandbox`. Raises SolutionsError when one of the course's own set-up cells fails.
     """
-    points, notes = defaultdict(float), defaultdict(list)
-    deadline = time.monotonic() + notebook_timeout
+    before, deadline = [], time.monotonic() + notebook_timeout
     for step in steps:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        seconds = min(cell_timeout, deadline - time.monotonic())
+        if step.kind != "test":
+            before.append(step)
+        if seconds <= 0:
             if step.kind == "test":
-                notes[step.exercise].append(f"the notebook had already run for {notebook_timeout:.0f} s")
-            continue
-        run = session.run if step.kind == "test" else session.set_up
-        outcome = run(step.source, min(cell_timeout, left))
-        if outcome.ok:
-            points[step.exercise] += step.points
+                yield step, f"the notebook had already run for {notebook_timeout:.0f} s"
         elif step.kind == "setup":
-            raise SolutionsError(f"a set-up cell of the course fails in this notebook: {outcome.sentence}")
-        else:
-            notes[step.exercise].append(outcome.sentence)
-        if outcome.status in ("timeout", "died"):
-            session.restore()
-    return points, notes
+            outcome = session.set_up(step.source, seconds)
+            if not outcome.ok:
+                raise SolutionsError("a set-up cell of the course fails in this notebook: "
+                                     f"{outcome.sentence}")
+        elif step.kind == "test":
+            program = [(cell.kind, cell.source) for cell in before if cell.exercise in ("", step.exercise)]
+            outcome = session.run(TRIAL.format(exercise=step.exercise, program=program, test=step.source,
+                                               seconds=seconds, mode=mode),
+                                  seconds * (len(program) + 1) + STOP_SECONDS)
+            if outcome.status in ("timeout", "died"):
+                session.restore()
+            yield step, outcome.sentence
 
 
-def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS):
+def run_notebook(notebook, solutions, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS,
+                 mode=None):
+    """All `verdicts` on a submitted notebook, by a judge of its own."""
+    # the judge starts in an empty folder: a numpy.py beside the notebook must not become its numpy
+    with tempfile.TemporaryDirectory() as empty, Session(empty, setup_timeout=cell_timeout) as session:
+        return list(verdicts(assemble(notebook, solutions), session, cell_timeout, notebook_timeout,
+                             mode or best_mode()))
+
+
+def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS,
+                   mode=None):
     """Grades one submitted notebook: a `Grade` per exercise. Never raises for what a student handed in: the
-    note says what is wrong.
+    note says what is wrong. mode: of `sandbox`, default the safest that there is.
     """
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -136,11 +162,13 @@ def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_time
         return [Grade(name, "", "", 0.0, 0.0,
                       "holds no exercise of this course: hand in a notebook from exercises/ with its cells "
                       "kept")]
+    points, notes = defaultdict(float), defaultdict(list)
     try:
-        with Session(Path(path).parent, setup_timeout=cell_timeout) as session:
-            points, notes = run_steps(assemble(notebook, solutions), session, cell_timeout, notebook_timeout)
+        for step, sentence in run_notebook(notebook, solutions, cell_timeout, notebook_timeout, mode):
+            points[step.exercise] += 0.0 if sentence else step.points
+            notes[step.exercise] += [sentence] if sentence else []
     except SolutionsError as error:
-        points, notes = {}, {exercise.id: [str(error)] for exercise in solutions.exercises}
+        notes = {exercise.id: [str(error)] for exercise in solutions.exercises}
     answers = answers_in(notebook, solutions)
     return [grade_exercise(name, solutions, exercise, answers, points, notes)
             for exercise in solutions.exercises]
@@ -162,11 +190,12 @@ def grade_exercise(name, solutions, exercise, answers, points, notes):
 
 
 def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS, jobs=1,
-                 report=None):
+                 report=None, mode=None):
     """Grades every notebook under `folder`, in the order of their paths; calls report(grades of one notebook)
     as each is done.
 
-    jobs: notebooks graded at once; checks that measure speed are fair only with 1. Raises SolutionsError when
+    jobs: notebooks graded at once; checks that measure speed are fair only with 1. mode: of `sandbox`,
+    default the safest that there is; a warning goes to stderr when that is none. Raises SolutionsError when
     there is nothing to grade.
     """
     folder = Path(folder)
@@ -179,9 +208,13 @@ def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=
         raise SolutionsError(f"there are no solutions under {root}: run this from a clone of the course's "
                              "repository.")
 
+    mode = mode or best_mode()
+    if mode == "plain":
+        print(WARNING, file=sys.stderr, flush=True)
+
     def grade_one(path):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        return grade_notebook(path, courses, name, cell_timeout, notebook_timeout)
+        return grade_notebook(path, courses, name, cell_timeout, notebook_timeout, mode)
 
     everything = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -238,11 +271,15 @@ def main(arguments=None):
                         help="seconds allowed to a notebook")
     parser.add_argument("--jobs", type=int, default=1,
                         help="notebooks graded at once; more than one disturbs checks of speed")
+    parser.add_argument("--sandbox", choices=MODES, help="default: the first of these that works here")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds solutions/")
     options = parser.parse_args(arguments)
+    if options.sandbox and not works(options.sandbox):
+        sys.exit(f"the sandbox {options.sandbox} does not start here: leave --sandbox out to take the safest "
+                 "that does.")
     try:
         grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout,
-                              options.jobs, print_grades)
+                              options.jobs, print_grades, options.sandbox)
     except (SolutionsError, ChildProcessError) as error:
         sys.exit(str(error))
     table, record = write_grades(grades, options.out or options.folder)

@@ -67,7 +67,7 @@ def random_episodes(rng, end):
             for length, kind in zip(lengths, (end, "terminal", "terminal"), strict=False)]
 
 
-@register("loop")
+@register("loop", live=True)
 def _(play_episode, rng):
     "return and length of one episode; a truncation ends it too; nothing of the next episode is counted"
     for end in ("terminal", "truncation", "terminal", "truncation"):
@@ -173,7 +173,7 @@ class Timed:
         return observations, observations[:, 0], flags, flags, []
 
 
-@register("sps")
+@register("sps", live=True)
 def _(steps_per_second, rng):
     "agent-steps a second on a clock of the check's own; the reset is outside"
     for _ in range(5):

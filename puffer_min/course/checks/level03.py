@@ -93,7 +93,7 @@ def random_probabilities(rng, agents, actions):
     return powers / powers.sum(1, keepdims=True)
 
 
-@register("draw_actions")
+@register("draw_actions", live=True)
 def _(draw_actions, rng):
     ("values on random probabilities; valid and possible actions where rounding opens a gap; no Python loop "
      "over the agents")
@@ -133,7 +133,7 @@ def reference_log_probs(logits, actions):
     return log_p[np.arange(len(actions)), actions].astype(np.float32), entropy.astype(np.float32)
 
 
-@register("log_probs")
+@register("log_probs", live=True)
 def _(log_probs_and_entropy, rng):
     "values, also of sure policies; illegal actions; gradients that are there and finite"
     def answer(logits, actions):
@@ -238,7 +238,7 @@ def random_rows(rng, rows, horizon):
     return rewards, values, ends, next_values, advantages, 0.9, 0.7
 
 
-@register("gae")
+@register("gae", live=True)
 def _(gae, rng):
     ("values on random rows; nothing flows back over the end of an episode; no Python in the loop; at least "
      "300 times as fast as the plain loop")
@@ -264,7 +264,7 @@ def reference_ppo_loss(log_probs, old_log_probs, advantages, clip):
     return np.float32(-np.minimum(ratio * advantages, ratio.clip(1 - clip, 1 + clip) * advantages).mean())
 
 
-@register("ppo_loss")
+@register("ppo_loss", live=True)
 def _(ppo_loss, rng):
     ("values on random minibatches; no gradient beyond the clip, full gradient where an action must be "
      "pulled back")

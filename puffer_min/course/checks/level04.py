@@ -72,7 +72,7 @@ def reference_rollout(envs, act, value, observations, horizon, gamma, *, cut="va
     return np.stack(seen), np.stack(rewards), np.stack(ends), observations.copy()
 
 
-@register("rollout")
+@register("rollout", live=True)
 def _(rollout, rng):
     ("rows on environments that terminate and are truncated at random; observations before the step; "
      "truncation pays the value of the last one")
@@ -119,7 +119,7 @@ def call(callback, returns):
     return callback.on_step()
 
 
-@register("stop_callback")
+@register("stop_callback", live=True)
 def _(make_callback, rng):
     "goes on and stops where it should, whatever the returns; a real run of Stable-Baselines3 ends by it"
     from stable_baselines3 import PPO
@@ -221,7 +221,7 @@ def drive(envs, actions):
     return out
 
 
-@register("vec_face")
+@register("vec_face", live=True)
 def _(make_face, rng):
     ("the same trajectory as puffer_min.as_sb3; the last observation of an episode cut short; nothing "
      "overwritten later; PPO learns through it")
@@ -290,7 +290,7 @@ def terms_of(settings):
     return terms
 
 
-@register("throughput")
+@register("throughput", live=True)
 def _(throughput_settings, rng):
     ("at least twice the steps a second of CleanRL's settings, and it still learns: a mean return of 60 "
      "within 16,000 steps, two seeds of three")

@@ -48,7 +48,7 @@ def random_arrays(rng, count):
                        for shape, dtype in shapes.values())
 
 
-@register("shared_layout")
+@register("shared_layout", live=True)
 def _(shared_layout, rng):
     ("shapes and dtypes; views of the block that leave its bytes alone; each on cache lines of its own, in "
      "order, no line wasted")
@@ -98,7 +98,7 @@ def _(shared_layout, rng):
 
 # ---------------------------------------------------------------------- the words of a hand-off
 
-@register("handoff_word")
+@register("handoff_word", live=True)
 def _(give, serve, take, rng):
     "every action is stepped once and its result taken, wherever the other side comes in between"
     words, calls = Words(), []
@@ -144,7 +144,7 @@ def _(give, serve, take, rng):
 
 # ---------------------------------------------------------------------- first come, first served
 
-@register("first_ready")
+@register("first_ready", live=True)
 def _(first_ready, rng):
     ("observations, actions and rewards of every environment in its own order, whoever comes first; batches "
      "are overwritten")
@@ -181,7 +181,7 @@ def _(first_ready, rng):
 
 # ---------------------------------------------------------------------- double buffering
 
-@register("double_buffer")
+@register("double_buffer", live=True)
 def _(double_buffer, rng):
     "each half gets its own actions, so many as were asked for; policy and environments work at the same time"
     for step, thought in ((1.0, 1.0), (3.0, 1.0), (1.0, 3.0), tuple(rng.uniform(0.5, 2.0, 2))):
@@ -245,7 +245,7 @@ def _(env_seeds, rng):
 
 # ---------------------------------------------------------------------- dead workers
 
-@register("wait_for")
+@register("wait_for", live=True)
 def _(wait_for, rng):
     ("returns when the word is there; says who died, with its exit code; gives up in time; loses no last "
      "result; does not spin")

@@ -88,7 +88,7 @@ def random_rows(rng, number):
     return rows, layout
 
 
-@register("unpack")
+@register("unpack", live=True)
 def _(unpack, rng):
     ("the values, shapes and dtypes of random structures; views that can be written, and not copies, also of "
      "every second row")

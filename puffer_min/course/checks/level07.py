@@ -54,7 +54,7 @@ class Film:
         return self.screens[self.frame - 1].copy()
 
 
-@register("skip_frames")
+@register("skip_frames", live=True)
 def _(skip_frames, rng):
     "rewards of all frames summed, then clipped; the maximum of the last two screens; it stops at the end"
     for trial in range(40):

@@ -111,7 +111,7 @@ SAID = {
     "ends": "terminals and truncations, each agent's counted"}
 
 
-@register("first_day")
+@register("first_day", live=True)
 def _(first_day, rng):
     "empty first observations, numbers outside the space, constants and ends of random batches"
     for _ in range(12):
@@ -256,7 +256,7 @@ def disguised(kind, settings):
     return Disguised(kind(envs.make("breakout", **settings)))
 
 
-@register("culprit")
+@register("culprit", live=True)
 def _(culprit, rng):
     "the right listing, from what happens alone, for twelve batches of other sizes, seeds and frame skips"
     right = [*LISTINGS, *LISTINGS, *LISTINGS]
@@ -281,7 +281,7 @@ PAGE = {"name": str, "decision": str, "observation": Box, "action": (Discrete, M
 FASTEST = 3e9                   # simple operations of one core in a second, and that is generous
 
 
-@register("design")
+@register("design", live=True)
 def _(design):
     "a page that is complete, whose arithmetic holds, and whose cheats earn less than the task"
     page = design()

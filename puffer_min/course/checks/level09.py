@@ -24,7 +24,7 @@ from puffer_min.course.claims import expect, faster, no_python, same_values
 
 # ---------------------------------------------------------------------- trajectories
 
-@register("fingerprint")
+@register("fingerprint", live=True)
 def _(fingerprint, rng):
     ("equal for equal trajectories, in any process; different where one bit of one step differs, or the "
      "order of steps; a plain text")
@@ -139,7 +139,7 @@ def crowd(rng, n, size=64):
     return (cells // size).astype(np.int32), (cells % size).astype(np.int32), sides
 
 
-@register("white")
+@register("white", live=True)
 def _(nearest_foe, rng):
     ("values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at "
      "least 50 times as fast as Python")
@@ -343,7 +343,7 @@ def work_of(answer, *case):
         tracemalloc.stop()
 
 
-@register("buckets")
+@register("buckets", live=True)
 def _(nearest_by_buckets, rng):
     ("values in random crowds for radii of 1 to 8, at the edges too; at least 2.5 times as fast as asking "
      "everybody")

@@ -225,7 +225,7 @@ def planted(kind):
     return probabilities
 
 
-@register("diagnose")
+@register("diagnose", live=True)
 def _(diagnose, rng):
     "the right one and each planted bug, in any order, on samplers of any number of levels"
     kinds = ["right", "ranks", "ages", "share"] * 3

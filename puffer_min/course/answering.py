@@ -1,0 +1,170 @@
+"""The answer's process: runs set-up and answer, and does what the judge asks over a pipe.
+
+    ("load", id, module, texts)      the checks as text, before the answer: for exercises judged inside
+    ("guard",)                       remembers the library's functions before the answer, for ("test", …)
+    ("cell", source)                 runs a cell as JupyterLab would, %%magics included
+    ("names", names)                 what the answer's names stand for
+    ("call", name, args, kwargs)     calls one of them
+    ("test", source, token)          runs a test cell in this process
+
+Requests are pickles from the judge, replies are what `wire` packs. Nothing here decides about points, except
+for "test": that is for exercises whose answers work on live objects, see `judge`.
+"""
+
+import importlib.abc
+import importlib.util
+import os
+import pickle
+import struct
+import sys
+import types
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from puffer_min.course.sandbox import limit
+from puffer_min.course.wire import NotPlain, pack
+
+REGISTRY = sys.modules["puffer_min.course.check"]
+PACKAGE = "puffer_min.course.checks"
+WATCHED = ("puffer_min", "envs", "numpy", "builtins", "math", "random", "time")
+
+
+class FromText(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the checks' modules from the texts that the judge sent: in a sandbox there is no file of them.
+    """
+
+    def __init__(self, texts):
+        self.texts = texts
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in self.texts else None
+
+    def exec_module(self, module):
+        exec(compile(self.texts[module.__name__], f"<{module.__name__}>", "exec"), module.__dict__)
+
+
+def load(id, module, texts):
+    """Loads one level's checks and returns the registered one; afterwards no import finds them."""
+    finder = FromText(texts)
+    sys.meta_path.insert(0, finder)
+    importlib.import_module(module)
+    sys.meta_path.remove(finder)
+    for name in texts:
+        if name in sys.modules:
+            del sys.modules[name]
+            vars(sys.modules[PACKAGE]).pop(name.rpartition(".")[2], None)
+    found = REGISTRY._REGISTRY[id]
+    REGISTRY._REGISTRY.clear()
+    REGISTRY._load_levels = lambda: None
+    return found
+
+
+def functions():
+    """{place: what identifies it} of every function and class of the watched modules, to see later whether an
+    answer changed one.
+    """
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in WATCHED or not isinstance(module, types.ModuleType):
+            continue
+        for key, value in list(vars(module).items()):
+            if callable(value):
+                found[name, key] = _identity(value)
+                if isinstance(value, type) and value.__module__.startswith("puffer_min"):
+                    found |= {(name, key, part): _identity(inner) for part, inner in list(vars(value).items())
+                              if callable(inner)}
+    return found
+
+
+def _identity(value):
+    return id(value), id(getattr(value, "__code__", None)), id(getattr(value, "__defaults__", None))
+
+
+def described(error):
+    """(name, text, place) of an exception; the place is the last line that is neither a library's nor the
+    course's.
+    """
+    return type(error).__name__, str(error)[:2000], REGISTRY._place(error) if error.__traceback__ else ""
+
+
+class Answering:
+    """The shell that holds the answer, and the requests it serves."""
+
+    def __init__(self):
+        config = Config()
+        config.HistoryManager.enabled = False
+        self.shell = InteractiveShell.instance(config=config)
+        self.check = self.before = None
+
+    def load(self, id, module, texts):
+        self.check = load(id, module, texts)
+        return None
+
+    def cell(self, source):
+        """None, or the error of the cell."""
+        result = self.shell.run_cell(source, store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+        return described(error) if error else None
+
+    def guard(self):
+        """Remembers the functions as they are before the answer."""
+        self.before = functions()
+
+    def names(self, names):
+        """{name: (whether it can be called, its value where it cannot)} of those that there are, as bytes."""
+        found = {name: self.shell.user_ns[name] for name in names if name in self.shell.user_ns}
+        return pack({name: (callable(value), None if callable(value) else value)
+                     for name, value in found.items()}, lenient=True)
+
+    def call(self, name, args, kwargs):
+        """{"result": …, "after": the arguments after the call} or {"error": …}, as bytes."""
+        try:
+            result = self.shell.user_ns[name](*args, **kwargs)
+            return pack({"result": pack(result), "after": pack((args, kwargs), lenient=True)})
+        except NotPlain as error:
+            return pack({"error": ("CheckFailed", str(error), "")})
+        except BaseException as error:
+            return pack({"error": described(error)})
+
+    def test(self, source, token):
+        """{"token": …} when the test cell passes; else {"error": …}."""
+        error = self.changed()
+        if error is None:
+            REGISTRY._REGISTRY[self.check.id] = self.check
+            error = self.cell(source) or self.changed()
+        return {"error": error} if error else {"token": token}
+
+    def changed(self):
+        """The error that the answer has changed a function that it was to leave alone, or None."""
+        now = functions()
+        for place, identity in self.before.items():
+            if now.get(place) != identity:
+                return "CheckFailed", f"the answer changes {'.'.join(place)}, which is not part of it", ""
+        return None
+
+
+def main():
+    mode, seconds = os.environ.pop("ANSWER_LIMITS").split()
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.makedirs(os.environ["HOME"], exist_ok=True)
+    os.chdir(os.environ["HOME"])
+    limit(mode, float(seconds))
+    serve(Answering(), requests, replies)
+
+
+def serve(answering, requests, replies):
+    """Serves requests until the judge closes the pipe."""
+    while header := requests.read(8):
+        name, *arguments = pickle.loads(requests.read(struct.unpack("<Q", header)[0]))
+        reply = getattr(answering, name)(*arguments)
+        data = reply if isinstance(reply, bytes) else pack(reply)
+        replies.write(struct.pack("<Q", len(data)) + data)
+        replies.flush()
+
+
+if __name__ == "__main__":
+    main()
