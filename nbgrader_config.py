@@ -11,9 +11,10 @@ import os
 import sys
 from pathlib import Path
 
+from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader import preprocessors
 
-from puffer_min.course.nbgrader_release import ClearExercises, JudgeExercises
+from puffer_min.course.nbgrader_release import ClearExercises, ForgetCopies, JudgeExercises
 
 c = get_config()  # noqa: F821  (traitlets puts it there)
 
@@ -43,7 +44,16 @@ c.OverwriteCells.add_missing_cells = True       # a deleted test cell comes back
 # for instructors, solutions/README.md).
 c.Autograde.autograde_preprocessors = [
     JudgeExercises,
+    ClearMetadataPreprocessor,
     preprocessors.LimitOutput,
     preprocessors.SaveAutoGrades,
+    preprocessors.AssignLatePenalties,
+    preprocessors.CheckCellMetadata,
+]
+c.Autograde.sanitize_preprocessors = [
+    preprocessors.ClearOutput,
+    ForgetCopies,                               # nbgrader's own DeduplicateIds makes it refuse the notebook
+    preprocessors.OverwriteKernelspec,
+    preprocessors.OverwriteCells,
     preprocessors.CheckCellMetadata,
 ]

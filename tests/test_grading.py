@@ -1,5 +1,6 @@
 """Submissions are graded: without nbgrader, whatever a student did to the notebook; and by nbgrader's whole cycle, run for real."""
 
+import copy
 import csv
 import json
 import os
@@ -261,6 +262,8 @@ def test_nbgraders_cycle_from_release_to_feedback(released, monkeypatch):
             cell_of(notebook, "double-test").source = "pass"
             cell_of(notebook, "double-answer").source += "\nimport sys\nsys.modules['toy_checks'].check = lambda *_: None"
             notebook.cells.remove(cell_of(notebook, "negate-test"))
+            copied = copy.deepcopy(cell_of(notebook, "mean-answer"))
+            notebook.cells.append(nbformat.from_dict(copied | {"id": "copied"}))
         nbformat.write(notebook, path)
         submit_and_grade(config, api, "level05", student)
     assert points_in_gradebook(classroom, "level05", "05_toys", "right") == {"double-test": 2, "mean-test": 3, "negate-test": 1}

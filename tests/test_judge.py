@@ -129,7 +129,7 @@ def test_flooding_output_costs_nothing():
 @isolated
 @pytest.mark.parametrize("line", ["from puffer_min.course.checks.level03 import reference_gae", f"open({str(ROOT / 'solutions' / '01_results.ipynb')!r})",
                                   f"open({str(ROOT / 'puffer_min/course/checks/level03.py')!r})", "open('/usr/mark', 'w')", "open('/mark', 'w')",
-                                  "import os; os.setuid(0)", "import subprocess; subprocess.run(['umount', '/tmp'], check=True)"])
+                                  "import os; os.chroot('/tmp')", "import subprocess; subprocess.run(['umount', '/tmp'], check=True)"])
 def test_references_solutions_and_the_system_are_out_of_reach(line):
     said = sentence(f"{line}\n{RIGHT}\ndouble(1)", "assert double", mode=sandbox.best_mode())
     assert said.split(":")[0] in ("ModuleNotFoundError", "FileNotFoundError", "OSError", "PermissionError", "CalledProcessError", "NameError")

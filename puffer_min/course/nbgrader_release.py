@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbgrader.preprocessors import NbGraderPreprocessor
+from nbgrader.preprocessors import DeduplicateIds, NbGraderPreprocessor
 
 from puffer_min.course.exercises import give_stub
 from puffer_min.course.grade import WARNING, matching, run_notebook
@@ -29,6 +29,16 @@ class ClearExercises(NbGraderPreprocessor):
     def preprocess_cell(self, cell, resources, index):
         if role(cell) == "solution":
             give_stub(cell)
+        return cell, resources
+
+
+class ForgetCopies(DeduplicateIds):
+    """Of a cell that a student copied, the last counts, as in `grade`; the others become ordinary cells."""
+
+    def preprocess_cell(self, cell, resources, index):
+        cell, resources = super().preprocess_cell(cell, resources, index)
+        if cell.metadata.get("nbgrader") == {}:
+            del cell.metadata["nbgrader"]
         return cell, resources
 
 

@@ -72,7 +72,7 @@ done
 shift
 for name in DEVICES; do bind "/dev/$name"; done
 mount -t proc proc "$R/proc"
-mount -o remount,ro "$R"
+mount -o remount,bind,ro "$R"
 exec chroot "$R" setpriv IDENTITY --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 """.replace("DEVICES", " ".join(DEVICES)).replace("SIZE", str(FILE))
 
@@ -126,18 +126,20 @@ def command(mode, root):
         return python
     if mode == "bwrap":
         words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
-                 "--tmpfs", "/tmp"]
+                 "--size", str(FILE), "--tmpfs", "/tmp"]
         flags = {"bind": lambda path: ["--ro-bind", path, path],
                  "link": lambda path, target: ["--symlink", target, path],
                  "mask": lambda folder: ["--tmpfs", folder]}
         for kind, *rest in view():
             words += flags[kind](*rest)
-        return [*words, "--proc", "/proc", "--dev", "/dev", "--chdir", "/", *python]
+        return [*words, "--proc", "/proc", "--dev", "/dev", "--size", str(FILE), "--tmpfs", "/dev/shm",
+                "--remount-ro", "/", "--chdir", "/", *python]
     root_user = os.geteuid() == 0
     identity = f"--reuid={NOBODY} --regid={NOBODY} --clear-groups" if root_user else ""
     spaces = ["-m", "-n", "-p", "-i", "-u", *([] if root_user else ["-U", "-r"])]
-    return ["setpriv", "--pdeathsig", "KILL", "unshare", *spaces, "-f", "--kill-child=KILL", "sh", "-c", SCRIPT.replace("IDENTITY", identity),
-            "sandbox", root, *(word for words in view() for word in words), "--", *python]
+    return ["setpriv", "--pdeathsig", "KILL", "unshare", *spaces, "-f", "--kill-child=KILL",
+            "sh", "-c", SCRIPT.replace("IDENTITY", identity), "sandbox", root,
+            *(word for words in view() for word in words), "--", *python]
 
 
 @functools.cache
