@@ -168,6 +168,12 @@ def test_structures_are_compared_part_by_part(right, wrong, sentence):
         same_values(lambda: wrong, lambda: right, [()])
 
 
+def test_of_several_failures_the_smallest_input_is_told():
+    cases = [(np.arange(9.0),), (np.arange(4.0),), (np.array([3.0]),), (np.array([0.0]),)]
+    with pytest.raises(CheckFailed, match=r"^it gives 6, expected 3, for the arguments array\(\[3.\]\)$"):
+        same_values(lambda x: 2 * x.sum(), np.sum, cases)
+
+
 def test_work_in_place_is_compared_by_the_arguments():
     def in_place(x, factor):
         x *= factor

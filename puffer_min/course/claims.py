@@ -60,6 +60,8 @@ def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *
                 if all(not _difference(a, b, rtol, atol)
                        for a, b in zip(results(answer), results(wrong), strict=True)):
                     raise CheckFailed(sentence)
+            difference, case = _smallest_failure((difference, case), answer, cases, expected, rtol, atol,
+                                                 changes_arguments)
             raise CheckFailed(f"{difference}, for the arguments {_describe(case)}")
 
 
@@ -154,6 +156,30 @@ def learns(train: Callable[[int], float], at_least: float, *, seeds: Iterable[in
 
 
 # ---------------------------------------------------------------------- comparing
+
+def _smallest_failure(first, answer, cases, expected, rtol, atol, changes_arguments):
+    """(difference, case) of the case with the fewest numbers that `answer` fails; `first` is the first that
+    it failed, which is told when no other is smaller.
+    """
+    failures = [first]
+    for case, right in zip(cases, expected, strict=True):
+        try:
+            difference = _difference(_call(answer, case, changes_arguments), right, rtol, atol)
+        except Exception:
+            continue                                # the first failure had no exception
+        if difference:
+            failures.append((difference, case))
+    return min(failures, key=lambda failure: _numbers(failure[1]))
+
+
+def _numbers(value) -> int:
+    """How many numbers a case holds."""
+    if isinstance(value, tuple | list):
+        return sum(map(_numbers, value))
+    if isinstance(value, Mapping):
+        return sum(map(_numbers, value.values()))
+    return getattr(value, "size", 1) if isinstance(value, np.ndarray) else 1
+
 
 def _call_keeping(function, case, changes_arguments):
     arguments = copy.deepcopy(case)
