@@ -11,7 +11,6 @@ import os
 import sys
 from pathlib import Path
 
-from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader import preprocessors
 
 from puffer_min.course.nbgrader_release import ClearExercises, ForgetCopies, JudgeExercises
@@ -44,7 +43,6 @@ c.OverwriteCells.add_missing_cells = True       # a deleted test cell comes back
 # for instructors, solutions/README.md).
 c.Autograde.autograde_preprocessors = [
     JudgeExercises,
-    ClearMetadataPreprocessor,
     preprocessors.LimitOutput,
     preprocessors.SaveAutoGrades,
     preprocessors.AssignLatePenalties,
