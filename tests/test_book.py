@@ -17,10 +17,11 @@ OPENED = ["index", "chapters/01_results", "chapters/03_algorithms", "exercises/0
 
 
 @pytest.fixture(scope="module")
-def html():
-    run = subprocess.run([sys.executable, "tools/book"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+def html(tmp_path_factory):
+    out = tmp_path_factory.mktemp("book")               # a folder for each of pytest's processes
+    run = subprocess.run([sys.executable, "tools/book", "--out", out], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
-    return ROOT / "build" / "book" / "html"
+    return out / "html"
 
 
 class Page(HTMLParser):

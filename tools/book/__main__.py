@@ -7,6 +7,7 @@ The notebooks are copied into a source folder, beside the files that they link t
 turns them into pages with search, dark mode, previous and next. Nothing is executed and nothing is fetched.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -19,7 +20,6 @@ import nbformat
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-OUT = ROOT / "build" / "book"
 LINK = re.compile(r"\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)|(?:src|href)=\"([^\"]+)\"")
 TO_CELL = re.compile(r"\(([^()\s#]+)#cell-id=([^()\s]+)\)")
 sys.path.insert(0, str(HERE.parent))
@@ -137,33 +137,19 @@ def contents(found: list[Path]) -> str:
     return "\n".join(parts)
 
 
-def build() -> Path:
-    """Build the site; returns its first page. Ends the program with Sphinx's words if it warns."""
-    source, html = OUT / "source", OUT / "html"
+def build(out: Path) -> Path:
+    """Build the site in out/html; returns its first page. Ends the program if Sphinx warns."""
+    source, html = out / "source", out / "html"
     lay_out(source)
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "sphinx",
-            "-q",
-            "-W",
-            "--keep-going",
-            "-j",
-            "auto",
-            "-b",
-            "html",
-            source,
-            html,
-        ]
-    )
+    how = ["-q", "-W", "--keep-going", "-j", "auto", "-b", "html"]
+    run = subprocess.run([sys.executable, "-m", "sphinx", *how, source, html])
     if run.returncode:
         sys.exit(run.returncode)
     return html / "index.html"
 
 
-def print_pdf(first: Path) -> Path:
-    """Index and chapters as PDF files, by the Chromium that the browser tests use. Returns their folder."""
+def print_pdf(first: Path, folder: Path) -> None:
+    """Index and chapters as PDF files in `folder`, by the Chromium that the browser tests use."""
     from playwright.sync_api import sync_playwright  # only for this: it is in the test extra
 
     browser_path = next(
@@ -174,7 +160,6 @@ def print_pdf(first: Path) -> Path:
             "no Chromium given, expected chromium or google-chrome on the PATH: install one, or print from "
             "your browser"
         )
-    folder = OUT / "pdf"
     folder.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
@@ -189,18 +174,19 @@ def print_pdf(first: Path) -> Path:
                 margin=dict.fromkeys(("top", "bottom", "left", "right"), "16mm"),
             )
         browser.close()
-    return folder
 
 
-def main(arguments) -> None:
-    if arguments not in ([], ["pdf"]):
-        sys.exit(f"{' '.join(arguments)} given, expected nothing or pdf: make book ARGS=pdf")
-    first = build()
-    decks = slides.write(OUT / "slides")
-    print(first, *decks, sep="\n")
-    if arguments:
-        print(print_pdf(first))
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(prog="make book", description="The course as a static site.")
+    parser.add_argument("what", nargs="?", choices=["html", "pdf"], default="html", help="pdf: prints it")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "book", help="folder of the results")
+    given = parser.parse_args(arguments)
+    first = build(given.out)
+    print(first, *slides.write(given.out / "slides"), sep="\n")
+    if given.what == "pdf":
+        print_pdf(first, given.out / "pdf")
+        print(given.out / "pdf")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
