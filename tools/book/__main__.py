@@ -17,16 +17,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import reference
+import slides
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LINK = re.compile(r"\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)|(?:src|href)=\"([^\"]+)\"")
 TO_CELL = re.compile(r"\(([^()\s#]+)#cell-id=([^()\s]+)\)")
-sys.path.insert(0, str(HERE.parent))
-
-import notebooks  # noqa: E402  tools/notebooks.py
-import reference  # noqa: E402  beside this file
-import slides  # noqa: E402
 
 
 def pages() -> list[Path]:
@@ -54,7 +51,6 @@ def lay_out(source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if page.suffix == ".ipynb":
             notebook = nbformat.read(ROOT / page, as_version=4)
-            notebooks.describe(notebook)
             text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
             if page == Path("index.ipynb"):
                 notebook.cells.append(nbformat.v4.new_markdown_cell(contents(found)))

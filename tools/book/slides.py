@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import notebooks
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +55,7 @@ def deck(chapter: Path) -> str:
     opening = [text for text in cells[0].source.split("\n\n")[2:] if not text.startswith(("-", "*"))][:1]
     slides = [f"<h1>{html.escape(title)}</h1>" + RENDER(LINK.sub(r"\1", "\n".join(opening)))]
     heading = title
-    for place, cell in enumerate(cells):
+    for cell in cells:
         if cell.cell_type == "markdown":
             heading = (re.findall(r"^#+ (.*)$", cell.source, re.MULTILINE) or [heading])[-1]
             for alt, link in PICTURE.findall(cell.source):
@@ -68,7 +67,7 @@ def deck(chapter: Path) -> str:
             for kind in ("image/png", "image/gif"):
                 if kind in output.get("data", {}):
                     drawn = base64.b64decode(output["data"][kind])
-                    slides.append(picture(heading, kind, drawn, notebooks.alt_text(cells, place)))
+                    slides.append(picture(heading, kind, drawn, output.metadata[kind]["alt"]))
                     break
     slides += questions(title)
     body = "\n".join(f"<section>{slide}</section>" for slide in slides)

@@ -1,6 +1,6 @@
 """The two files that `python -m puffer_min new` writes: the same game in Cython and in Python."""
 
-COMPILED = '''"""NAME: move a basket under the falling fruit. Replace the rules by your own.
+RULES = '''NAME: move a basket under the falling fruit. Replace the rules by your own.
 
 Rules         A fruit starts at the top of a board of 10 x 5 and falls one row a step; the basket starts in
               the middle of the bottom row and moves one column a step. When the fruit is down the episode
@@ -9,7 +9,9 @@ Observation   50 uint8, row by row: 0 empty, 1 fruit, 2 basket.
 Actions       Discrete(3): 0 left, 1 stay, 2 right.
 Log           episode_return, episode_length, score (1 if the fruit was caught, else 0). Best 1; at random
               0.2.
+'''
 
+COMPILED = '''"""''' + RULES + '''
     python -m puffer_min check NAME.pyx         each command compiles the file first, if it has changed
     python -m puffer_min train NAME.pyx
     python -m puffer_min play NAME.pyx
@@ -93,16 +95,7 @@ cdef class CLASS(Native):
         return drawing.tiles(cells, [drawing.INK[name] for name in ("ground", "goal", "agent")], scale=24)
 '''
 
-PYTHON = '''"""NAME: move a basket under the falling fruit. Replace the rules by your own.
-
-Rules         A fruit starts at the top of a board of 10 x 5 and falls one row a step; the basket starts in
-              the middle of the bottom row and moves one column a step. When the fruit is down the episode
-              ends.
-Observation   50 uint8, row by row: 0 empty, 1 fruit, 2 basket.
-Actions       Discrete(3): 0 left, 1 stay, 2 right.
-Log           episode_return, episode_length, score (1 if the fruit was caught, else 0). Best 1; at random
-              0.2.
-
+PYTHON = '''"""''' + RULES + '''
     python -m puffer_min check NAME.py
     python -m puffer_min train NAME.py
     python -m puffer_min play NAME.py
