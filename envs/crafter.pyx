@@ -36,8 +36,9 @@ Source        The crafter package, danijar/crafter (MIT, copyright 2021 Danijar 
               Here a chunk is in the order of arrival, and so it is in the package that the test compares
               with.
 
-The parts: crafter_chance.pxd (NumPy's random stream), crafter_noise.pxd (simplex noise), crafter_world.pxd
-(the world and how it is made), crafter_rules.pxd (player, creatures, balance), crafter_picture.pxd (pixels).
+The parts: crafter_chance.pxd (NumPy's random stream), crafter_noise.pxd (simplex noise), crafter_land.pxd
+(the same for all cells at once), crafter_world.pxd (the world and how it is made), crafter_rules.pxd (player,
+creatures, balance), crafter_picture.pxd (pixels).
 """
 
 import numpy as np
@@ -47,14 +48,16 @@ from envs.core import crafter_picture
 from envs.core.settings import choice, flag, whole
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from envs.core.native cimport Native, require
 from envs.crafter_chance cimport WORDS, skip, world_seed
+from envs.crafter_land cimport CELLS, LAYERS, SIZE, Land, Shapes, exact, lay, place, shape
 from envs.crafter_noise cimport Simplex, noise3, seed_simplex
 from envs.crafter_picture cimport PICTURE, PIXELS, SEEN, TILES, Tables, draw_picture, look_around
 from envs.crafter_rules cimport HEALTH, begin, step_game
-from envs.crafter_world cimport CELLS, FEATS, ITEMS, PLAYER_SLOT, SIZE, SLOTS, Game
+from envs.crafter_world cimport FEATS, ITEMS, PLAYER_SLOT, SLOTS, Game
 
 cdef extern from * nogil:
     int count_bits "__builtin_popcount"(unsigned int) noexcept
@@ -73,6 +76,9 @@ ACHIEVEMENTS = (
     "make_iron_sword", "make_stone_pickaxe", "make_stone_sword", "make_wood_pickaxe", "make_wood_sword",
     "place_furnace", "place_plant", "place_stone", "place_table", "wake_up")
 
+cdef Shapes SHAPES
+shape(&SHAPES)
+
 
 def noise(seed, x, y, z):
     """`opensimplex.OpenSimplex(seed).noise3(x, y, z)`, to the last bit."""
@@ -81,11 +87,33 @@ def noise(seed, x, y, z):
     return noise3(&simplex, x, y, z)
 
 
+def noise_of_world(seed):
+    """(2, 13, 64, 64) float64 by [x, y]: all noise that a world of this seed may ask for, as `lay` has it and
+    to the last bit."""
+    cdef Land* land = <Land*> malloc(sizeof(Land))
+    cdef int layer, x, y
+    found = np.empty((2, LAYERS, SIZE, SIZE))
+    cdef double[:, :, :, ::1] noises = found
+    if land == NULL:
+        raise MemoryError
+    land.shapes = &SHAPES
+    seed_simplex(&land.simplex, seed)
+    lay(land)
+    for layer in range(LAYERS):
+        for x in range(SIZE):
+            for y in range(SIZE):
+                noises[0, layer, x, y] = land.about[place(layer, x, y)]
+                noises[1, layer, x, y] = exact(&land.simplex, layer, x, y)
+    free(land)
+    return found
+
+
 cdef class Crafter(Native):
     """crafter(num_envs, seed=0, view="symbolic", length=10000, noise=None): see the module's docstring.
     noise: whether the night's noise is drawn; unless given, in pixels only."""
 
     cdef Game* games
+    cdef Land* land                 # of the world that is being made
     cdef Tables* tables             # NULL in the symbolic view
     cdef double* light              # by step of the episode
     cdef int64_t* reached           # episodes ended since the reset; how many of them unlocked each
@@ -113,6 +141,8 @@ cdef class Crafter(Native):
         space = Box(0, 255, (64, 64, 3), np.uint8) if pixels else symbols
         self.prepare(num_envs, 1, space, Discrete(17), seed, common, ("score",), True)
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
+        self.land = <Land*> self.claim(sizeof(Land))
+        self.land.shapes = &SHAPES
         self.reached = <int64_t*> self.claim((1 + FEATS) * sizeof(int64_t))
         self.light = <double*> self.claim((self.length + 1) * sizeof(double))
         (<double[:self.length + 1]> self.light)[:] = crafter_picture.daylight(self.length)
@@ -144,7 +174,7 @@ cdef class Crafter(Native):
         """The next episode of environment i."""
         cdef Game* game = &self.games[i]
         game.episode += 1
-        begin(game, world_seed(self.streams[i], game.episode))
+        begin(game, self.land, world_seed(self.streams[i], game.episode))
         game.daylight = self.light[0]
         self.observe(i)
 

@@ -14,7 +14,8 @@ from libc.string cimport memcpy, memset
 
 from envs.crafter_chance cimport WORDS, Twister, refill
 from envs.crafter_rules cimport RIPE
-from envs.crafter_world cimport ARROW, COW, PLANT, PLAYER, PLAYER_SLOT, SIZE, Game, Thing, inside
+from envs.crafter_land cimport SIZE
+from envs.crafter_world cimport ARROW, COW, PLANT, PLAYER, PLAYER_SLOT, Game, Thing, inside
 
 cdef enum:
     WIDE = 9                            # cells of the view

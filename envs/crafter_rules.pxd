@@ -8,9 +8,10 @@ keeps one from being made where the package makes none.
 from libc.stdint cimport uint32_t
 
 from envs.crafter_chance cimport Twister, draw_uniform, draw_whole
+from envs.crafter_land cimport SIZE, Land
 from envs.crafter_world cimport (
     ARROW, ARROW_FLIES, CHUNK, COAL, COW, DIAMOND, DOWN, FEATS, FURNACE, GRASS, IRON, ITEMS, LAVA, LEFT,
-    NOTHING, NOWHERE, PATH, PLANT, PLAYER, PLAYER_SLOT, PLAYER_WALKS, RIGHT, SIZE, SKELETON, STEP_X, STEP_Y,
+    NOTHING, NOWHERE, PATH, PLANT, PLAYER, PLAYER_SLOT, PLAYER_WALKS, RIGHT, SKELETON, STEP_X, STEP_Y,
     STONE, TABLE, TREE, UP, WALKABLE, WATER, ZOMBIE, Chunk, Game, Thing, add, apart, is_free, make_world,
     material_at, move, put, release, take_out, thing_on)
 
@@ -45,10 +46,10 @@ cdef extern from * nogil:
     const int RECIPES[6][6]
 
 
-cdef inline void begin(Game* game, unsigned int seed) noexcept nogil:
+cdef inline void begin(Game* game, Land* land, unsigned int seed) noexcept nogil:
     """A new episode."""
     cdef int i
-    make_world(game, seed)
+    make_world(game, land, seed)
     for i in range(ITEMS):
         game.items[i] = MOST if i <= ENERGY else 0
     for i in range(FEATS):

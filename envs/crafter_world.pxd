@@ -10,16 +10,17 @@ The second order matters: which zombie of a chunk vanishes is drawn by its numbe
 a Python set of objects, so the number depends on memory addresses and a seed does not fix a game.
 """
 
-from libc.math cimport exp, sqrt
+from libc.math cimport exp, fabs, sqrt
 from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from envs.crafter_chance cimport Twister, draw_uniform, draw_whole, seed_twister
-from envs.crafter_noise cimport Simplex, noise3, seed_simplex
+from envs.crafter_land cimport (
+    BEACHES, BUMPS, CAVES, CELLS, CLOSE, COALS, HILLS, LAKES, MAGMA, MEADOW, MEADOW_ENDS, ORES, PONDS, SHAFTS,
+    SIZE, TUNNELS, WOODS, Land, above, exact, lay)
+from envs.crafter_noise cimport Simplex, seed_simplex
 
 cdef enum:
-    SIZE = 64
-    CELLS = 4096
     CHUNK = 12
     CHUNKS = 36                         # six times six; the last ones are 4 cells wide
     SLOTS = 4098                        # a thing a cell, one that has just left it, and number 0 for none
@@ -216,72 +217,69 @@ cdef inline bint move(Game* game, int index, int direction, int materials) noexc
 
 # ---------------------------------------------------------------------- making a world
 
-cdef inline double smooth(Simplex* simplex, double x, double y, double z, double size) noexcept nogil:
-    return noise3(simplex, x / size, y / size, z)
+cdef inline double start_of(double distance, double meadow) noexcept nogil:
+    """How much a cell belongs to the meadow where the player starts."""
+    cdef double start = 4 - distance
+    start += 2 * meadow
+    return 1 / (1 + exp(-start))                    # NumPy's `exp` may differ, in the last bit
 
 
-cdef inline bint decided(double mountain, double within, double water, double water_within) noexcept nogil:
-    """Whether `material_of` decides the same for all that is so close to `mountain` and `water`."""
-    return mountain - within > 0.3 or mountain + within <= 0.15 and (
-        water - water_within > 0.35 or water + water_within <= 0.25)
+cdef inline void ground(double start, double hills, double bumps, double lakes, double ponds,
+                        double* mountain, double* water) noexcept nogil:
+    """What decides about a cell, from its noise; every operation in the package's order."""
+    water[0] = lakes + 0.15 * ponds + 0.1
+    water[0] -= 2 * start
+    mountain[0] = (hills + 0.3 * bumps) / 1.3
+    mountain[0] -= 4 * start + 0.3 * water[0]
 
 
-cdef inline int material_of(Simplex* simplex, Twister* chance, int x, int y, uint8_t* tunnel) noexcept nogil:
-    """The material of a new world at (x, y). It draws where the package does: `and` keeps the draws apart.
+cdef inline bint near_to(double number, double a, double b, double c) noexcept nogil:
+    """Whether a number made from noise to within CLOSE may lie on the other side of one of three."""
+    return fabs(number - a) < 4 * CLOSE or fabs(number - b) < 4 * CLOSE or fabs(number - c) < 4 * CLOSE
 
-    Noise is what making a world costs, so a sum is left as it is once the missing parts could not change a
-    decision. Noise lies within [-1, 1], and more than 12 cells from the middle `start` is below 0.0025.
-    """
-    cdef double distance = sqrt(<double> ((x - 32) * (x - 32) + (y - 32) * (y - 32))), start, bumps, ponds
-    cdef double hills = smooth(simplex, x, y, 0, 15), lakes = smooth(simplex, x, y, 3, 15)
-    cdef double water = lakes + 0.1, mountain = hills / 1.3 - 0.3 * water
-    cdef bint far = distance > 12
-    if not (far and decided(mountain, 0.29, water, 0.156)):
-        bumps = smooth(simplex, x, y, 0, 5)
-        mountain += 0.3 / 1.3 * bumps
-        if not (far and decided(mountain, 0.057, water, 0.156)):
-            ponds = smooth(simplex, x, y, 3, 5)
-            water += 0.15 * ponds
-            mountain -= 0.045 * ponds
-            if not (far and decided(mountain, 0.011, water, 0.006)):
-                start = 4 - distance
-                start += 2 * smooth(simplex, x, y, 8, 3)
-                start = 1 / (1 + exp(-start))           # NumPy's `exp` may differ, in the last bit
-                if start > 0.5:
-                    return GRASS
-                water = lakes + 0.15 * ponds + 0.1      # from here on every operation in the package's order
-                water -= 2 * start
-                mountain = (hills + 0.3 * bumps) / 1.3
-                mountain -= 4 * start + 0.3 * water
+
+cdef inline int material_of(Land* land, Twister* chance, int x, int y, uint8_t* tunnel) noexcept nogil:
+    """The material of a new world at (x, y). It draws where the package does: `and` keeps the draws apart."""
+    cdef double distance = sqrt(<double> ((x - 32) * (x - 32) + (y - 32) * (y - 32))), mountain, water
+    cdef Simplex* simplex = &land.simplex
+    cdef const float* about = &land.about[x * SIZE + y]
+    cdef double start = start_of(distance, about[MEADOW * CELLS]) if distance <= MEADOW_ENDS else 0
+    ground(start, about[HILLS * CELLS], about[BUMPS * CELLS], about[LAKES * CELLS], about[PONDS * CELLS],
+           &mountain, &water)
+    if near_to(mountain, 0.15, 0.18, 0.3) or near_to(water, 0.25, 0.3, 0.35) or fabs(start - 0.5) < CLOSE:
+        start = start_of(distance, exact(simplex, MEADOW, x, y))
+        ground(start, exact(simplex, HILLS, x, y), exact(simplex, BUMPS, x, y), exact(simplex, LAKES, x, y),
+               exact(simplex, PONDS, x, y), &mountain, &water)
+    if start > 0.5:
+        return GRASS
     if mountain > 0.15:
-        if mountain > 0.3 and smooth(simplex, x, y, 6, 7) > 0.15:
-            return PATH                                 # a cave
-        if smooth(simplex, 2 * x, y / 5.0, 7, 3) > 0.4 or smooth(simplex, x / 5.0, 2 * y, 7, 3) > 0.4:
+        if mountain > 0.3 and above(land, CAVES, x, y, 0.15):
+            return PATH
+        if above(land, TUNNELS, x, y, 0.4) or above(land, SHAFTS, x, y, 0.4):
             tunnel[0] = True
             return PATH
-        if smooth(simplex, x, y, 1, 8) > 0 and draw_uniform(chance) > 0.85:
+        if above(land, COALS, x, y, 0) and draw_uniform(chance) > 0.85:
             return COAL
-        if smooth(simplex, x, y, 2, 6) > 0.4 and draw_uniform(chance) > 0.75:
+        if above(land, ORES, x, y, 0.4) and draw_uniform(chance) > 0.75:
             return IRON
         if mountain > 0.18 and draw_uniform(chance) > 0.994:
             return DIAMOND
-        if mountain > 0.3 and smooth(simplex, x, y, 6, 5) > 0.35:
+        if mountain > 0.3 and above(land, MAGMA, x, y, 0.35):
             return LAVA
         return STONE
-    if 0.25 < water <= 0.35 and smooth(simplex, x, y, 4, 9) > -0.2:
+    if 0.25 < water <= 0.35 and above(land, BEACHES, x, y, -0.2):
         return SAND
     if water > 0.3:
         return WATER
-    if smooth(simplex, x, y, 5, 7) > 0 and draw_uniform(chance) > 0.8:
+    if above(land, WOODS, x, y, 0) and draw_uniform(chance) > 0.8:
         return TREE
     return GRASS
 
 
-cdef inline void make_world(Game* game, uint32_t seed) noexcept nogil:
+cdef inline void make_world(Game* game, Land* land, uint32_t seed) noexcept nogil:
     """An empty game of that seed: the player in the middle, land around it, and animals on the land."""
     cdef uint8_t tunnels[CELLS]
     cdef Twister* chance = &game.chance
-    cdef Simplex simplex
     cdef int x, y, material
     cdef double distance
     seed_twister(chance, seed)
@@ -291,10 +289,11 @@ cdef inline void make_world(Game* game, uint32_t seed) noexcept nogil:
     memset(tunnels, 0, CELLS)
     game.first = game.last = game.free = game.used = game.num_known = 0
     add(game, PLAYER, SIZE // 2, SIZE // 2, 0, DOWN)
-    seed_simplex(&simplex, draw_whole(chance, 2147483647))
+    seed_simplex(&land.simplex, draw_whole(chance, 2147483647))
+    lay(land)
     for x in range(SIZE):
         for y in range(SIZE):
-            put(game, x, y, material_of(&simplex, chance, x, y, &tunnels[x * SIZE + y]))
+            put(game, x, y, material_of(land, chance, x, y, &tunnels[x * SIZE + y]))
     for x in range(SIZE):
         for y in range(SIZE):
             material = game.material[x * SIZE + y]

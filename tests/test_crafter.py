@@ -224,3 +224,22 @@ def test_noise_is_that_of_opensimplex():
     random, simplex = np.random.RandomState(0), importlib.import_module("opensimplex").OpenSimplex(seed=5)
     for x, y, z in random.uniform(-30, 30, (300, 3)).tolist() + (random.randint(0, 64, (300, 3)) / [3, 5, 1]).tolist():
         assert envs.crafter.noise(5, x, y, z) == simplex.noise3(x, y, z)
+
+
+def test_the_noise_of_a_whole_world_is_close_enough_to_decide():
+    """CLOSE is 3e-4. Most of the difference are far corners, of little weight, that the package leaves out."""
+    meadow = np.hypot(*np.mgrid[-32:32, -32:32]) <= 20
+    for seed in range(40):
+        about, exact = envs.crafter.noise_of_world(seed)
+        about[4], exact[4] = about[4] * meadow, exact[4] * meadow
+        assert np.abs(about - exact).max() < 1.5e-4
+        assert np.abs(exact).max() > 0.5
+
+
+@needs_package
+def test_each_layer_of_a_worlds_noise_is_the_packages():
+    simplex, x, y = importlib.import_module("opensimplex").OpenSimplex(seed=3), 41, 7
+    asked = [(x / 15, y / 15, 0), (x / 15, y / 15, 3), (x / 5, y / 5, 0), (x / 5, y / 5, 3), (x / 3, y / 3, 8), (x / 7, y / 7, 6),
+             (2 * x / 3, y / 5 / 3, 7), (x / 5 / 3, 2 * y / 3, 7), (x / 8, y / 8, 1), (x / 6, y / 6, 2), (x / 5, y / 5, 6),
+             (x / 9, y / 9, 4), (x / 7, y / 7, 5)]
+    assert envs.crafter.noise_of_world(3)[1, :, x, y].tolist() == [simplex.noise3(*point) for point in asked]
