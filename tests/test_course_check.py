@@ -4,10 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import envs
 from puffer_min.course import build, check
-from puffer_min.course.check import CheckFailed, register, registered
+from puffer_min.course.check import CheckFailed, hidden_inputs, register, registered
 from puffer_min.course.claims import (
     expect,
     faster,
@@ -73,6 +74,49 @@ def test_random_inputs_depend_on_the_seed_and_the_id_alone():
     for seed in (0, 0, 1):
         check("draws", None, seed=seed)
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.fixture
+def drawn():
+    """What the checks of a toy exercise were given: (which part, a random number, whether hidden)."""
+    given = []
+
+    @register("toy")
+    def _(answer, rng, hidden):
+        "draws a number"
+        given.append(("", rng.random(), hidden))
+
+    @register("toy", part="speed", live=True)
+    def _(answer, rng):
+        "draws another"
+        given.append(("speed", rng.random(), None))
+        expect(answer, "too slow")
+    return given
+
+
+def test_a_part_of_an_exercise_is_a_check_of_its_own(drawn, capsys):
+    check("toy", True)
+    check("toy", True, part="speed")
+    assert capsys.readouterr().out == "toy: right (draws a number)\ntoy, speed: right (draws another)\n"
+    assert [part for part, *_ in drawn] == ["", "speed"] and drawn[0][1] != drawn[1][1]
+    assert not registered()["toy"].live and registered()["toy, speed"].live
+    with pytest.raises(CheckFailed, match="^toy, speed: too slow$"):
+        check("toy", False, part="speed")
+    with pytest.raises(ValueError, match="no check 'toy, sped': did you mean 'toy, speed'"):
+        check("toy", True, part="sped")
+
+
+def test_hidden_inputs_come_from_the_graders_seed_and_else_from_7(drawn):
+    check("toy", None)
+    check("toy", None, hidden=True)
+    check("toy", None, seed=7)
+    with hidden_inputs(123):
+        check("toy", None, hidden=True)
+        check("toy", None)
+    check("toy", None, hidden=True)
+    numbers, hidden = [number for _, number, _ in drawn], [asked for *_, asked in drawn]
+    assert hidden == [False, True, False, True, False, True]
+    assert numbers[1] == numbers[2] == numbers[5] and numbers[0] == numbers[4] and len(set(numbers)) == 3
 
 
 def test_an_unknown_id_suggests_the_nearest(discount):
@@ -172,6 +216,32 @@ def test_of_several_failures_the_smallest_input_is_told():
     cases = [(np.arange(9.0),), (np.arange(4.0),), (np.array([3.0]),), (np.array([0.0]),)]
     with pytest.raises(CheckFailed, match=r"^it gives 6, expected 3, for the arguments array\(\[3.\]\)$"):
         same_values(lambda x: 2 * x.sum(), np.sum, cases)
+
+
+def test_containers_are_accepted_alike():
+    two = lambda: (np.arange(3.0), np.ones(3))                                                  # noqa: E731
+    for value in ([np.arange(3.0), np.ones(3)], np.stack(two()), torch.ones(2, 3) * torch.tensor([[0.], [1.]]) + torch.tensor([[0., 1, 2], [0, 0, 0]])):
+        same_values(lambda value=value: value, two, [()])
+    for one in ([2.0], np.array([2.0]), torch.tensor([2.0], requires_grad=True), np.float32(2), torch.tensor(2)):
+        same_values(lambda one=one: one, lambda: 2.0, [()])
+    with pytest.raises(CheckFailed, match=r"it gives the shape \(1, 1\), expected \(\)"):
+        same_values(lambda: np.array([[2.0]]), lambda: 2.0, [()])
+
+
+@pytest.mark.parametrize("wrong, sentence", [
+    (lambda x: x.double().numpy(), "^it gives the dtype float64, expected float32, for the arguments array"),
+    (lambda x: x[:, None], r"^it gives the shape \(2, 1\), expected \(2,\), for the arguments array"),
+    (lambda x: x > 0, "^it gives the dtype bool, expected float32"),
+    (lambda x: x + torch.tensor([0.0, 1.0]), "^it gives 2 at 1, expected 1, for the arguments array"),
+])
+def test_tensors_are_described_as_arrays_are(wrong, sentence):
+    with pytest.raises(CheckFailed, match=sentence):
+        same_values(wrong, lambda x: x.numpy(), [(torch.ones(2),)], dtypes=True)
+
+
+def test_a_wrong_truth_value_is_told():
+    with pytest.raises(CheckFailed, match="^it gives True at 1, expected False"):
+        same_values(lambda: np.array([True, True]), lambda: np.array([True, False]), [()])
 
 
 def test_work_in_place_is_compared_by_the_arguments():

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from toy_course import DOUBLE, MEAN, NEGATE, fill_in, make_course, toy_notebook
 
-from puffer_min.course import exercises
+from puffer_min.course import exercises, solutions
 from puffer_min.course.authoring import amend, exercise, solutions_notebook, write
 from puffer_min.course.mistakes import examine
 from puffer_min.course.session import Session
@@ -172,10 +172,39 @@ def test_amend_changes_the_mistakes_and_nothing_else(course):
         amend(course, "triple", stub="pass")
 
 
+PARTS = [dict(check='check("double", double)', points=2),
+         dict(part="halves", check='check("double", double)\nassert double(4) == 8', hidden='assert double(0.5) == 1.0, "double(0.5) is not 1.0"', points=1)]
+
+
+def test_an_exercise_may_have_several_test_cells_with_points_of_their_own(tmp_path, monkeypatch):
+    constant = DOUBLE["mistakes"][1] | dict(source="return 6 if number == 3 else 8")
+    parts = {key: value for key, value in DOUBLE.items() if key not in ("check", "hidden", "points")} | dict(tests=PARTS, mistakes=[constant])
+    path = make_course(tmp_path, monkeypatch, toy_notebook(parts))
+    found = read(path)
+    assert [(cell.metadata.nbgrader.grade_id, cell.metadata.nbgrader.points) for cell in map(found.notebook.cells.__getitem__, found.exercises[0].tests)] \
+        == [("double-test", 2), ("double-halves-test", 1)]
+    assert [trial.problem for trial in examine(found)] == ["", "", ""]
+    assert cell_of(exercises.generate(found), "double-halves-test").source == PARTS[1]["check"]
+
+
+def test_amend_replaces_test_cells_and_says_what_only_they_ask(course):
+    amend(course, "double", tests=PARTS, beyond="Halves.")
+    cells = read(course).notebook.cells
+    assert [cell.id for cell in cells[2:7]] == ["double-header", "double-answer", "double-test", "double-halves-test", "double-hints"]
+    assert read(course).exercises[0].beyond == "Halves."
+
+
+def test_hidden_tests_must_be_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(solutions, "WITHOUT_BEYOND", set())
+    parse(toy_notebook(), tmp_path / "05_toys.ipynb")
+    with pytest.raises(SolutionsError, match="exercise 1 .* no exercise.beyond: say in one sentence what only they ask"):
+        parse(toy_notebook(DOUBLE | dict(beyond="")), tmp_path / "05_toys.ipynb")
+
+
 def test_default_stub_names_the_exercise_and_default_points_are_the_difficulty():
     part = exercise(**{key: value for key, value in DOUBLE.items() if key != "points"})
     assert part["stub"] == 'raise NotImplementedError("write double here")'
-    assert part["points"] == 1
+    assert part["tests"][0]["points"] == 1
     notebook = solutions_notebook(level=5, title="Toys", introduction="", setup="", exercises=[part])
     assert cell_of(notebook, "double-test").source.startswith("### BEGIN HIDDEN TESTS\nfrom puffer_min.course import check\n")
 

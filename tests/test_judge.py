@@ -1,14 +1,16 @@
 """The judge outside the answer: each attack costs its own exercise, and what an answer can see, use and leave behind is limited."""
 
+import importlib
 import socket
+import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from puffer_min.course import sandbox
-from puffer_min.course.check import CheckFailed, check
+from puffer_min.course import checks, sandbox
+from puffer_min.course.check import CheckFailed, check, registered
 from puffer_min.course.judge import trial
 from puffer_min.course.solutions import ROOT, read, role
 from puffer_min.course.wire import GeneratorState, NotPlain, pack, unpack, write_back
@@ -17,14 +19,15 @@ TEST = 'assert double(3) == 6, "double(3) is not 6"'
 RIGHT = "def double(number):\n    return 2 * number"
 PATCH = ("import sys, puffer_min.course\nmodule = sys.modules['puffer_min.course.check']\n"
          "puffer_min.course.check = module.check = lambda *a, **k: None\nmodule.Check.run = lambda *a, **k: None\n")
+check_module = sys.modules["puffer_min.course.check"]
 isolated = pytest.mark.skipif(sandbox.best_mode() == "plain", reason="no sandbox on this machine")
 
 
-def sentence(answer, test=TEST, seconds=20.0, mode=None, **names):
+def sentence(answer, test=TEST, seconds=20.0, mode=None, seed=7, **names):
     """What the judge says of an answer to the toy exercise; empty when it is right."""
     shell = types.SimpleNamespace(user_ns=dict(names))
     try:
-        trial(shell, "double", [("answer", answer)], test, seconds, mode or sandbox.best_mode())
+        trial(shell, [("answer", answer)], test, seconds, mode or sandbox.best_mode(), seed)
     except CheckFailed as error:
         return str(error)
     return ""
@@ -43,7 +46,7 @@ def live_sentence(loop, answer, seconds=20.0):
     """As `sentence`, for 1.1."""
     setups, _, test = loop
     try:
-        trial(types.SimpleNamespace(user_ns={"check": check}), "loop", [*setups, ("answer", answer)], test, seconds, sandbox.best_mode())
+        trial(types.SimpleNamespace(user_ns={"check": check}), [*setups, ("answer", answer)], test, seconds, sandbox.best_mode())
     except CheckFailed as error:
         return str(error)
     return ""
@@ -100,6 +103,49 @@ def test_plain_mode_judges_outside_too_and_throws_its_home_away():
     said = sentence(answer, test, mode="plain")
     assert said.startswith("LookupError: ") and not Path(said.removeprefix("LookupError: ")).exists()
     assert sentence(PATCH + "def double(n):\n    return 0", mode="plain") == "double(3) is not 6"
+
+
+LEVEL = '''
+from puffer_min.course.check import register
+from puffer_min.course.claims import expect, same_values
+
+@register("double")
+def _(double, rng, hidden):
+    "values"
+    same_values(double, lambda number: 2 * number, [(float(rng.normal()) if hidden else 3,)])
+
+@register("double", part="style", live=True)
+def _(double, rng, hidden):
+    "its name"
+    expect(double.__name__ != "f", f"call it double ({rng.integers(1 << 30)}, {hidden})")
+'''
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """A level of one exercise whose values are decided outside and whose style is looked at inside; judges a cell of it."""
+    (tmp_path / "level99.py").write_text(LEVEL)
+    monkeypatch.setattr(check_module, "_REGISTRY", dict(registered()))
+    monkeypatch.setattr(checks, "__path__", [str(tmp_path)])
+    importlib.import_module("puffer_min.course.checks.level99")
+    yield lambda answer, test, seed=7: sentence(answer, f"from puffer_min.course import check\n{test}", seed=seed, check=check)
+    del sys.modules["puffer_min.course.checks.level99"]
+
+
+def test_each_part_is_judged_where_it_says(parts):
+    value, style = 'check("double", double, hidden=True)', 'check("double", double, part="style")'
+    assert parts(RIGHT, value) == parts(RIGHT, style) == parts(RIGHT, value.replace("True", "False")) == ""
+    assert parts("f = lambda n: 2 * n\nf.__name__ = 'f'\ndouble = f", value) == ""
+    assert parts("def f(n):\n    return 2 * n\ndouble = f", style).startswith("double, style: call it double (")
+    assert parts("def double(n):\n    return 6", value.replace("True", "False")) == ""
+    assert parts("def double(n):\n    return 6", value).startswith("double: it gives 6, expected ")
+
+
+@pytest.mark.parametrize("test, answer", [('check("double", double, hidden=True)', "def double(n):\n    return 6"),
+                                          ('check("double", double, part="style", hidden=True)', "def f(n):\n    return 2 * n\ndouble = f")])
+def test_hidden_inputs_come_from_the_judges_seed(parts, test, answer):
+    said = [parts(answer, test, seed) for seed in (1, 2, 1)]
+    assert said[0] == said[2] != said[1]
 
 
 # Attacks, one by one

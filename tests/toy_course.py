@@ -17,7 +17,7 @@ DOUBLE = dict(
     signature="double(number) -> number",
     solution="def double(number):\n    ### BEGIN SOLUTION\n    total = number + number\n    return total\n    ### END SOLUTION",
     check='check("double", double)',
-    hidden='assert double(0.5) == 1.0, "double(0.5) is not 1.0"',
+    hidden='assert double(0.5) == 1.0, "double(0.5) is not 1.0"', beyond="Numbers that are not whole.",
     hints=["Add it to itself.", "`number + number`"],
     mistakes=[{"name": "squares", "source": "return number * number"},
               {"name": "returns the visible test's constant", "source": "return 6", "why": "only the hidden test sees it"}],
@@ -27,7 +27,7 @@ MEAN = dict(
     setup="NOTHING = 0", text="An empty list has the mean `NOTHING`.",
     solution="### BEGIN SOLUTION\ndef mean(numbers):\n    return sum(numbers) / len(numbers) if numbers else NOTHING\n### END SOLUTION",
     stub="def mean(numbers):\n    raise NotImplementedError(\"write mean here\")",
-    check='check("mean", mean)', hidden="assert mean([]) == NOTHING",
+    check='check("mean", mean)', hidden="assert mean([]) == NOTHING", beyond="An empty list.",
     hints=["Sum, then divide."],
     mistakes=[{"name": "forgets to divide", "source": "def mean(numbers):\n    return sum(numbers)"},
               {"name": "divides by zero", "source": "def mean(numbers):\n    return sum(numbers) / len(numbers)"}])

@@ -1,11 +1,11 @@
 """The answer's process: runs set-up and answer, and does what the judge asks over a pipe.
 
-    ("load", id, module, texts)      the checks as text, before the answer: for exercises judged inside
+    ("load", wanted, texts)          the checks as text, before the answer: for parts judged inside
     ("guard",)                       remembers the library's functions before the answer, for ("test", …)
     ("cell", source)                 runs a cell as JupyterLab would, %%magics included
     ("names", names)                 what the answer's names stand for
     ("call", name, args, kwargs)     calls one of them
-    ("test", source, token)          runs a test cell in this process
+    ("test", source, token, seed)    runs a test cell in this process
 
 Requests are pickles from the judge, replies are what `wire` packs. Nothing here decides about points, except
 for "test": that is for exercises whose answers work on live objects, see `judge`.
@@ -44,17 +44,19 @@ class FromText(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.texts[module.__name__], f"<{module.__name__}>", "exec"), module.__dict__)
 
 
-def load(id, module, texts):
-    """Loads one level's checks and returns the registered one; afterwards no import finds them."""
+def load(wanted, texts):
+    """Loads the checks `wanted`, [(name, module)], and returns them by name; afterwards no import finds them.
+    """
     finder = FromText(texts)
     sys.meta_path.insert(0, finder)
-    importlib.import_module(module)
+    for _, module in wanted:
+        importlib.import_module(module)
     sys.meta_path.remove(finder)
     for name in texts:
         if name in sys.modules:
             del sys.modules[name]
             vars(sys.modules[PACKAGE]).pop(name.rpartition(".")[2], None)
-    found = REGISTRY._REGISTRY[id]
+    found = {name: REGISTRY._REGISTRY[name] for name, _ in wanted}
     REGISTRY._REGISTRY.clear()
     REGISTRY._load_levels = lambda: None
     return found
@@ -95,10 +97,10 @@ class Answering:
         config = Config()
         config.HistoryManager.enabled = False
         self.shell = InteractiveShell.instance(config=config)
-        self.check = self.before = None
+        self.checks, self.before = {}, None
 
-    def load(self, id, module, texts):
-        self.check = load(id, module, texts)
+    def load(self, wanted, texts):
+        self.checks = load(wanted, texts)
         return None
 
     def cell(self, source):
@@ -127,12 +129,13 @@ class Answering:
         except BaseException as error:
             return pack({"error": described(error)})
 
-    def test(self, source, token):
+    def test(self, source, token, seed):
         """{"token": …} when the test cell passes; else {"error": …}."""
         error = self.changed()
         if error is None:
-            REGISTRY._REGISTRY[self.check.id] = self.check
-            error = self.cell(source) or self.changed()
+            REGISTRY._REGISTRY.update(self.checks)
+            with REGISTRY.hidden_inputs(seed):
+                error = self.cell(source) or self.changed()
         return {"error": error} if error else {"token": token}
 
     def changed(self):

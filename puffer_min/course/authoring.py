@@ -13,13 +13,14 @@ JupyterLab shows badly, the stub and the mistakes in a cell's metadata, `amend` 
 solutions/README.md tells the whole story on one page.
 """
 
+import itertools
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from puffer_min.course.exercises import KERNEL, notebook_text
-from puffer_min.course.solutions import SOLUTION_ONLY, SolutionsError, grade_id, parse
+from puffer_min.course.solutions import HEADER, SOLUTION_ONLY, SolutionsError, grade_id, parse, role
 
 IMPORT_CHECK = "### BEGIN HIDDEN TESTS\nfrom puffer_min.course import check\n### END HIDDEN TESTS"
 
@@ -31,8 +32,8 @@ def nbgrader_marks(name, *, solution=False, grade=False, points=None):
     return marks | ({"points": points} if grade else {})
 
 
-def exercise(*, id, title, goal, difficulty, minutes, signature, solution, check, hints, mistakes, stub=None,
-             hidden="", setup="", text="", explanation="", points=None):
+def exercise(*, id, title, goal, difficulty, minutes, signature, solution, hints, mistakes, stub=None,
+             check="", hidden="", points=None, tests=None, beyond="", setup="", text="", explanation=""):
     """The parts of one exercise, for `solutions_notebook` to number and lay out.
 
     id: short name, unique in the course, the same as in `check("id", …)`; letters, digits, underscores,
@@ -45,15 +46,18 @@ def exercise(*, id, title, goal, difficulty, minutes, signature, solution, check
     source is put in the region's place, indented as the region is. setup: a locked code cell before the
     answer. text: Markdown under the header. explanation: Markdown shown in the solutions alone. points: what
     the test cell is worth (default: the difficulty).
+
+    tests: in place of check, hidden and points, where an exercise has several test cells: dicts {part, check,
+    hidden, points}, part and hidden "" unless given. beyond: one sentence on what only the hidden tests ask.
     """
+    tests = tests or [{"check": check, "hidden": hidden, "points": points or difficulty}]
     return {"id": id, "title": title, "goal": goal, "difficulty": difficulty, "minutes": minutes,
             "signature": signature,
             "solution": solution.strip("\n"),
             "stub": (stub or f'raise NotImplementedError("write {id} here")').strip("\n"),
-            "check": check.strip("\n"), "hidden": hidden.strip("\n"), "setup": setup.strip("\n"),
-            "text": text.strip("\n"),
-            "explanation": explanation.strip("\n"), "hints": [hint.strip("\n") for hint in hints],
-            "mistakes": tidy(mistakes), "points": points or difficulty}
+            "tests": tests, "beyond": beyond.strip("\n"), "setup": setup.strip("\n"),
+            "text": text.strip("\n"), "explanation": explanation.strip("\n"),
+            "hints": [hint.strip("\n") for hint in hints], "mistakes": tidy(mistakes)}
 
 
 def tidy(mistakes):
@@ -75,25 +79,31 @@ def hints_text(hints):
 
 
 def exercise_cells(part, level, number):
-    """The cells of one exercise, with ids made from its own: NAME-header, -setup, -answer, -test, -hints,
-    -explanation.
+    """The cells of one exercise, with ids made from its own: NAME-header, -setup, -answer, -test (or
+    -PART-test), -hints, -explanation.
     """
     name = part["id"]
-    hidden = f"\n### BEGIN HIDDEN TESTS\n{part['hidden']}\n### END HIDDEN TESTS" if part["hidden"] else ""
     answer = {"nbgrader": nbgrader_marks(name, solution=True),
-              "exercise": {key: part[key] for key in ("id", "stub", "mistakes")}}
-    test = {"nbgrader": nbgrader_marks(f"{name}-test", grade=True, points=part["points"])}
+              "exercise": {key: part[key] for key in ("id", "stub", "mistakes", "beyond") if part[key]}}
     cells = [new_markdown_cell(header_text(part, level, number), id=f"{name}-header")]
     if part["setup"]:
         cells.append(new_code_cell(part["setup"], id=f"{name}-setup",
                                    metadata={"nbgrader": nbgrader_marks(f"{name}-setup")}))
     cells.append(new_code_cell(part["solution"], id=f"{name}-answer", metadata=answer))
-    cells.append(new_code_cell(f"{IMPORT_CHECK}\n{part['check']}{hidden}", id=f"{name}-test", metadata=test))
+    cells += [test_cell(name, **test) for test in part["tests"]]
     cells.append(new_markdown_cell(hints_text(part["hints"]), id=f"{name}-hints"))
     if part["explanation"]:
         cells.append(new_markdown_cell(part["explanation"], id=f"{name}-explanation",
                                        metadata={"tags": [SOLUTION_ONLY]}))
     return cells
+
+
+def test_cell(exercise, *, check, points, part="", hidden=""):
+    """One test cell of an exercise."""
+    name = "-".join(filter(None, [exercise, part, "test"]))
+    hidden = f"\n### BEGIN HIDDEN TESTS\n{hidden.strip()}\n### END HIDDEN TESTS" if hidden else ""
+    return new_code_cell(f"{IMPORT_CHECK}\n{check.strip()}{hidden}", id=name,
+                         metadata={"nbgrader": nbgrader_marks(name, grade=True, points=points)})
 
 
 def solutions_notebook(*, level, title, introduction, setup, exercises):
@@ -121,8 +131,9 @@ def write(notebook, path):
     Path(path).write_text(notebook_text(notebook), encoding="utf-8")
 
 
-def amend(path, id, *, stub=None, mistakes=None):
-    """Replaces the stub or the mistakes of one exercise of a written notebook and leaves all else as it is.
+def amend(path, id, *, stub=None, mistakes=None, tests=None, beyond=None):
+    """Replaces the stub, the mistakes, the test cells (as in `exercise`) or what only the hidden tests ask of
+    one exercise of a written notebook, and leaves all else as it is. Outputs go: run the notebook again.
     """
     notebook = nbformat.read(path, as_version=4)
     cell = next((cell for cell in notebook.cells if grade_id(cell) == id and "exercise" in cell.metadata),
@@ -134,4 +145,12 @@ def amend(path, id, *, stub=None, mistakes=None):
         cell.metadata.exercise.stub = stub.strip("\n")
     if mistakes is not None:
         cell.metadata.exercise.mistakes = [nbformat.from_dict(mistake) for mistake in tidy(mistakes)]
+    if beyond is not None:
+        cell.metadata.exercise.beyond = beyond.strip("\n")
+    if tests is not None:
+        after = notebook.cells.index(cell) + 1
+        rest = list(itertools.takewhile(lambda later: not HEADER.search(later.source),
+                                        notebook.cells[after:]))
+        kept = [later for later in rest if role(later) != "grade"]
+        notebook.cells[after:after + len(rest)] = [*(test_cell(id, **test) for test in tests), *kept]
     write(notebook, path)

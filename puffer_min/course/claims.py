@@ -8,6 +8,7 @@ can tell, which mistake this looks like. Only `check` reports to the reader, so 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -30,7 +31,8 @@ def expect(condition, sentence: str) -> None:
 
 def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *,
                 mistakes: Mapping[str, Callable] | None = None,
-                rtol: float = 1e-5, atol: float = 1e-6, changes_arguments: bool = False) -> None:
+                rtol: float = 1e-5, atol: float = 1e-6, changes_arguments: bool = False,
+                dtypes: bool = False) -> None:
     """Claim that `answer(*case)` equals `reference(*case)` for every case.
 
     mistakes    sentence -> wrong version of the reference: where the answer equals that version on all cases
@@ -38,40 +40,41 @@ def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *
                 ...}.
     changes_arguments   compare the arguments after the call instead of what is returned, for functions that
                         write in place.
+    dtypes      claim the dtypes of the arrays as well.
     Each call gets its own copy of the arguments; unless it may change them, an answer that does is refused.
+    What holds several values may be a tuple, a list or an array stacked of them, and a single number may be
+    an array or tensor of one.
     """
     cases = list(cases)
+    compare = functools.partial(difference, rtol=rtol, atol=atol, dtypes=dtypes)
 
     def results(function):
         return [_call(function, case, changes_arguments) for case in cases]
 
     expected = results(reference)
-    given = []
     for case, right in zip(cases, expected, strict=True):
         found, arguments = _call_keeping(answer, case, changes_arguments)
-        given.append(found)
-        if not changes_arguments and _difference(arguments, case, 0, 0):
+        if not changes_arguments and difference(arguments, case, 0, 0):
             raise CheckFailed("it changes its arguments: work on a copy")
         if found is None and right is not None:
             raise CheckFailed("it returns nothing: is the return missing?")
-        difference = _difference(found, right, rtol, atol)
-        if difference:
+        wrong_here = compare(found, right)
+        if wrong_here:
             for sentence, wrong in (mistakes or {}).items():
-                if all(not _difference(a, b, rtol, atol)
-                       for a, b in zip(results(answer), results(wrong), strict=True)):
+                if all(not compare(a, b) for a, b in zip(results(answer), results(wrong), strict=True)):
                     raise CheckFailed(sentence)
-            difference, case = _smallest_failure((difference, case), answer, cases, expected, rtol, atol,
+            wrong_here, case = _smallest_failure((wrong_here, case), answer, cases, expected, compare,
                                                  changes_arguments)
-            raise CheckFailed(f"{difference}, for the arguments {_describe(case)}")
+            raise CheckFailed(f"{wrong_here}, for the arguments {_describe(case)}")
 
 
 def holds(claim: Callable[..., bool], cases: Iterable[tuple], sentence: str) -> None:
-    """Claim that `claim(*case)` is true for every case; the failure says `sentence` and the first case it
-    fails for.
+    """Claim that `claim(*case)` is true for every case; the failure says `sentence` and the smallest case
+    it fails for.
     """
-    for case in cases:
-        if not np.all(claim(*copy.deepcopy(case))):
-            raise CheckFailed(f"{sentence} (found with {_describe(case)})")
+    failures = [case for case in cases if not np.all(claim(*copy.deepcopy(case)))]
+    if failures:
+        raise CheckFailed(f"{sentence} (found with {_describe(min(failures, key=_numbers))})")
 
 
 def keeps_contract(environment, **settings) -> None:
@@ -157,28 +160,29 @@ def learns(train: Callable[[int], float], at_least: float, *, seeds: Iterable[in
 
 # ---------------------------------------------------------------------- comparing
 
-def _smallest_failure(first, answer, cases, expected, rtol, atol, changes_arguments):
+def _smallest_failure(first, answer, cases, expected, compare, changes_arguments):
     """(difference, case) of the case with the fewest numbers that `answer` fails; `first` is the first that
     it failed, which is told when no other is smaller.
     """
     failures = [first]
     for case, right in zip(cases, expected, strict=True):
         try:
-            difference = _difference(_call(answer, case, changes_arguments), right, rtol, atol)
+            wrong_here = compare(_call(answer, case, changes_arguments), right)
         except Exception:
             continue                                # the first failure had no exception
-        if difference:
-            failures.append((difference, case))
+        if wrong_here:
+            failures.append((wrong_here, case))
     return min(failures, key=lambda failure: _numbers(failure[1]))
 
 
 def _numbers(value) -> int:
     """How many numbers a case holds."""
+    value = _as_array(value)
     if isinstance(value, tuple | list):
         return sum(map(_numbers, value))
     if isinstance(value, Mapping):
         return sum(map(_numbers, value.values()))
-    return getattr(value, "size", 1) if isinstance(value, np.ndarray) else 1
+    return value.size if isinstance(value, np.ndarray) else 1
 
 
 def _call_keeping(function, case, changes_arguments):
@@ -191,24 +195,29 @@ def _call(function, case, changes_arguments):
     return _call_keeping(function, case, changes_arguments)[0]
 
 
-def _difference(found, right, rtol, atol) -> str:
-    """What is wrong with `found`, in words; "" if it equals `right`."""
+def difference(found, right, rtol: float = 1e-5, atol: float = 1e-6, dtypes: bool = False) -> str:
+    """What is wrong with `found`, in words; "" if it equals `right`; see `same_values`."""
+    compare = functools.partial(difference, rtol=rtol, atol=atol, dtypes=dtypes)
+    found, right = _as_array(found), _as_array(right)
     if isinstance(right, tuple | list):
-        if not isinstance(found, tuple | list) or len(found) != len(right):
+        stacked = isinstance(found, np.ndarray) and found.ndim > 0
+        if not (stacked or isinstance(found, tuple | list)) or len(found) != len(right):
             return f"it returns {_describe_one(found)}, expected {len(right)} values"
-        parts = ((i, _difference(a, b, rtol, atol))
-                 for i, (a, b) in enumerate(zip(found, right, strict=False)))
+        parts = ((i, compare(a, b)) for i, (a, b) in enumerate(zip(found, right, strict=True)))
         return next((f"of value {i}: {text}" for i, text in parts if text), "")
     if isinstance(right, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(right):
             return (f"it returns {_describe_one(found)}, expected a dict with the keys "
                     f"{', '.join(map(str, right))}")
-        return next((f"of {key!r}: {text}" for key in right
-                     if (text := _difference(found[key], right[key], rtol, atol))), "")
+        return next((f"of {key!r}: {text}" for key in right if (text := compare(found[key], right[key]))), "")
     try:
         a, b = np.asarray(found), np.asarray(right)
+        if b.shape == () and a.shape == (1,):
+            a = a[0]
         if a.shape != b.shape:
             return f"it gives the shape {a.shape}, expected {b.shape}"
+        if dtypes and isinstance(right, np.ndarray | np.generic) and a.dtype != b.dtype:
+            return f"it gives the dtype {a.dtype}, expected {b.dtype}"
         if b.dtype.kind not in "fciub" or a.dtype.kind not in "fciub":
             return ("" if np.array_equal(a, b)
                     else f"it gives {_describe_one(found)}, expected {_describe_one(right)}")
@@ -219,7 +228,16 @@ def _difference(found, right, rtol, atol) -> str:
         return ""
     where = tuple(int(i) for i in np.argwhere(~close)[0])
     place = f" at {where if len(where) > 1 else where[0]}" if where else ""
-    return f"it gives {a[where]:.6g}{place}, expected {b[where]:.6g}"
+    return f"it gives {_number(a[where])}{place}, expected {_number(b[where])}"
+
+
+def _as_array(value):
+    """A tensor's values as an array; anything else as it is."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def _number(value) -> str:
+    return str(value) if value.dtype.kind == "b" else f"{value:.6g}"
 
 
 def _describe(case) -> str:
@@ -227,6 +245,7 @@ def _describe(case) -> str:
 
 
 def _describe_one(value) -> str:
+    value = _as_array(value)
     if isinstance(value, np.ndarray) and value.size > 12:
         return f"{value.dtype} {value.shape}"
     text = repr(value).replace("\n", "")

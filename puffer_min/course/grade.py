@@ -35,7 +35,7 @@ CELL_SECONDS = 120.0
 NOTEBOOK_SECONDS = 1800.0
 STOP_SECONDS = 120.0            # what the judge needs beyond the answer's own time
 TRIAL = """from puffer_min.course.judge import trial as _trial
-_trial(get_ipython(), {exercise!r}, {program!r}, {test!r}, {seconds!r}, {mode!r})"""
+_trial(get_ipython(), {program!r}, {test!r}, {seconds!r}, {mode!r})"""
 WARNING = """WARNING: there is no sandbox here, so the answers run as you: they can read and change whatever
 you can, gradebooks included, and use the network. Install bubblewrap (`apt install bubblewrap`), or grade in
 a container (Containerfile), or grade only submissions from people you trust."""
@@ -131,8 +131,7 @@ def verdicts(steps, session, cell_timeout, notebook_timeout, mode):
                                      f"{outcome.sentence}")
         elif step.kind == "test":
             program = [(cell.kind, cell.source) for cell in before if cell.exercise in ("", step.exercise)]
-            outcome = session.run(TRIAL.format(exercise=step.exercise, program=program, test=step.source,
-                                               seconds=seconds, mode=mode),
+            outcome = session.run(TRIAL.format(program=program, test=step.source, seconds=seconds, mode=mode),
                                   seconds * (len(program) + 1) + STOP_SECONDS)
             if outcome.status in ("timeout", "died"):
                 session.restore()

@@ -9,10 +9,10 @@ An answer can print, patch, import and exit as it likes: what comes over the pip
 right or wrong. The checks, their references and hidden inputs are not in the answer's process.
 
 Some checks look at more than values: memory that two arrays share, environments that notice each call, speed,
-compiled code. They are registered with `live=True` and run inside the sandbox: the checks come over the pipe
-before the answer and no import finds them, the library's functions are compared before and after, and the
-verdict must bring a token that only this test has. That stops every patch and exit tried in the tests; it
-does not stop a program that searches the interpreter's memory for the token.
+compiled code. They are registered with `live=True`, part by part, and run inside the sandbox: the checks come
+over the pipe before the answer and no import finds them, the library's functions are compared before and
+after, and the verdict must bring a token that only this test has. That stops every patch and exit tried in
+the tests; it does not stop a program that searches the interpreter's memory for the token.
 """
 
 import ast
@@ -22,7 +22,14 @@ import time
 from pathlib import Path
 
 from puffer_min.course import checks
-from puffer_min.course.check import CheckFailed, check, registered
+from puffer_min.course.check import (
+    HIDDEN_SEED,
+    CheckFailed,
+    check,
+    hidden_inputs,
+    name_of,
+    registered,
+)
 from puffer_min.course.sandbox import Process, Stopped
 from puffer_min.course.session import Outcome
 from puffer_min.course.wire import OPAQUE, unpack, write_back
@@ -129,24 +136,38 @@ def wanted(source, known):
     return sorted({node.id for node in names} - bound - set(known) - set(vars(builtins)))
 
 
-def trial(shell, exercise, program, test, seconds, mode):
+def asked(source):
+    """The registered checks that a test cell calls by `check("id", …, part="part")`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
+             and isinstance(node.func, ast.Name) and node.func.id == "check" and node.args]
+    parts = [next((word.value for word in call.keywords if word.arg == "part"), ast.Constant(""))
+             for call in calls]
+    names = {name_of(call.args[0].value, part.value) for call, part in zip(calls, parts, strict=True)
+             if isinstance(call.args[0], ast.Constant) and isinstance(part, ast.Constant)}
+    return [found for name, found in registered().items() if name in names]
+
+
+def trial(shell, program, test, seconds, mode, seed=HIDDEN_SEED):
     """Puts one answer to one test cell. Returns nothing when it passes; raises CheckFailed with the sentence
     when it does not.
 
     shell: the judge's IPython, in which the set-up cells have run. program: [kind, source] of the cells up to
-    the test, kinds as in `grade.Step`. mode: of `sandbox`.
+    the test, kinds as in `grade.Step`. mode: of `sandbox`. seed: of the hidden inputs.
     """
-    found = registered().get(exercise) if shell.user_ns.get("check") is check else None
-    live = found is not None and found.live
+    found = asked(test) if shell.user_ns.get("check") is check else []
+    live = any(part.live for part in found)
     while True:
         cells = [(kind, source) for kind, source in program if source not in _DROPPED or kind != "added"]
         with Answer(mode, seconds, len(cells)) as answer:
-            notes = prepare(answer, cells, found if live else None)
+            notes = prepare(answer, cells, found if live else [])
             if notes is None:
                 continue
             try:
                 answer.left = seconds
-                (test_inside if live else test_outside)(answer, shell, test)
+                if live:
+                    test_inside(answer, test, seed)
+                else:
+                    test_outside(answer, shell, test, seed)
             except (Exception, Lost) as error:
                 name = "CheckFailed" if isinstance(error, Lost | AnswerError) else type(error).__name__
                 sentence = Outcome("error", name, str(error)).sentence
@@ -162,7 +183,7 @@ def prepare(answer, cells, live):
     if live:
         texts = {f"{checks.__name__}.{path.stem}": path.read_text(encoding="utf-8")
                  for path in Path(checks.__path__[0]).glob("*.py") if path.stem != "__init__"}
-        answer.ask("load", live.id, live.function.__module__, texts)
+        answer.ask("load", [(part.name, part.function.__module__) for part in live], texts)
     for kind, source in cells:
         if kind != "setup" and not guarded:
             answer.left = START_SECONDS
@@ -182,7 +203,7 @@ def prepare(answer, cells, live):
     return notes
 
 
-def test_outside(answer, shell, test):
+def test_outside(answer, shell, test, seed):
     """Runs the test cell here, with the answer's names standing for calls over the pipe."""
     names = wanted(test, shell.user_ns)
     there = answer.ask("names", names)
@@ -190,16 +211,17 @@ def test_outside(answer, shell, test):
         for name, (callable_, value) in there.items():
             if name in names:
                 shell.user_ns[name] = Remote(answer, name) if callable_ else value
-        exec(compile(test, "<test>", "exec"), shell.user_ns)
+        with hidden_inputs(seed):
+            exec(compile(test, "<test>", "exec"), shell.user_ns)
     finally:
         for name in names:
             shell.user_ns.pop(name, None)
 
 
-def test_inside(answer, shell, test):
+def test_inside(answer, test, seed):
     """Has the test cell run in the answer's process, and believes a verdict only with the token."""
     token = secrets.token_hex(16)
-    reply = answer.ask("test", test, token)
+    reply = answer.ask("test", test, token, seed)
     if not isinstance(reply, dict) or reply.get("token") != token:
         raise exception(reply["error"] if isinstance(reply, dict) and "error" in reply
                         else ("CheckFailed", "the answer's process gave no verdict", ""))

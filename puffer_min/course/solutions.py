@@ -7,14 +7,15 @@ next:
     code       [locked]    more set-up, optional
     code       [solution]  def gae(…):
                                ### BEGIN SOLUTION … ### END SOLUTION       one region, replaced by the stub
-                           metadata "exercise": {id, stub, mistakes: [{name, source, why}]}
-    code       [grade]     check("gae", gae)                               stays
+                           metadata "exercise": {id, stub, mistakes: [{name, source, why}], beyond}
+    code       [grade]     check("gae", gae)                               stays; one cell for each part
                            ### BEGIN HIDDEN TESTS … ### END HIDDEN TESTS  removed; one imports check afresh
     markdown   <details> hints </details>
     markdown   tag "solution-only": explanation, optional                  removed
 
 What can be read in the notebook (goal, difficulty, minutes) is read from there and kept nowhere else.
-nbgrader's own metadata allows no foreign key, so the stub and the mistakes are beside it, under "exercise".
+nbgrader's own metadata allows no foreign key, so the stub, the mistakes and `beyond`, a sentence on what only
+the hidden tests ask, are beside it, under "exercise".
 """
 
 import re
@@ -28,6 +29,7 @@ SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
 HIDDEN = ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
 SOLUTION_ONLY = "solution-only"
 FEWEST, MOST = 3, 6
+WITHOUT_BEYOND = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}    # levels whose exercises may still leave `beyond` out
 WIDGETS = re.compile(r"\b(ipywidgets|anywidget|interact\(|interactive\(|Player\(|training_dashboard\()")
 HEADER = re.compile(r"^## Exercise (?P<level>\d+)\.(?P<number>\d+): (?P<title>.+)$", re.M)
 GOAL = re.compile(r"^\*\*Goal\.\*\* +(.+)$", re.M)
@@ -62,6 +64,7 @@ class Exercise:
     source: str
     tests: tuple[int, ...]
     cells: range
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,16 @@ def without_hidden_tests(source):
     for begin, end in reversed(regions(source, HIDDEN)):
         del lines[begin:end + 1]
     return "\n".join(lines).strip("\n")
+
+
+def asks_more(source):
+    """Whether a test cell's hidden regions hold more than imports."""
+    try:
+        lines = source.split("\n")
+        inside = [line for begin, end in regions(source, HIDDEN) for line in lines[begin + 1:end]]
+    except SolutionsError:
+        return False                            # `test_problems` tells
+    return any(line.strip() and not re.match(r"\s*(import|from) ", line) for line in inside)
 
 
 def read(path):
@@ -224,6 +237,9 @@ def parse_exercise(notebook, cells, level, number):
                         "`check(...)`.")
     for index in parts["grade"]:
         problems += test_problems(notebook.cells[index])
+    if (not details.get("beyond", "").strip() and int(match["level"]) not in WITHOUT_BEYOND
+            and any(asks_more(notebook.cells[index].source) for index in parts["grade"])):
+        problems.append("it has hidden tests but no exercise.beyond: say in one sentence what only they ask.")
     if not any("<details>" in notebook.cells[index].source for index in cells
                if notebook.cells[index].cell_type == "markdown"):
         problems.append("it has no folded hint: add a Markdown cell with `<details>` after the test cell.")
@@ -232,7 +248,7 @@ def parse_exercise(notebook, cells, level, number):
     mistakes = tuple(Mistake(entry["name"], entry["source"], entry.get("why", ""))
                      for entry in details["mistakes"])
     return Exercise(details["id"], match["title"], goal[1], len(effort[1]), int(effort[3]), details["stub"],
-                    mistakes, answer.source, tuple(parts["grade"]), cells)
+                    mistakes, answer.source, tuple(parts["grade"]), cells, details.get("beyond", ""))
 
 
 def answer_problems(cell, details):

@@ -81,8 +81,8 @@ def _tree(value, blobs, lenient):
     if isinstance(value, np.random.Generator):
         return ["generator", _tree(value.bit_generator.state, blobs, lenient)]
     torch = sys.modules.get("torch")
-    if torch and isinstance(value, torch.Tensor) and not value.requires_grad:
-        return ["tensor", _tree(value.cpu().numpy(), blobs, lenient)]
+    if torch and isinstance(value, torch.Tensor):
+        return ["tensor", _tree(value.detach().cpu().numpy(), blobs, lenient)]
     return _opaque(value, lenient)
 
 
