@@ -288,13 +288,23 @@ def test_a_picture_of_the_wrong_kind_is_named():
 
 # ---------------------------------------------------------------------- the saved notebook
 
-def test_the_output_holds_a_plain_picture_for_readers_without_a_kernel():
-    player = Player(envs.make("squared"), scale=2)
-    data, _ = player._repr_mimebundle_()
-    still = opened(base64.b64decode(data["image/png"]))
-    assert still.shape == (528, 528, 3) and (still[::2, ::2] == player.game.env.render()).all()
+def test_the_output_holds_a_film_strip_for_readers_without_a_kernel():
+    player = Player(envs.make("squared"), lambda observations: np.full(1, 4, np.int32), fps=2)
+    data, metadata = player._repr_mimebundle_()
+    picture = opened(base64.b64decode(data["image/png"]))
+    assert 870 <= picture.shape[1] <= 890 and "played by the policy" in metadata["image/png"]["alt"]
     assert data["text/plain"] == "Player(Squared, agent 0 of 1)"
     assert "application/vnd.jupyter.widget-view+json" in data
+    figure = player.film()
+    assert [place.texts[0].get_text() for place in figure.axes] == [f"step {2 * moment}, return {-(moment == 3):g}" for moment in range(5)]
+    assert (figure.axes[0].images[0].get_array() == player.game.env.render()).all()
+
+
+def test_the_film_leaves_the_game_at_its_beginning():
+    filmed, other = (Player("snake", seed=3, fps=3, show_observation=True, controller="random") for _ in range(2))
+    assert len(filmed.film().axes) == 10                                # boards, and below them what the snake sees
+    assert filmed.step(20) == other.step(20) and (filmed.frame == other.frame).all()
+    assert len(filmed.film().axes) == 2 and filmed.game.steps == 20     # a game that goes on cannot be put back: one picture
 
 
 def test_players_execute_in_a_notebook_without_a_front_end():

@@ -127,10 +127,17 @@ def test_the_stages_of_a_run_are_those_of_the_whole_run_and_not_of_its_last_upda
     assert last == 1                                        # a dict is taken as it is: shares of one update, or seconds
 
 
-def test_bars_say_their_value_and_their_ratio_to_the_first():
-    figure = plots.plot_bars({"loop": 90_000, "native": 18_000_000, "slow": 45_000})
-    assert [text.get_text() for text in figure.axes[0].texts] == ["90.0k", "18.0M  (200×)", "45.0k  (0.5×)"]
-    assert figure.axes[0].get_xscale() == "log" and "logarithmic" in figure.axes[0].get_xlabel()
+def test_amounts_say_their_value_and_their_ratio_to_the_first():
+    axes, = plots.plot_bars({"loop": 90_000, "native": 118_000_000, "slow": 45_000}).axes
+    assert [text.get_text() for text in axes.texts] == ["90k", "118M  (1,311×)", "45k  (0.5×)"]
+
+
+def test_a_logarithmic_axis_has_dots_and_a_plain_one_has_bars_from_zero():
+    far, near = (plots.plot_bars({"loop": 9e4, "native": ratio * 9e4}).axes[0] for ratio in (200, 2))
+    assert far.get_xscale() == "log" and "logarithmic" in far.get_xlabel() and not far.patches
+    assert far.collections[0].get_offsets().tolist() == [[9e4, 0], [1.8e7, 1]]
+    assert near.get_xscale() == "linear" and near.get_xlim()[0] == 0 and not near.collections
+    assert [bar.get_width() for bar in near.patches] == [9e4, 1.8e5]
 
 
 def test_action_bars_are_the_frequencies():
@@ -183,6 +190,14 @@ def test_the_final_figure_holds_every_curve_and_the_time_of_all_updates():
     assert [bar.get_width() for bar in axes["where the time went"].patches] == [0.25, 0.75]
 
 
+def test_curves_that_are_the_same_share_a_panel_and_empty_ones_have_none():
+    dashboard = training_dashboard()
+    for update in run(score=None, entropy=5.0):
+        dashboard(update)
+    titles = [place.get_title(loc="left") for place in dashboard.figure().axes]
+    assert "episode length (steps) = entropy" in titles and not any("score" in title for title in titles)
+
+
 def test_the_live_panel_names_progress_and_survives_numbers_that_are_missing():
     page = live_html("a <b> name", run(updates=4)[:2])
     assert "width:50.0%" in page and "2.00k of 4.00k" in page and "a &lt;b&gt; name" in page
@@ -218,7 +233,8 @@ def test_in_a_notebook_one_output_with_a_constant_text_is_left_however_the_train
         output = cell.outputs[0]
         assert [each.output_type for each in cell.outputs if each.output_type != "error"] == ["display_data"]
         assert set(output.data) == {"text/plain", "image/png"} and output.data["text/plain"] == TEXT
-        assert Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).size == (1144, 484)
+        assert Image.open(io.BytesIO(base64.b64decode(output.data["image/png"]))).size == (880, 253)
+        assert output.metadata["image/png"]["alt"] == "Training: episode return, steps/s over the steps of the run."
 
 
 def test_a_described_figure_carries_its_alt_text_into_the_notebook():

@@ -85,6 +85,7 @@ class Game:
 
     def restart(self, seed: int | None = None) -> None:
         """Begin a new game, counters at zero. Without a seed the random streams continue."""
+        self.seed = seed
         self.observations, _ = self.env.reset() if seed is None else self.env.reset(seed=seed)
         if hasattr(self.policy, "reset"):
             self.policy.reset()

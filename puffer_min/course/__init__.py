@@ -21,10 +21,10 @@ from puffer_min.course.profile import profile_calls, profile_lines
 from puffer_min.course.translate import CompileError
 
 # name -> module that brings a heavy package
-_LATER = {"Player": "player", "training_dashboard": "dashboard"}
+_LATER = {"Player": "player", "explore": "sliders", "training_dashboard": "dashboard"}
 
 __all__ = ["CheckFailed", "CompileError", "Ladder", "Player", "annotate", "bench", "build", "check",
-           "examine", "profile_calls", "profile_lines", "training_dashboard"]
+           "examine", "explore", "profile_calls", "profile_lines", "training_dashboard"]
 
 
 def __getattr__(name):

@@ -88,43 +88,47 @@ class TrainingDashboard:
         if self.panel is None:
             return
         self.shell.events.unregister("post_run_cell", self.close)
-        picture = base64.b64encode(self.figure()._repr_png_()).decode()
-        update_display({"text/plain": TEXT, "image/png": picture}, raw=True, display_id=self.display_id)
+        picture, about = self.figure()._repr_png_()
+        data = {"text/plain": TEXT, "image/png": base64.b64encode(picture).decode()}
+        update_display(data, metadata={"image/png": about}, raw=True, display_id=self.display_id)
         self.panel.close()
         self.panel = None
 
     @in_style
     def figure(self) -> Figure:
-        """The curves of all updates so far: episodes above, learning below, and the shares of the stages."""
+        """The curves of all updates so far, and the shares of the stages."""
         if not self.history:
             raise ValueError("the dashboard has seen no update yet; call it with one, or pass it to "
                              "puffer_min.train(dashboard=…)")
         mpl.rcParams.update({"axes.titlesize": 9, "axes.labelsize": 8, "lines.linewidth": 1.4})
-        figure, axes = blank(2, 4, height=4.4, width=10.4)
-        for place, (name, points) in zip(axes.flat, curves_of(self.history), strict=False):
+        panels, stages = panels_of(self.history), total_stages(self.history)
+        count = len(panels) + bool(stages)
+        columns = min(count, 3)
+        rows = -(-count // columns)
+        figure, axes = blank(rows, columns, height=0.6 + 1.7 * rows, width=8.0, squeeze=False)
+        for place in axes.flat[count:]:
+            place.remove()
+        for place, (name, points) in zip(axes.flat, panels, strict=False):
             place.set_title(name)
-            if points:
-                place.plot(*zip(*points, strict=True), color=COLOURS[0])
-            else:
-                place.text(0.5, 0.5, "none yet", ha="center", transform=place.transAxes)
-            for axis, count in ((place.xaxis, 3), (place.yaxis, 5)):
-                axis.set_major_locator(MaxNLocator(count))
+            place.plot(*zip(*points, strict=True), color=COLOURS[0])
+            for axis, count_of_ticks in ((place.xaxis, 3), (place.yaxis, 5)):
+                axis.set_major_locator(MaxNLocator(count_of_ticks))
                 axis.set_major_formatter(plain_ticks)
             place.set_xlabel("steps of all agents")
             place.tick_params(labelsize=8)
             if name == NAMES["sps"]:
                 place.set_ylim(bottom=0)
-        stages = total_stages(self.history)
         if stages:
-            draw_shares(axes.flat[7], stages)
-            axes.flat[7].set_title("where the time went")
-            axes.flat[7].tick_params(labelsize=8)
-        else:
-            axes.flat[7].set_axis_off()
+            place = axes.flat[count - 1]
+            draw_shares(place, stages)
+            place.set_title("where the time went")
+            place.tick_params(labelsize=8)
         last = self.history[-1]
         figure.suptitle(f"{self.title}: {short(last['step'])} steps in {last['seconds']:.1f} s", x=0.01,
                         ha="left", fontsize=11, fontweight="bold")
-        return figure
+        names = ", ".join(name for name, _ in panels)
+        return figure.described(f"{self.title}: {names} over the steps of the run"
+                                f"{', and the share of each stage in its time' if stages else ''}.")
 
 
 def training_dashboard(title: str = "Training") -> TrainingDashboard:
@@ -143,6 +147,15 @@ def curves_of(history: list[dict]) -> list[tuple[str, list]]:
 
     return [(title, [(row["step"], row[key]) for row in rows if known(row.get(key))])
             for key, title in NAMES.items()]
+
+
+def panels_of(history: list[dict]) -> list[tuple[str, tuple]]:
+    """(title, points) of the curves that hold anything; curves that are the same share a panel."""
+    panels: dict[tuple, list[str]] = {}
+    for title, points in curves_of(history):
+        if points:
+            panels.setdefault(tuple(points), []).append(title)
+    return [(" = ".join(titles), points) for points, titles in panels.items()]
 
 
 def total_stages(history: list[dict]) -> dict[str, float]:

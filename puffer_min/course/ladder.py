@@ -107,6 +107,8 @@ class Ladder:
         """
         import ipywidgets
 
+        from puffer_min.course.sliders import Guess
+
         for bound in (default, low, high):
             self._require_factor(name, bound)
         if not low <= default <= high:
@@ -128,7 +130,7 @@ class Ladder:
             label.value = str(rung) + ("; measured, so this prediction stands" if rung.measurement else "")
 
         handle.observe(moved, names="value")
-        return ipywidgets.VBox([label, handle])
+        return Guess([label, handle])
 
     def measure(self, name: str, thing, *, changing=(), **options) -> Rung:
         """Measure rung `name`: `thing` is what `bench` takes (with its `options`), or a Measurement that is
@@ -199,8 +201,8 @@ class Ladder:
         return html_table(self.HEAD, self.rows(), self._caption(), left=(0, 5, 6))
 
     def plot(self):
-        """The ladder as a figure: a bar a rung, a ring where the prediction was; logarithmic where a factor
-        of 5 is passed.
+        """The ladder as a figure: a bar for each rung, a ring where the prediction was; where the numbers are
+        more than tenfold apart, dots on a logarithmic axis.
         """
         from puffer_min.course import plots
 
@@ -249,28 +251,19 @@ class Ladder:
 
 
 def _draw(title: str, rungs: list[Rung]):
-    from matplotlib.ticker import LogLocator, NullLocator
-
     from puffer_min.course import plots
 
-    figure, axes = plots.blank()
-    rates = [rung.measurement.best for rung in rungs]
-    axes.bar(range(len(rungs)), rates, width=0.6, color=plots.COLOURS[0], label="measured")
-    guessed = [(i, rung.expected) for i, rung in enumerate(rungs) if rung.expected]
+    figure, axes = plots.blank(height=1.2 + 0.42 * len(rungs))
+    rates = {rung.name: rung.measurement.best for rung in rungs}
+    labels = [plots.amount(rung.measurement.best)
+              + ("" if rung.times is None else f"  ({plots.times(rung.times)})") for rung in rungs]
+    guessed = [(rung.expected, row) for row, rung in enumerate(rungs) if rung.expected]
+    every = [*rates.values(), *(value for value, _ in guessed)]
+    plots.draw_amounts(axes, rates, labels, f"{rungs[0].measurement.unit}/s, and times the rung before",
+                       log=max(every) > plots.TENFOLD * min(every), colours=plots.COLOURS[0], others=every)
     if guessed:
-        axes.scatter(*zip(*guessed, strict=True), s=90, facecolors="none", edgecolors=plots.COLOURS[1],
-                     linewidths=2.2, zorder=3, label="predicted")
-    every = rates + [value for _, value in guessed]
-    if max(every) > 5 * min(every):
-        axes.set_yscale("log")
-        axes.set_ylim(min(every) / 2, max(every) * 2)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(every) < 100 * min(every) else (1,)))
-        axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(plots.plain_ticks)
-    axes.set_xticks(range(len(rungs)), [rung.name for rung in rungs], rotation=20 if len(rungs) > 4 else 0)
-    axes.grid(False, axis="x")
-    axes.set_xlabel("rung")
-    axes.set_ylabel(f"{rungs[0].measurement.unit} per second")
+        axes.scatter(*zip(*guessed, strict=True), s=110, facecolors="none", edgecolors=plots.COLOURS[1],
+                     linewidths=2.2, zorder=4, label="predicted")
+        plots.legend_below(figure, axes)
     axes.set_title(title)
-    axes.legend(loc="upper left")
     return figure

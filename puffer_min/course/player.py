@@ -9,8 +9,8 @@ screen. Pictures travel as PNG in the binary part of the widget's messages; the 
 nearest neighbour. Without a page (nbclient, nbval, a plain script) the object is the same: `press` and `step`
 do what a person would do.
 
-The output also holds a plain PNG of the first picture: that is what readers of the saved notebook see where
-no kernel runs.
+The output also holds a film strip of the game's first seconds: that is what readers of the saved notebook see
+where no kernel runs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from matplotlib import colormaps
 
 from puffer_min.commands.game import CONTROLLERS, Game
 from puffer_min.commands.locate import make_to_watch
+from puffer_min.course.film import film_strip
+from puffer_min.course.plots import Plot
 
 SIDE = 440                      # pixels: small pictures are enlarged by a whole number up to this side
 SLOWEST, FASTEST = 2, 60        # frames a second
 VALUES = 16                     # numbers of an observation that is no grid
+MOMENTS = 5                     # pictures of the film strip, a second apart
 SHADES = (np.asarray(colormaps["cividis"].colors) * 255).round().astype(np.uint8)
 
 
@@ -49,11 +52,6 @@ def png(image: np.ndarray) -> bytes:
     parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
              for name, data in chunks.items())
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Each pixel as a square of `factor` pixels."""
-    return image.repeat(factor, 0).repeat(factor, 1)
 
 
 def observation_grid(observation: np.ndarray) -> np.ndarray | None:
@@ -204,17 +202,22 @@ class Player(anywidget.AnyWidget):
             self.readout = self.numbers()
 
     def look_through_agent(self) -> bytes:
+        shades = self.agent_view()
+        return b"" if shades is None else png(shades)
+
+    def agent_view(self) -> np.ndarray | None:
+        """The watched agent's observation as an RGB picture, a pixel a cell; None if it is no grid."""
         game, space = self.game, self.game.env.single_observation_space
         grid = observation_grid(np.asarray(game.observations[game.agent]))
         if grid is None:
-            return b""
+            return None
         low, high = (float(bound) for bound in (np.min(space.low), np.max(space.high)))
         if not np.isfinite([low, high]).all() or high - low > 255:
             low, high = float(grid.min()), float(grid.max())
         # a byte's whole range says little about what the cells hold
         elif high == 255:
             high = max(float(grid.max()), 1.0)
-        return png(shade(grid, low, high))
+        return shade(grid, low, high)
 
     def numbers(self) -> dict:
         game = self.game
@@ -233,9 +236,38 @@ class Player(anywidget.AnyWidget):
         env = self.game.env
         return f"Player({type(env).__name__}, agent {self.game.agent} of {env.num_agents})"
 
+    def film(self) -> Plot:
+        """Pictures of the game from now on, a second apart, as a strip; below each one what the agent sees,
+        if that is shown. The policy plays, or chance where there is none; afterwards the game begins anew.
+
+        A game that has left its first moment, or began from no seed, cannot be put back: one picture of now.
+        """
+        game, boards, views, captions = self.game, [], [], []
+        driver, chance = game.controller, game.random.bit_generator.state
+        fresh = game.steps == 0 and game.seed is not None
+        game.take_over("random" if game.policy is None else "policy")
+        try:
+            for moment in range(MOMENTS if fresh else 1):
+                for _ in range(self.fps if moment else 0):
+                    game.step()
+                boards.append(game.frame())
+                views.append(self.agent_view() if self.show_observation else None)
+                captions.append(f"step {game.steps}, return {game.episode_return:.3g}")
+        except Exception:                               # the same error is shown when the game is played
+            pass
+        game.take_over(driver)
+        if fresh:
+            game.random.bit_generator.state = chance
+            game.restart(game.seed)
+        if not views or views[0] is None:
+            return film_strip(boards, captions)
+        return film_strip([*boards, *views], captions + ["what the agent sees"] * len(views), rows=2)
+
     def _repr_mimebundle_(self, **kwargs):
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        still = png(enlarge(self.frame, self.scale))
-        alt = f"The picture of {type(self.game.env).__name__} where the game is now."
-        return (data | {"image/png": base64.b64encode(still).decode()},
+        with self.lock:
+            picture = self.film()._repr_png_()
+        alt = (f"The first seconds of {type(self.game.env).__name__} as a film strip, played "
+               f"{'at random' if self.game.policy is None else 'by the policy'}.")
+        return (data | {"image/png": base64.b64encode(picture).decode()},
                 metadata | {"image/png": {"alt": alt}})

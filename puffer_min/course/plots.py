@@ -4,7 +4,7 @@ readers tell apart.
     plot_learning_curve(result)                                  one run
     plot_learning_curve({"PPO": [run0, run1, run2]})             several seeds: mean and band
     plot_stages(result)                                          where the wall time went
-    plot_bars({"loop": 9e4, "native": 2e7}, unit="steps/s")      speeds, on a logarithmic axis
+    plot_bars({"loop": 9e4, "native": 2e7}, unit="steps/s")      speeds: bars, or dots on a logarithmic axis
     plot_returns({"random": returns0, "trained": returns1})      all episodes; the mean and its interval
     plot_actions(actions, probabilities)                         how often each action came, and should
     plot_observation(env.observations[0])                        what the agent sees, as a heat map
@@ -23,9 +23,17 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    PercentFormatter,
+)
 
 from puffer_min.clock import STAGES
+from puffer_min.measure import quantity
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, the best separated first."""
@@ -41,6 +49,7 @@ STYLE = {
     "image.cmap": "cividis",
 }
 WIDTH, HEIGHT, DPI = 6.4, 3.4, 110          # inches, inches, pixels an inch
+TENFOLD = 10                                # numbers further apart than this get a logarithmic axis
 
 AXES = {
     "step": "steps of all agents", "seconds": "seconds of wall time", "sps": "steps/s", "sps_now": "steps/s",
@@ -257,41 +266,60 @@ def plot_stages(stages, *, title: str = "Where the time goes") -> Figure:
     return figure
 
 
+def draw_amounts(axes, values: Mapping[str, float], labels: Sequence[str], unit: str, *,
+                 log: bool, colours, others: Sequence[float] = ()) -> None:
+    """A row for each amount, with its label at the right edge: bars from zero, or on a logarithmic axis,
+    where the length of a bar would mean nothing, dots. `others`: further numbers that the axis must cover.
+    """
+    rows, amounts = range(len(values)), list(values.values())
+    low, high = min([*amounts, *others]), max([*amounts, *others])
+    if log:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.6, high * 1.6)
+        axes.scatter(amounts, rows, s=64, color=colours, zorder=3)
+        axes.grid(axis="y", linestyle=":", color="#B8BEC6")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.barh(rows, amounts, color=colours, height=0.6)
+        axes.set_xlim(0, high * 1.05)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="y", visible=False)
+    axes.set_yticks(rows, [textwrap.fill(name, 30) for name in values])
+    axes.set_ylim(len(values) - 0.45, -0.55)
+    for row, label in enumerate(labels):
+        axes.annotate(label, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    axes.xaxis.set_major_formatter(plain_ticks)
+    axes.set_xlabel(f"{unit} (logarithmic)" if log else unit)
+
+
+def amount(value: float) -> str:
+    """A number with three digits: 8.27M, 90.1k, 0.96."""
+    return quantity(value).replace(" ", "")
+
+
+def times(ratio: float) -> str:
+    """A ratio as people write it: 1,250×, 20×, 0.5×."""
+    return f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
+
+
 @in_style
 def plot_bars(values: Mapping[str, float], *, unit: str = "steps/s", title: str | None = None,
-              log: bool = True) -> Figure:
-    """Positive numbers side by side, on a logarithmic axis unless log=False; each bar says its value and its
-    ratio to the first.
+              log: bool | None = None) -> Figure:
+    """Positive numbers one below the other; each row says its value and its ratio to the first.
+
+    log     dots on a logarithmic axis; False: bars from zero; by default dots if the largest number is more
+            than TENFOLD times the smallest
     """
     values = {name: float(value) for name, value in values.items()}
     if not values or min(values.values()) <= 0:
         raise ValueError(f"values: given {values}, expected at least one number, all above 0")
     figure, axes = blank(height=0.9 + 0.42 * len(values))
-    bars = axes.barh(list(values), list(values.values()),
-                     color=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1), height=0.65)
     first = next(iter(values.values()))
-    thousands = EngFormatter(places=1, sep="")
-
-    def short(value):                               # no 959m for 0.96
-        return thousands(value) if value >= 1 else f"{value:.2g}"
-
-    def ratio(value):
-        return f"{value / first:,.0f}×" if value >= 10 * first else f"{value / first:.2g}×"
-
-    labels = [short(value) + (f"  ({ratio(value)})" if i else "") for i, value in enumerate(values.values())]
-    axes.bar_label(bars, labels, padding=4, fontsize=9)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    low, high = min(values.values()), max(values.values())
-    if log:
-        axes.set_xscale("log")
-        low = 10.0 ** (np.ceil(np.log10(low)) - 1)                      # the shortest bar keeps some length
-        axes.set_xlim(low, high * (high / low) ** 0.3)
-        axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        axes.set_xlim(0, high * 1.25)
-    axes.xaxis.set_major_formatter(plain_ticks)
-    axes.set_xlabel(f"{unit}{' (logarithmic)' if log else ''}")
+    labels = [amount(value) + (f"  ({times(value / first)})" if row else "")
+              for row, value in enumerate(values.values())]
+    draw_amounts(axes, values, labels, unit, colours=[COLOURS[0]] + [COLOURS[5]] * (len(values) - 1),
+                 log=max(values.values()) > TENFOLD * min(values.values()) if log is None else log)
     axes.set_title(title or f"{unit}, and the ratio to “{next(iter(values))}”")
     return figure
 
