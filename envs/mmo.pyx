@@ -40,19 +40,20 @@ Agents        `agents` in each of the num_envs worlds, a row each; their lives a
               scripted inhabitants live among them, without rows. With `autopilot=True` the agents are
               scripted, too, and actions are ignored. Inhabitant i is by trade a forager, miner, hunter or
               trader, i mod 4 (mmo_minds.pxd).
-Observation   609 uint8, all from 0 to 15 (so a network can take them one-hot).
+Observation   614 uint8, all from 0 to 15 (so a network can take them one-hot).
               0-494    the window: 11 rows of 15 cells of (terrain, occupant, item), oneself in the centre.
                        Terrain: 0 grass, 1 sand, 2 town, 3 forest, 4 stone, 5 thicket, 6 rock, 7 water, 8 the
                        end of the world. Occupant: 0 nobody, 1 in its first 64 ticks, 2 to 5 by its
                        highest level in fighting (1, 4, 7, 10). Items, common and rich: 1 2 herbs, 3 4 tree,
                        5 6 ore, 7 8 fish, 9 pile.
-              495-536  oneself: health, food, water (by 8); 8 levels; 9 goods (herb, wood, ore, fish, ration,
+              495-541  oneself: health, food, water (by 8); 8 levels; 9 goods (herb, wood, ore, fish, ration,
                        potion, tool, weapon, armour); gold (15: or more), its binary digits; tiers of tool,
                        weapon, armour; ticks until the next blow; in its first 64 ticks; hurt in this tick (by
                        4); whether the row is fertile; where the fertile half begins, age, row, column (in
                        sixteenths of the world, of `lifespan`); in a town what the market asks for each of the
-                       goods, else 0
-              537-608  the eight nearest in the window, nearest first, 9 numbers each: row (6 is one's
+                       goods, else 0; the way one walked last; row (6 is one's own) and column (8) of the
+                       nearest water, or of where one drank last, and of the nearest food
+              542-613  the eight nearest in the window, nearest first, 9 numbers each: row (6 is one's
                        own) and column (8), highest level in fighting, strongest style (0 none), health
                        (by 8), tiers of weapon and armour, in its first 64 ticks, binary digits of its
                        gold; zeros where there are fewer
@@ -62,7 +63,8 @@ Actions       MultiDiscrete([5, 4, 8, 15, 19, 11]), each done if it is legal, in
               their order) or craft (10 ration, 11 potion, 12 tool, 13 weapon, 14 armour); market (1-9 sell,
               10-18 buy); give (1-9 the goods, 10 a coin). `action_masks()` tells which would do something.
 Rewards       `reward_alive` for each tick survived, `reward_level` for each level gained, `reward_death` for
-              a death. `goal="survival"` pays nothing for levels.
+              a death. `goal="survival"` pays nothing for levels. A level is worth two ticks: at ten a policy
+              learns to fight for levels before it learns to drink.
 Log           a life each: episode_return, episode_length, score (age in ticks), thirst, hunger, killed (share
               of the deaths), levels (gained), skills (with a level above 1), wealth (gold and goods at base
               prices), distance (cells walked), regions (of 16 x 16 that it entered), gathering, fighting,
@@ -91,8 +93,8 @@ from envs.mmo_land cimport grow, make_land, turn_season
 from envs.mmo_lives cimport begin_life, end_life, log_life
 from envs.mmo_minds cimport decide
 from envs.mmo_rules cimport act, ask, bid, endure
-from envs.mmo_sight cimport (CHOICES, COLUMNS, HIGHEST, OBSERVATION, OWN_AT, RECORD, RECORDS_AT, ROWS,
-                             come_near, legal, look, prefetch, see)
+from envs.mmo_sight cimport (CHOICES, COLUMNS, HIGHEST, NEAREST, OBSERVATION, OWN_AT, RECORD, RECORDS_AT,
+                             ROWS, come_near, expect, legal, line_up, look, prefetch, see)
 from envs.mmo_world cimport (BORDER, GOODS, IDLE, NEAR, NEWBORN_TICKS, NOBODY, SKILLS, TILE, Agent, Head,
                              Life, Pile, World, drop, leave, show)
 
@@ -112,7 +114,7 @@ METRIC_NAMES = ("score", "thirst", "hunger", "killed", "levels", "skills", "weal
 
 cdef class MMO(Native):
     """mmo(num_envs, seed=0, agents=1024, natives=0, autopilot=False, size=None, seasons=True,
-    season_ticks=4000, lifespan=5000, goal="levels", reward_alive=0.01, reward_level=0.1,
+    season_ticks=4000, lifespan=5000, goal="levels", reward_alive=0.01, reward_level=0.02,
     reward_death=0.0): see the module's docstring."""
 
     cdef Head* heads
@@ -123,14 +125,17 @@ cdef class MMO(Native):
     cdef uint8_t* nature
     cdef uint16_t* ids
     cdef uint8_t* present
-    cdef int32_t* queue             # of the flood fill, one after the other for all worlds
+    cdef uint8_t* lakes
+    cdef uint8_t* meals
+    cdef int32_t* queue             # of the flood fill, and of whom to observe; one after the other for all
+                                    # worlds
     cdef uint8_t* piece
     cdef readonly int agents, natives, size, season_ticks, lifespan
     cdef readonly bint autopilot, seasons
     cdef readonly object goal
     cdef readonly float reward_alive, reward_level, reward_death
     cdef float level_pays           # reward_level, or 0 where survival is the goal
-    cdef int population, stride, cells, row_bytes, ring
+    cdef int population, stride, cells, bytes_of_bits, ring
     cdef object masks_of_actions
 
     keys = {"ArrowUp": (1, 0, 0, 0, 0, 0), "ArrowDown": (2, 0, 0, 0, 0, 0), "ArrowLeft": (3, 0, 0, 0, 0, 0),
@@ -150,7 +155,7 @@ cdef class MMO(Native):
 
     def __init__(self, num_envs=1, *, seed=0, agents=1024, natives=0, autopilot=False, size=None,
                  seasons=True, season_ticks=4000, lifespan=5000, goal="levels", reward_alive=0.01,
-                 reward_level=0.1, reward_death=0.0, **common):
+                 reward_level=0.02, reward_death=0.0, **common):
         self.agents = whole("agents", agents, 1, MOST_INHABITANTS)
         self.natives = whole("natives", natives, 0, MOST_INHABITANTS)
         self.population = self.agents + self.natives
@@ -170,7 +175,7 @@ cdef class MMO(Native):
         self.level_pays = self.reward_level if self.goal == "levels" else 0
         self.stride = self.size + 2 * BORDER
         self.cells = self.stride * self.stride
-        self.row_bytes = self.stride // 8 + 4           # four bytes are read at once
+        self.bytes_of_bits = 8 * (self.cells // 64 + 2) # eight bytes are read at once
         self.ring = RING * self.population
         self.prepare(num_envs, self.agents, Box(np.zeros(OBSERVATION, np.uint8), highest(), dtype=np.uint8),
                      MultiDiscrete(CHOICES_OF), seed, common, METRIC_NAMES, False,
@@ -183,7 +188,9 @@ cdef class MMO(Native):
         self.tiles = <uint8_t*> self.claim(worlds * self.cells * TILE)
         self.nature = <uint8_t*> self.claim(worlds * self.cells)
         self.ids = <uint16_t*> self.claim(worlds * self.cells * sizeof(uint16_t))
-        self.present = <uint8_t*> self.claim(worlds * self.stride * self.row_bytes)
+        self.present = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
+        self.lakes = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
+        self.meals = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
         self.queue = <int32_t*> self.claim(self.cells * sizeof(int32_t))
         self.piece = <uint8_t*> self.claim(self.cells)
         self.masks_of_actions = np.zeros((self.num_agents, CHOICES), bool)
@@ -198,10 +205,12 @@ cdef class MMO(Native):
         world.tiles = &self.tiles[<size_t> i * self.cells * TILE]
         world.nature = &self.nature[<size_t> i * self.cells]
         world.ids = &self.ids[<size_t> i * self.cells]
-        world.present = &self.present[<size_t> i * self.stride * self.row_bytes]
+        world.present = &self.present[<size_t> i * self.bytes_of_bits]
+        world.lakes = &self.lakes[<size_t> i * self.bytes_of_bits]
+        world.meals = &self.meals[<size_t> i * self.bytes_of_bits]
         world.stream = &self.streams[i]
         world.size, world.stride, world.cells = self.size, self.stride, self.cells
-        world.row_bytes, world.inhabitants, world.ring = self.row_bytes, self.population, self.ring
+        world.inhabitants, world.ring = self.population, self.ring
         world.lifespan = self.lifespan
         world.season_ticks = self.season_ticks if self.seasons else 0
         return world
@@ -216,7 +225,7 @@ cdef class MMO(Native):
             memset(world.head, 0, sizeof(Head))
             memset(world.piles, 0, self.cells * sizeof(Pile))
             memset(world.ids, 0, self.cells * sizeof(uint16_t))
-            memset(world.present, 0, self.stride * self.row_bytes)
+            memset(world.present, 0, self.bytes_of_bits)
             world.head.treasury = GOLD * self.population
             make_land(&world, self.queue, self.piece)
             turn_season(&world)
@@ -286,18 +295,24 @@ cdef class MMO(Native):
         leave(world, agent)
 
     cdef void observe(self, World* world, int i) noexcept nogil:
-        """What everybody sees. A large world is not in the fast caches,
-        so its parts are asked for in time."""
+        """What everybody sees. A large world is not in the fast caches, so inhabitants follow each other as
+        they stand, row by row, where neighbours see the same; and what is still far is asked for in time."""
         cdef uint8_t* rows = <uint8_t*> self.rows.observations + <size_t> i * self.agents * OBSERVATION
-        cdef int n
-        for n in range(-2 * AHEAD, self.population):
-            if n + 2 * AHEAD < self.population:
-                come_near(world, &world.agents[n + 2 * AHEAD])
-            if 0 <= n + AHEAD < self.population:
-                look(world, &world.agents[n + AHEAD])
-            if 0 <= n < self.agents:
-                see(world, &world.agents[n], rows + <size_t> n * OBSERVATION)
-            if 0 <= n:
+        cdef int k, n
+        line_up(world, self.queue)
+        for k in range(-3 * AHEAD, self.population):
+            if k + 3 * AHEAD < self.population:
+                prefetch(&world.agents[self.queue[k + 3 * AHEAD]])
+            if 0 <= k + 2 * AHEAD < self.population:
+                come_near(world, &world.agents[self.queue[k + 2 * AHEAD]])
+            if 0 <= k + AHEAD < self.population:
+                look(world, &world.agents[self.queue[k + AHEAD]])
+                if self.queue[k + AHEAD] < self.agents:
+                    expect(rows + <size_t> self.queue[k + AHEAD] * OBSERVATION)
+            if 0 <= k:
+                n = self.queue[k]
+                if n < self.agents:
+                    see(world, &world.agents[n], rows + <size_t> n * OBSERVATION)
                 world.agents[n].hurt = 0
 
     # ------------------------------------------------------------------ Python face
@@ -390,10 +405,11 @@ cdef class MMO(Native):
 
 
 def highest():
-    """The largest values of an observation, (609,) uint8."""
+    """The largest values of an observation, (614,) uint8."""
     high = np.full(OBSERVATION, HIGHEST, np.uint8)
     high[:OWN_AT] = [8, 5, 9] * (ROWS * COLUMNS)
     high[OWN_AT + 3:OWN_AT + 11] = 10
     high[OWN_AT + 22:OWN_AT + 29] = [3, 3, 3, 2, 1, 15, 1]
+    high[OWN_AT + NEAREST:RECORDS_AT] = [4, ROWS, COLUMNS, ROWS, COLUMNS]
     high[RECORDS_AT:] = [11, 15, 10, 3, 15, 3, 3, 1, 15] * NEAR
     return high

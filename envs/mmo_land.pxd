@@ -12,7 +12,7 @@ from libc.string cimport memset
 from envs.core.random cimport draw, draw_below, mix
 from envs.mmo_world cimport (BIG_FISHES, BORDER, EDGE, FISHES, FOREST, GRASS, HERBS, NOTHING, OLD_TREE, ORES,
                              PILE, RARE_HERBS, RICH_ORES, ROCK, SAND, STONE, THICKET, TILE, TOWN, TREE, WATER,
-                             World, easy, fertile, item_of, lay, rot, terrain_of)
+                             World, easy, fertile, item_of, lay, mark, rot, terrain_of)
 
 cdef enum:
     COARSE = 32                     # cells between the points of the coarse noise
@@ -160,6 +160,7 @@ cdef inline void make_land(World* world, int32_t* queue, uint8_t* piece) noexcep
         world.nature[cell] = <uint8_t> nature_at(terrain_of(world, cell),
                                                  <int> (mix(salt ^ <uint64_t> cell) >> 56))
         lay(world, cell, world.nature[cell])
+        mark(world.lakes, cell, terrain_of(world, cell) == WATER)
 
 
 # ---------------------------------------------------------------------- growing

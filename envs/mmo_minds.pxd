@@ -16,7 +16,7 @@ from envs.core.random cimport draw_below
 from envs.mmo_rules cimport (FIRST_RECIPE, RECIPES, bid, may_buy, may_craft, may_fight, may_gather, may_sell,
                              may_strike, may_use, may_walk, step_of)
 from envs.mmo_sight cimport COLUMNS, DOWN, RIGHT, ROWS
-from envs.mmo_world cimport (BIG_FISHES, DRINK, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY,
+from envs.mmo_world cimport (BIG_FISHES, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY,
                              OLD_TREE, ORE, ORES, PILE, POTION, RARE_HERBS, RATION, RICH_ORES, TOOL, TOWN,
                              TRADE, TREE, WATER, WOOD, Agent, World, item_of, newborn, terrain_of)
 
@@ -212,15 +212,13 @@ cdef inline int works_at(const Agent* agent) noexcept nogil:
 
 
 cdef inline void remember(const World* world, Agent* agent) noexcept nogil:
-    """The town that it is in, where it drank, and where it found what its trade is after; a place where
-    nothing is left is forgotten."""
+    """The town that it is in, and where it found what its trade is after; a place where nothing is left is
+    forgotten."""
     cdef int work = (GATHER + HERB if agent.trade == FORAGER else GATHER + ORE if agent.trade == MINER
                      else GATHER + WOOD if agent.trade == HUNTER else TRADE)
     cdef int down = agent.y - agent.site[0], right = agent.x - agent.site[1]
     if terrain_of(world, agent.cell) == TOWN:
         agent.town = [agent.y, agent.x]
-    if agent.activity == DRINK:
-        agent.shore = [agent.y, agent.x]
     if agent.activity == work:
         agent.site = [agent.y, agent.x]
     elif down * down + right * right <= 2:

@@ -98,12 +98,14 @@ cdef inline void walk(World* world, Agent* agent, int move) noexcept nogil:
     elif terrain == WATER:
         agent.water = min(FULL, agent.water + SIP)
         agent.activity = DRINK
+        agent.shore = [agent.y, agent.x]
         if may_gather(world, agent, cell):
             gather(world, agent, cell)
     elif may_walk(agent, terrain) and world.ids[cell] == 0:
         leave(world, agent)
         stand(world, agent, agent.y + (move == 2) - (move == 1), agent.x + (move == 4) - (move == 3))
         agent.distance += 1
+        agent.heading = <uint8_t> move
         agent.activity = WALK
         if item_of(world, cell) == PILE:
             pick_up(world, agent)

@@ -1,8 +1,8 @@
-"""What an inhabitant of `mmo` sees, written as 609 numbers from 0 to 15, and which actions are legal for it.
+"""What an inhabitant of `mmo` sees, written as 614 numbers from 0 to 15, and which actions are legal for it.
 `envs/mmo.pyx` says what they mean.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from envs.mmo_rules cimport (COIN, RECIPES, REACH, ask, distance, may_buy, may_craft, may_fight, may_gather,
@@ -16,16 +16,19 @@ cdef enum:
     DOWN = 5                        # cells that it shows up and down, left and right
     RIGHT = 7
     ROW_BYTES = 45
+    ROW_BITS = 0x7FFF
     OWN_AT = 495
-    RECORDS_AT = 537
+    NEAREST = 42                    # in what it knows of itself: the way it walked last, water, food
+    RECORDS_AT = 542
     RECORD = 9
-    OBSERVATION = 609
+    OBSERVATION = 614
     HIGHEST = 15
     CHOICES = 62                    # 5 + 4 + 8 + 15 + 19 + 11
 
 cdef extern from * nogil:
     int leading_zeros "__builtin_clz"(uint32_t) noexcept
     void prefetch "__builtin_prefetch"(const void*) noexcept
+    void prefetch_to_write "__builtin_prefetch"(const void*, int) noexcept
 
 
 cdef inline uint8_t at_most_15(int number) noexcept nogil:
@@ -37,17 +40,22 @@ cdef inline uint8_t size_of(int number) noexcept nogil:
     return at_most_15(32 - leading_zeros(<uint32_t> number)) if number > 0 else 0
 
 
+cdef inline uint32_t bits_of(const uint8_t* bits, int cell) noexcept nogil:
+    """The bits of the COLUMNS cells from `cell` on."""
+    cdef uint32_t found
+    memcpy(&found, bits + (cell >> 3), 4)
+    return found >> (cell & 7) & ROW_BITS
+
+
 cdef inline void look(World* world, Agent* agent) noexcept nogil:
     """Find the up to NEAR nearest in the window, nearest first;
     of two as near the one with the lower number."""
     cdef uint32_t[NEAR] keys
     cdef uint32_t bits, key
-    cdef int row, n, count = 0, shift = agent.x - RIGHT & 7, bit, down, right
-    cdef const uint8_t* line = world.present + (agent.y - DOWN) * world.row_bytes + (agent.x - RIGHT >> 3)
-    cdef const uint16_t* ids = world.ids + (agent.cell - DOWN * world.stride - RIGHT)
+    cdef int row, n, count = 0, corner = agent.cell - DOWN * world.stride - RIGHT, bit, down, right
+    cdef const uint16_t* ids = world.ids + corner
     for row in range(ROWS):
-        memcpy(&bits, line + row * world.row_bytes, 4)
-        bits = bits >> shift & 0x7FFF
+        bits = bits_of(world.present, corner + row * world.stride)
         if row == DOWN:
             bits &= ~(<uint32_t> 1 << RIGHT)
         while bits:
@@ -89,6 +97,57 @@ cdef inline void see_records(const World* world, const Agent* agent, uint8_t* re
     memset(record, 0, (NEAR - agent.count) * RECORD)
 
 
+cdef inline void line_up(const World* world, int32_t* queue) noexcept nogil:
+    """The numbers of all inhabitants, row by row as they stand."""
+    cdef uint64_t some
+    cdef int word, count = 0
+    for word in range(world.cells // 64 + 1):
+        memcpy(&some, world.present + 8 * word, 8)
+        while some:
+            queue[count] = world.ids[64 * word + lowest_bit(some)] - 1
+            count += 1
+            some &= some - 1
+
+
+cdef inline int nearest(const World* world, const Agent* agent, const uint8_t* bits) noexcept nogil:
+    """Where in the window the nearest cell lies whose bit is set, in steps; of several the first in the order
+    of reading, row * COLUMNS + column; NOBODY where there is none."""
+    cdef int row, away, column, side, least = ROWS + COLUMNS, found = NOBODY
+    cdef int corner = agent.cell - DOWN * world.stride - RIGHT
+    cdef uint32_t line, left, right
+    for row in range(ROWS):
+        line = bits_of(bits, corner + row * world.stride)
+        if line:
+            left, right = line & (1 << RIGHT) - 1, line >> RIGHT
+            column, away = 0, COLUMNS
+            if left:
+                column = 31 - leading_zeros(left)
+                away = RIGHT - column
+            if right:
+                side = lowest_bit(right)
+                if side < away:
+                    column, away = RIGHT + side, side
+            away += row - DOWN if row > DOWN else DOWN - row
+            if away < least:
+                least, found = away, row * COLUMNS + column
+    return found
+
+
+cdef inline void see_nearest(const World* world, const Agent* agent, uint8_t* seen) noexcept nogil:
+    """The way it walked last; row and column of the nearest water, or of where it drank last if none is
+    in sight, and of the nearest food."""
+    cdef int water = nearest(world, agent, world.lakes), food = nearest(world, agent, world.meals)
+    memset(seen, 0, 5)
+    seen[0] = agent.heading
+    if water != NOBODY:
+        seen[1], seen[2] = <uint8_t> (water // COLUMNS + 1), <uint8_t> (water % COLUMNS + 1)
+    elif agent.shore[0]:
+        seen[1] = <uint8_t> (DOWN + 1 + max(-DOWN, min(DOWN, agent.shore[0] - agent.y)))
+        seen[2] = <uint8_t> (RIGHT + 1 + max(-RIGHT, min(RIGHT, agent.shore[1] - agent.x)))
+    if food != NOBODY:
+        seen[3], seen[4] = <uint8_t> (food // COLUMNS + 1), <uint8_t> (food % COLUMNS + 1)
+
+
 cdef inline void see_itself(const World* world, const Agent* agent, uint8_t* own) noexcept nogil:
     cdef int n, tick = world.head.tick
     own[0] = <uint8_t> (agent.health >> 3)
@@ -114,6 +173,7 @@ cdef inline void see_itself(const World* world, const Agent* agent, uint8_t* own
             own[33 + n] = <uint8_t> ask(world, n)
     else:
         memset(own + 33, 0, GOODS)
+    see_nearest(world, agent, own + NEAREST)
 
 
 cdef inline void come_near(const World* world, const Agent* agent) noexcept nogil:
@@ -123,6 +183,14 @@ cdef inline void come_near(const World* world, const Agent* agent) noexcept nogi
         prefetch(world.tiles + TILE * (corner + row * world.stride))
         prefetch(world.tiles + TILE * (corner + row * world.stride + COLUMNS - 1))
         prefetch(world.ids + corner + row * world.stride)
+        prefetch(world.ids + corner + row * world.stride + COLUMNS - 1)
+
+
+cdef inline void expect(uint8_t* observation) noexcept nogil:
+    """Ask for the memory that an observation is written to."""
+    cdef int at
+    for at in range(0, OBSERVATION, 64):
+        prefetch_to_write(observation + at, 1)
 
 
 cdef inline void see(World* world, Agent* agent, uint8_t* observation) noexcept nogil:

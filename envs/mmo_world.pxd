@@ -4,7 +4,8 @@
               changes something, so that observing is copying.
     nature    what grows on the cell: the item that comes back after it was taken
     ids       who stands there: number + 1, 0 for nobody. At most one inhabitant a cell.
-    present   a bitboard of the occupied cells, to find neighbours with eleven loads
+    present   a bit for each cell, set where somebody stands, to find neighbours with eleven loads;
+    lakes     the same of water, meals of common herbs and fish, to find the nearest
     piles     what the dead left on the cell; its tile shows PILE while there is anything
 
 A border of BORDER cells of EDGE surrounds the world: nobody's window leaves the grid.
@@ -75,9 +76,10 @@ cdef struct Agent:
     uint8_t tool, weapon, armour    # tiers, 0 for none
     uint8_t activity                # of this tick
     int8_t trade                    # of a scripted mind, NOBODY for an agent that learns
-    uint8_t plan, heading           # of a scripted mind
+    uint8_t plan                    # of a scripted mind
+    uint8_t heading                 # the way it walked last, 0 for none yet
     int32_t[2] town                 # cell of the town that it was in last, 0 for none yet (minds)
-    int32_t[2] shore                # where it drank last (minds)
+    int32_t[2] shore                # where it drank last
     int32_t[2] site                 # where its trade last found something, 0 for nowhere (minds)
     int32_t count                   # of `near`
     uint16_t[NEAR] near             # neighbours as it saw them last, nearest first
@@ -114,8 +116,10 @@ cdef struct World:                  # where the parts of a world lie: put togeth
     uint8_t* nature
     uint16_t* ids
     uint8_t* present
+    uint8_t* lakes
+    uint8_t* meals
     Stream* stream
-    int32_t size, stride, cells, row_bytes, inhabitants, ring, lifespan, season_ticks
+    int32_t size, stride, cells, inhabitants, ring, lifespan, season_ticks
 
 
 # ---------------------------------------------------------------------- cells
@@ -128,8 +132,14 @@ cdef inline int item_of(const World* world, int cell) noexcept nogil:
     return world.tiles[TILE * cell + ITEM]
 
 
+cdef inline void mark(uint8_t* bits, int cell, bint set) noexcept nogil:
+    """Set or clear a cell's bit."""
+    bits[cell >> 3] = <uint8_t> ((bits[cell >> 3] & ~(1 << (cell & 7))) | set << (cell & 7))
+
+
 cdef inline void lay(World* world, int cell, int item) noexcept nogil:
     world.tiles[TILE * cell + ITEM] = <uint8_t> item
+    mark(world.meals, cell, item == HERBS or item == FISHES)
 
 
 cdef inline bint easy(int terrain) noexcept nogil:
@@ -176,7 +186,7 @@ cdef inline void show(World* world, const Agent* agent) noexcept nogil:
 
 cdef inline void flip(World* world, const Agent* agent) noexcept nogil:
     """Set the inhabitant's bit where it is clear, clear it where it is set."""
-    world.present[agent.y * world.row_bytes + (agent.x >> 3)] ^= <uint8_t> (1 << (agent.x & 7))
+    world.present[agent.cell >> 3] ^= <uint8_t> (1 << (agent.cell & 7))
 
 
 cdef inline void leave(World* world, const Agent* agent) noexcept nogil:

@@ -19,7 +19,8 @@ Heroes        By row of the observation: support, assassin, burst, tank, carry, 
 Agents        `agents=5`: the heroes of side 0 learn, those of side 1 are scripted. `agents=10`: all learn, in
               rows 0-4 and 5-9. With fewer or other numbers the first heroes learn and the rest are scripted:
               `agents=1` is a person's game among nine scripted heroes. With `autopilot=True` every hero is
-              scripted and actions are ignored.
+              scripted and actions are ignored. `minds` (num_agents,) uint8 may be written between steps:
+              1 or 2 lets a plain or strong scripted mind move a row's hero, 0 the row's action.
 Observation   590 uint8. Side 1 sees the map turned by half, so that both teams play from
               the bottom left to the top right.
               0-483    the window: 11 rows of 11 cells of (code, health, mana, level). Codes: 0 free, 1 tree,
@@ -110,11 +111,14 @@ cdef class Moba(Native):
     cdef readonly bint autopilot, continuous
     cdef readonly object rivals
     cdef bint strong
+    cdef uint8_t* driven            # who moves a row's hero: 0 the row, 1 a plain mind, 2 a strong one
+    cdef readonly object minds      # the same memory
     cdef readonly object first
     cdef int first_half
     cdef readonly float reward_death, reward_xp, reward_distance, reward_tower, reward_win
 
     two_sides = {"agents": 10}
+    mind_names = ("plain", "strong")
     action_names = ("row", "column", "target", "Q", "W", "E")
     observation_sets = {"nearest": (RECORDS_AT, RECORDS, RECORD)}
 
@@ -143,6 +147,8 @@ cdef class Moba(Native):
         self.terrain.places = <const int32_t*> cnp.PyArray_DATA(self.places)
         self.terrain.flow = <const uint8_t*> cnp.PyArray_DATA(self.flow)
         self.terrain.distance = <const uint8_t*> cnp.PyArray_DATA(self.distance)
+        self.driven = <uint8_t*> self.claim(self.num_agents)
+        self.minds = self.blocks[len(self.blocks) - 1]
         self.blank = <Game*> self.claim(sizeof(Game))
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.lay_out(made.terrain == battlefield.TREE)
@@ -205,7 +211,7 @@ cdef class Moba(Native):
     cdef void move_heroes(self, int i, Game* game, int half) noexcept nogil:
         cdef Entity* entity
         cdef Hero* hero
-        cdef int slot
+        cdef int slot, n, mind
         for slot in range(HEROES):
             entity = &game.entities[half * HALF + slot]
             hero = &game.heroes[half * HEROES + slot]
@@ -216,8 +222,12 @@ cdef class Moba(Native):
             self.recover(game, entity, hero)
             if game.tick < entity.stunned_until:
                 continue
-            if self.autopilot or half * HEROES + slot >= self.agents:
+            n = half * HEROES + slot
+            mind = self.driven[i * self.agents + n] if n < self.agents else 0
+            if self.autopilot or n >= self.agents:
                 hero_mind(game, &self.terrain, entity, looks(game, slot), half == 1 and self.strong)
+            elif mind:
+                hero_mind(game, &self.terrain, entity, looks(game, slot), mind == 2)
             else:
                 self.act(i, game, entity)
 

@@ -25,7 +25,8 @@ AGENT = np.dtype([("y", "i4"), ("x", "i4"), ("cell", "i4"), ("health", "i4"), ("
 HEAD = np.dtype([("made", "i8", 9), ("used", "i8", 9), ("ended", "i8"), ("read", "i8"), ("missed", "i8"), ("stock", "i4", 9), ("treasury", "i4"),
                  ("tick", "i4"), ("fertile", "i4")], align=True)
 HEAP = np.dtype([("gold", "i4"), ("goods", "u1", 9)], align=True)
-NAMES = ("streams", "lengths", "returns", "metrics", "heads", "agents", "lives", "piles", "tiles", "nature", "ids", "present", "queue", "piece")
+NAMES = ("streams", "lengths", "returns", "metrics", "heads", "agents", "lives", "piles", "tiles", "nature", "ids", "present", "lakes", "meals",
+         "queue", "piece")
 
 
 def walking(move):
@@ -62,7 +63,19 @@ def views(env, state) -> dict:
     grid = (worlds, stride, stride)
     return {"head": blocks["heads"].view(HEAD), "agents": blocks["agents"].view(AGENT).reshape(worlds, -1),
             "piles": blocks["piles"].view(HEAP).reshape(grid), "tiles": blocks["tiles"].reshape(*grid, 3), "nature": blocks["nature"].reshape(grid),
-            "ids": blocks["ids"].view("u2").reshape(grid), "present": blocks["present"].reshape(worlds, stride, -1)}
+            "ids": blocks["ids"].view("u2").reshape(grid)} | {name: blocks[name].reshape(worlds, -1) for name in ("present", "lakes", "meals")}
+
+
+def bits_of(cells, size):
+    """The bytes of a grid of truth values, a bit a cell, as the worlds keep them."""
+    packed = np.packbits(cells.ravel(), bitorder="little")
+    return np.pad(packed, (0, size - packed.size))
+
+
+def nearest(cells, y, x):
+    """(row, column) in the window of the set cell that is the fewest steps away, 1 for the first; of several the first in the order of reading."""
+    found = [(abs(down) + abs(right), down + 6, right + 8) for down in range(-5, 6) for right in range(-7, 8) if cells[y + down, x + right]]
+    return min(found)[1:] if found else (0, 0)
 
 
 def look_into(env) -> dict:
@@ -108,6 +121,10 @@ def observation_of(world, n, size, lifespan) -> np.ndarray:
     own = [one["health"] // 8, one["food"] // 8, one["water"] // 8, *one["level"], *one["goods"], min(gold, 15), min(gold.bit_length(), 15), one["tool"],
            one["weapon"], one["armour"], max(0, int(one["ready_at"]) - tick - 1), tick - one["born"] < 64, 0, fertile(row, size, int(head["fertile"])),
            int(head["fertile"]) * 16 // size, (tick - int(one["born"])) * 16 // lifespan, row * 16 // size, column * 16 // size, *asked]
+    water, food = (nearest(cells, y, x) for cells in (world["tiles"][..., 0] == WATER, np.isin(world["tiles"][..., 2], (HERBS, FISHES))))
+    if water == (0, 0) and one["shore"][0]:
+        water = 6 + np.clip(one["shore"][0] - y, -5, 5), 8 + np.clip(one["shore"][1] - x, -7, 7)
+    own += [one["heading"], *water, *food]
     records = [[agents["y"][other] - y + 6, agents["x"][other] - x + 8, agents["level"][other][:3].max(), strongest(agents[other]),
                 agents["health"][other] // 8, agents["weapon"][other], agents["armour"][other], tick - agents["born"][other] < 64,
                 min(15, int(agents["gold"][other]).bit_length())] for other in neighbours(world, n)]
@@ -169,11 +186,12 @@ class Stage:
 
     def store(self):
         """Give the environment the state, with a grid and neighbours that fit it."""
-        self.tiles[..., 1] = self.ids[:] = self.present[:] = 0
+        self.tiles[..., 1] = self.ids[:] = 0
         for n, one in enumerate(self.agents):
             self.tiles[one["y"], one["x"], 1] = occupant_of(one, int(self.head["tick"]))
             self.ids[one["y"], one["x"]] = n + 1
-            self.present[one["y"], one["x"] // 8] |= 1 << (one["x"] % 8)
+        for name, cells in (("present", self.ids > 0), ("lakes", self.tiles[..., 0] == WATER), ("meals", np.isin(self.tiles[..., 2], (HERBS, FISHES)))):
+            getattr(self, name)[:] = bits_of(cells, self.present.size)
         world = {"agents": self.agents}
         for n, one in enumerate(self.agents):
             near = neighbours(world, n)

@@ -16,7 +16,7 @@ from puffer_min.learner.actor import Actor, build_policy
 from puffer_min.learner.policy import make_policy
 from puffer_min.learner.presets import settings_for
 from puffer_min.selfplay.arena import arena
-from puffer_min.selfplay.players import Network, Table, player_of
+from puffer_min.selfplay.players import NOBODY, Network, Table, player_of
 from puffer_min.selfplay.ratings import both_sides
 from puffer_min.selfplay.sides import Referee, Sides, two_sided_settings
 from puffer_min.vector import make_vec
@@ -279,6 +279,7 @@ def test_what_cannot_be_played_is_said_in_one_sentence(case, tmp_path):
         "no player": lambda: arena("connect4", {"a": 3, "b": "scripted:random"}),
         "unknown scripted": lambda: arena("connect4", ["scripted:serch4", "scripted:random"]),
         "none scripted": lambda: arena("skirmish", ["scripted:greedy", "scripted:random"]),
+        "no such mind": lambda: arena("moba", ["scripted:greedy", "scripted:random"]),
         "games": lambda: arena("connect4", two, games=0),
         "width": lambda: arena("connect4", two, width=2),
     }
@@ -295,6 +296,7 @@ def test_what_cannot_be_played_is_said_in_one_sentence(case, tmp_path):
         "no player": "a: given int, expected a checkpoint",
         "unknown scripted": "scripted:serch4 given, expected scripted:random, scripted:greedy, or scripted:search1",
         "none scripted": "scripted:greedy given, expected scripted:random: skirmish has no scripted players",
+        "no such mind": "scripted:greedy given, expected one of scripted:random, scripted:plain, scripted:strong: moba has no such player",
         "games": "games=0 given", "width": "width=2 given",
     }
     with pytest.raises((ValueError, TypeError), match=says[case]) as caught:
@@ -317,3 +319,27 @@ def test_nobody_is_asked_where_nobody_is_to_move():
     vec.actions[:] = 6
     table.act()
     assert (vec.actions == 6).all()
+
+
+def test_minds_of_the_simulator_play_in_the_arena_as_they_play_inside_the_game():
+    """Five plain and five strong heroes, seated by a table, against the game that moves the same ten by itself."""
+    seated, itself = (make_vec("moba", num_envs=2, env_settings={"agents": 10, "max_ticks": 500} | own)
+                      for own in ({}, {"autopilot": True, "rivals": "strong"}))
+    table = Table(seated, Sides("moba", seated))
+    for number, name in enumerate(("plain", "strong")):
+        table.players[number] = player_of(f"scripted:{name}", "moba", seated, table.sides)
+        table.seat(np.flatnonzero(table.sides.side_of == number), number)
+    seated.reset(3), itself.reset(3)
+    for _ in range(600):
+        table.act()
+        seated.step(seated.actions), itself.step(itself.actions)
+        assert np.array_equal(seated.observations, itself.observations) and np.array_equal(seated.rewards, itself.rewards)
+    table.seats[:5] = NOBODY
+    table.act()
+    assert seated.minds.tolist() == [0] * 5 + [2] * 5 + [1] * 5 + [2] * 5, "a row whose player left moves its hero again"
+
+
+@pytest.mark.long
+def test_strong_heroes_beat_plain_ones_and_plain_ones_chance():
+    standings = arena("moba", ["scripted:strong", "scripted:plain", "scripted:random"], games=20, width=0)
+    assert standings.ranking().tolist() == [0, 1, 2] and standings.payoff[0, 1] > 0.6 and standings.payoff[1, 2] > 0.9

@@ -426,6 +426,12 @@ MISTAKES = [
     Mistake("mmo: a mask that allows what the rules refuse", MMO_SIGHT,
             "mask[42 + n] = may_buy(world, agent, n)", "mask[42 + n] = agent.gold > 0",
             MMO_SIGHT_TEST + "a_part_of_an_action_does_something_if_and_only_if_it_is_legal"),
+    Mistake("mmo: food that was gathered is still pointed at", MMO_WORLD,
+            "    mark(world.meals, cell, item == HERBS or item == FISHES)\n", "    if item == HERBS or item == FISHES:\n        mark(world.meals, cell, True)\n",
+            MMO_SIGHT_TEST + "the_grid_is_what_the_inhabitants_make_of_it[settings0]"),
+    Mistake("mmo: nobody remembers where he drank", MMO_RULES,
+            "        agent.shore = [agent.y, agent.x]\n", "",
+            MMO_SIGHT_TEST + "the_nearest_water_and_food_are_seen_and_where_one_drank_is_remembered"),
 ]
 by_what = pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.what for mistake in MISTAKES])
 by_source = pytest.mark.parametrize("source", sorted({mistake.source for mistake in MISTAKES}))

@@ -1,5 +1,8 @@
 """The scripted minds of `mmo`: all four trades live long in one world, and each earns most where the ground is its own."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmo_stage import (
@@ -16,7 +19,10 @@ from mmo_stage import (
 )
 
 import envs
+import puffer_min
+from puffer_min.env.actions import random_choices
 
+POLICIES = Path(puffer_min.__file__).parent / "policies"
 FORAGER, MINER, HUNTER, TRADER = range(4)
 RANDOM_AGE = 200                # median age at which random play dies
 
@@ -121,3 +127,35 @@ def test_a_hunter_strikes_for_a_full_purse_only():
         stage.agents["trade"], stage.agents["gold"][1], stage.agents["goods"][:, 0] = [HUNTER, FORAGER], gold, 5
         stage.step()
         assert (stage.agents["health"][1] < 100) == struck
+
+
+# ---------------------------------------------------------------------- the policy that is shipped
+
+def first_lives(choose, ticks, agents, seed):
+    """(ages at the end of the first life of each agent, or after `ticks`; skills used by those who live then)."""
+    env = envs.make("mmo", 1, seed=seed, agents=agents, report_interval=0)
+    env.reset()
+    ages = np.full(agents, ticks)
+    for tick in range(ticks):
+        env.step(choose(env))
+        ended = env.terminals & (ages == ticks)
+        ages[ended] = tick + 1
+    people = env.people()
+    return ages, (people["levels"][people["age"] == ticks] > 1).sum(1)
+
+
+def test_the_policy_that_is_shipped_lives_five_times_as_long_as_chance_and_uses_three_skills():
+    """In a world that it never saw. Half of its first lives are not over after 1,300 ticks; the median of random ones is some 250."""
+    policy, chance = puffer_min.load_policy(POLICIES / "mmo.pt"), np.random.default_rng(0)
+    learned, skills = first_lives(lambda env: policy.act(env.observations, env.action_masks()), 1300, 96, seed=5)
+    random, _ = first_lives(lambda env: random_choices(env.single_action_space, env.action_masks(), chance), 600, 96, seed=5)
+    assert 150 < np.median(random) < 300 and np.median(learned) >= 5 * np.median(random)
+    assert np.median(skills) >= 3
+
+
+def test_the_log_of_its_training_says_the_same():
+    log = [json.loads(line) for line in (POLICIES / "mmo.jsonl").read_text().splitlines()]
+    first, last = log[0], log[-9:]
+    lives = sum(row["episodes"] for row in last)
+    assert log[-1]["step"] >= 29_000_000 and lives > 500
+    assert sum(row["score"] * row["episodes"] for row in last) / lives > 5 * first["score"]

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from mmo_stage import (
     DOWN,
+    FISHES,
     FOREST,
+    HERB,
+    HERBS,
     IDLE,
     LEFT,
     MELEE,
     PILE,
     RANGE,
+    RARE_HERBS,
     RIGHT,
     ROCK,
     STAY,
@@ -20,12 +24,14 @@ from mmo_stage import (
     WATER,
     WOOD,
     Stage,
+    bits_of,
     look_into,
     neighbours,
     observation_of,
     occupant_of,
     striking,
     views,
+    walking,
     world_of,
 )
 
@@ -57,7 +63,7 @@ CROWDED = {"agents": 60, "size": 40}
 
 @pytest.mark.parametrize("settings", [CROWDED, CROWDED | {"natives": 20}, {"agents": 70, "size": 64, "autopilot": True, "lifespan": 300}])
 def test_observations_are_those_of_a_slow_recomputation(settings):
-    seen = np.zeros(609, bool)
+    seen = np.zeros(614, bool)
     for env in played(800, 53, **settings):
         parts = look_into(env)
         for i in range(2):
@@ -69,7 +75,7 @@ def test_observations_are_those_of_a_slow_recomputation(settings):
                 expected = observation_of(world, n, env.size, env.lifespan)
                 wrong = np.flatnonzero(expected != found)
                 assert len(wrong) == 0, f"agent {n}, numbers {wrong[:8]}: expected {expected[wrong[:8]]}, found {found[wrong[:8]]}"
-    assert seen[537:].reshape(8, 9).any(0).sum() >= 6
+    assert seen[542:].reshape(8, 9).any(0).sum() >= 6 and seen[537:542].all()
 
 
 def test_a_blow_is_felt_in_the_tick_it_falls():
@@ -87,14 +93,14 @@ def test_the_grid_is_what_the_inhabitants_make_of_it(settings):
         parts = look_into(env)
         for i in range(2):
             world = world_of(parts, i)
-            ids, occupants, present = np.zeros_like(world["ids"]), np.zeros_like(world["tiles"][..., 1]), np.zeros_like(world["present"])
+            ids, occupants = np.zeros_like(world["ids"]), np.zeros_like(world["tiles"][..., 1])
             for n, one in enumerate(world["agents"]):
                 assert ids[one["y"], one["x"]] == 0, "one a cell"
                 ids[one["y"], one["x"]] = n + 1
                 occupants[one["y"], one["x"]] = occupant_of(one, world["head"]["tick"])
-                present[one["y"], one["x"] // 8] |= 1 << (one["x"] % 8)
             assert np.array_equal(ids, world["ids"]) and np.array_equal(occupants, world["tiles"][..., 1])
-            assert np.array_equal(present, world["present"])
+            for name, cells in (("present", ids > 0), ("lakes", world["tiles"][..., 0] == WATER), ("meals", np.isin(world["tiles"][..., 2], (HERBS, FISHES)))):
+                assert np.array_equal(world[name], bits_of(cells, world[name].size)), name
             holds = world["piles"]["goods"].any(-1) | (world["piles"]["gold"] > 0)
             assert np.array_equal(holds, world["tiles"][..., 2] == PILE), "a pile is shown where something lies"
 
@@ -113,10 +119,12 @@ def test_the_world_turned_over_is_seen_turned_over():
         there["agents"]["cell"] = there["agents"]["y"] * 56 + there["agents"]["x"]
         for name in ("tiles", "nature", "ids", "piles"):
             there[name][:] = parts[name].swapaxes(1, 2)
-        there["present"][:] = 0
-        for i, n in np.ndindex(*there["agents"].shape):
-            one = there["agents"][i, n]
-            there["present"][i, one["y"], one["x"] // 8] |= 1 << (one["x"] % 8)
+        there["agents"]["shore"] = parts["agents"]["shore"][..., ::-1]
+        there["agents"]["heading"] = np.array(turned)[parts["agents"]["heading"]]
+        for i in range(2):
+            for name, cells in (("present", there["ids"][i] > 0), ("lakes", there["tiles"][i, ..., 0] == WATER),
+                                ("meals", np.isin(there["tiles"][i, ..., 2], (HERBS, FISHES)))):
+                there[name][i] = bits_of(cells, there[name].shape[1])
         other.set_state(mirrored)
         actions = legal_random(env, np.random.RandomState(5))
         env.actions[:] = other.actions[:] = actions
@@ -180,7 +188,7 @@ def test_masks_allow_the_first_choice_always_and_a_target_where_somebody_is():
     for env in played(200, 29, seed=6, **CROWDED):
         masks = env.action_masks()
         assert masks.shape == (120, 62) and masks.dtype == bool and masks[:, [0, 5, 9, 17, 32, 51]].all()
-        assert np.array_equal(masks[:, 9:17].sum(1), np.maximum(1, (env.observations[:, 537::9] > 0).sum(1)))
+        assert np.array_equal(masks[:, 9:17].sum(1), np.maximum(1, (env.observations[:, 542::9] > 0).sum(1)))
         assert env.action_masks() is masks and np.array_equal(legal_actions(env), masks)
 
 
@@ -193,5 +201,29 @@ def test_records_are_the_nearest_and_targets_follow_them():
     stage.agents["goods"][0, WOOD] = 5
     stage.step(striking(RANGE, 1))
     assert [int(n) for n in np.flatnonzero(stage.agents["health"] < 100)] == [2]
-    records = stage.env.observations[0, 537:].reshape(8, 9)
+    records = stage.env.observations[0, 542:].reshape(8, 9)
     assert records[:, :2].tolist() == [[7, 9], [3, 8], [6, 12], [1, 8], [0, 0], [0, 0], [0, 0], [0, 0]]
+
+
+def test_the_nearest_water_and_food_are_seen_and_where_one_drank_is_remembered():
+    stage = Stage()
+    stage.put(0, 30, 30)
+
+    def seen():
+        return stage.env.observations[0, 537:542].tolist()
+
+    stage.ground(30, 33, WATER), stage.ground(28, 30, WATER), stage.ground(34, 30, item=FISHES), stage.ground(30, 32, item=RARE_HERBS)
+    stage.step()
+    assert seen() == [0, 6 - 2, 8, 6 + 4, 8], "rich herbs are not for everybody, so fish four steps down are the nearest food"
+    stage.ground(30, 30, item=HERBS), stage.ground(28, 30, 0)
+    stage.agents["goods"][0, HERB] = 15
+    stage.step()
+    assert seen() == [0, 6, 8 + 3, 6, 8], "herbs under one's own feet are the nearest"
+    stage.step(walking(RIGHT), ticks=3)
+    assert seen()[:3] == [RIGHT, 6, 8 + 1] and stage.agents["shore"][0].tolist() == [38, 40], "the third step drinks"
+    stage.ground(30, 33, 0)
+    stage.step(walking(DOWN), ticks=7)
+    assert seen()[:3] == [DOWN, 6 - 5, 8], "no water is in sight: the way back to where it drank, up to the border of the window"
+    stage.put(0, 2, 60)
+    stage.step()
+    assert seen()[:3] == [DOWN, 6 + 5, 8 - 7]

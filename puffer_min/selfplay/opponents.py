@@ -284,7 +284,8 @@ class League:
         state = copy.deepcopy({name: value for name, value in state.items() if name != "vec"})
         self.table.players = {player: self.table.players[player] for player in self.fixed}
         for i, policy in state["scripted"].items():
-            self.table.players[i] = Scripted(policy)
+            if isinstance(self.table.players[i], Scripted):
+                self.table.players[i] = Scripted(policy)
         for player, weights in state["policies"].items():
             policy = copy.deepcopy(self.learner.policy)
             policy.load_state_dict(weights)

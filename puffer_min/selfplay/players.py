@@ -3,6 +3,8 @@
     "runs/snake-0/checkpoint.pt"        a checkpoint
     "scripted:random"                   random legal actions
     "scripted:search4"                  a player that the environment's class gives: scripted("search4", seed)
+    "scripted:strong"                   a mind inside the simulator, one of its class's mind_names (moba): the
+                                        environment itself then moves the row
     policy                              of train or load_policy (an `Actor`), or a network of policy.py
     any object without a memory that has act(observations) -> actions, or act(observations, masks) and
     takes_masks = True
@@ -72,6 +74,23 @@ class Scripted:
         """Nothing is kept from game to game."""
 
 
+class Mind:
+    """Mind `number` of the simulator: written into its `minds`, it moves a row instead of the row's action.
+    A `Table` sets all of them to 0 before it asks its players."""
+
+    remembers = False
+
+    def __init__(self, number, vec):
+        self.policy, self.minds, self.idle = number, vec.minds, np.zeros_like(vec.actions[0])
+
+    def act(self, observations, rows, masks):
+        self.minds[rows] = self.policy
+        return np.tile(self.idle, (len(rows), 1))
+
+    def begin(self, rows):
+        """Nothing is kept from game to game."""
+
+
 class RandomPlayer:
     """Random actions, legal ones where the environment masks them."""
 
@@ -96,7 +115,7 @@ def player_of(given, env, vec, sides, *, seed=0, name="the player"):
     something that plays nothing.
     """
     if isinstance(given, str) and given.startswith("scripted:"):
-        return Scripted(scripted(given.removeprefix("scripted:"), env, vec, seed))
+        return scripted(given.removeprefix("scripted:"), env, vec, seed)
     greedy = False
     if isinstance(given, str | Path):
         contents, name = read_checkpoint(given), str(given)
@@ -118,12 +137,19 @@ def player_of(given, env, vec, sides, *, seed=0, name="the player"):
 def scripted(name, env, vec, seed):
     """The scripted player `name` of `env`; "random" plays any environment."""
     if name == "random":
-        return RandomPlayer(vec.single_action_space, seed)
+        return Scripted(RandomPlayer(vec.single_action_space, seed))
     kind = envs.find(env) if isinstance(env, str) else env
+    minds, called = getattr(kind, "mind_names", ()), env if isinstance(env, str) else kind.__name__
+    if name in minds:
+        if not hasattr(vec, "minds"):
+            raise ValueError(f'scripted:{name} given for {called} in processes or threads, expected '
+                             f'backend="serial": the mind lives in the simulator')
+        return Mind(1 + minds.index(name), vec)
     if not hasattr(kind, "scripted"):
-        raise ValueError(f"scripted:{name} given, expected scripted:random: "
-                         f"{env if isinstance(env, str) else kind.__name__} has no scripted players")
-    return kind.scripted(name, seed)
+        named = ", ".join(f"scripted:{each}" for each in ("random", *minds))
+        raise ValueError(f"scripted:{name} given, expected {'one of ' * bool(minds)}{named}: {called} has no "
+                         f"{'such player' if minds else 'scripted players'}")
+    return Scripted(kind.scripted(name, seed))
 
 
 def columns_of(policy, vec, sides, name):
@@ -153,7 +179,7 @@ class Table:
     def __init__(self, vec, sides, seed=0):
         self.vec, self.sides = vec, sides
         self.seats = np.full(vec.num_agents, NOBODY)
-        self.players = {}
+        self.players, self.minds = {}, getattr(vec, "minds", None)
         self.generator = torch.Generator().manual_seed(seed)        # draws the actions of all networks
 
     def seat(self, rows, number):
@@ -165,6 +191,8 @@ class Table:
         """Write the actions of all seated rows that hold an agent and are to move into `vec.actions`."""
         vec, seats, flag = self.vec, self.seats, self.sides.turn_flag
         asked = (seats != NOBODY) & vec.masks
+        if self.minds is not None:
+            self.minds[:] = 0
         if flag is not None:
             asked &= (vec.observations[:, flag] == 1) | self.remembering()
         rows = np.flatnonzero(asked)
