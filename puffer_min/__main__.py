@@ -11,6 +11,7 @@ Exit status:
 
 import difflib
 import sys
+import traceback
 
 from puffer_min.commands import COMMANDS, parser_of
 
@@ -39,6 +40,13 @@ def main(arguments=None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except SystemExit as error:
+        if error.code:
+            raise
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        print(f"{frame.f_code.co_filename}, line {line}, called sys.exit({error.code!r}), expected the end "
+              "of an episode, or an Exception: the command was not finished", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ class StageClock:
         self.last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """Add the time since the last lap to `stage`."""
+        """Add the time since the last lap to `stage`: a nanosecond at least, where the clock shows none."""
         now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + max(now - self.last, 1e-9)
         self.last = now
 
     @property

@@ -51,6 +51,10 @@ class Flat(Drawer):
         return {"tile": self.np_random.integers(0, 4), "place": self.np_random.random(2, np.float32)}
 
 
+class Pairs(Flat):
+    observation_space = Tuple((Box(0, 1, (2,)), Discrete(4)))
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Small networks: torch's threads would wait for each other."""
@@ -440,3 +444,68 @@ def test_torchrl_and_skrl_take_the_vectorizer():
         torchrl.check_env_specs(torchrl.GymWrapper(puffer_min.as_gymnasium_vector(make_vec(make_env, num_envs=3))))
         env = skrl.wrap_env(puffer_min.as_gymnasium_vector(make_vec(make_env, num_envs=3)))
         assert env.reset()[0].shape == (3, 4) and env.step(torch.zeros(3, 1, dtype=torch.int64))[1].shape == (3, 1)
+
+
+def test_tianshou_gets_what_its_own_vector_environment_gives():
+    own = pytest.importorskip("tianshou.env")
+    for make_env, actions in ((Flat, 3), (lambda: gymnasium.make("CartPole-v1", max_episode_steps=12), 2)):
+        ours = puffer_min.as_tianshou(make_vec(make_env, num_envs=3))
+        theirs, draw = own.DummyVectorEnv([make_env] * 3), np.random.default_rng(0)
+        ours.reset(seed=5)
+        theirs.seed([seed_of(5, i) for i in range(3)])          # a reset with a seed, after which the stream goes on
+        begun = [envs.reset()[0] for envs in (ours, theirs)]
+        assert begun[0].dtype == begun[1].dtype and all(map(same, *begun))
+        ends = 0
+        for _ in range(60):
+            taken = draw.integers(0, actions, 3)
+            results = [envs.step(taken) for envs in (ours, theirs)]
+            assert all(all(map(same, one, other)) for one, other in zip(*[result[:4] for result in results], strict=True))
+            assert [info["env_id"] for info in results[0][4]] == [0, 1, 2]
+            over = np.flatnonzero(results[1][2] | results[1][3])
+            if len(over):
+                assert all(map(same, *[envs.reset(over)[0] for envs in (ours, theirs)]))
+            ends += len(over)
+        assert ends > 10
+        ours.close()
+
+
+def test_a_collector_of_tianshou_collects_and_its_ppo_learns():
+    pytest.importorskip("tianshou")
+    from tianshou.algorithm import PPO as TianshouPPO
+    from tianshou.algorithm.algorithm_base import policy_within_training_step
+    from tianshou.algorithm.modelfree.reinforce import DiscreteActorPolicy
+    from tianshou.algorithm.optim import AdamOptimizerFactory
+    from tianshou.data import Collector, VectorReplayBuffer
+    from tianshou.utils.net.common import Net
+    from tianshou.utils.net.discrete import DiscreteActor, DiscreteCritic
+    from tianshou.utils.torch_utils import torch_train_mode
+
+    torch.manual_seed(0)
+    envs = puffer_min.as_tianshou(make_vec("cartpole", num_envs=8))
+    space, net = envs.observation_space[0], lambda: Net(state_shape=(4,), hidden_sizes=[32])
+    actor = DiscreteActor(preprocess_net=net(), action_shape=2, softmax_output=False)
+    policy = DiscreteActorPolicy(actor=actor, action_space=envs.action_space[0], observation_space=space)
+    learner = TianshouPPO(policy=policy, critic=DiscreteCritic(preprocess_net=net()), optim=AdamOptimizerFactory(lr=3e-3))
+    collector, returns = Collector(learner, envs, VectorReplayBuffer(8_000, len(envs))), []
+    collector.reset(gym_reset_kwargs={"seed": 0})
+    for _ in range(5):
+        returns.append(collector.collect(n_step=1024).returns_stat.mean)
+        with torch_train_mode(learner), policy_within_training_step(policy):
+            learner.update(buffer=collector.buffer, batch_size=256, repeat=4)
+        collector.reset_buffer()
+    assert returns[-1] > 1.5 * returns[0]
+    played = collector.collect(n_episode=11, reset_before_collect=True)
+    assert len(played.returns) == 11 and np.array_equal(played.returns, played.lens)        # one for each step: nothing is lost
+
+
+def test_what_tianshou_may_not_ask_is_refused_in_a_sentence():
+    envs = puffer_min.as_tianshou(make_vec(Flat, num_envs=2))
+    envs.reset()
+    with pytest.raises(ValueError, match=r"reset of environment 1 given in the middle of an episode, expected one whose episode"):
+        envs.reset([1])
+    with pytest.raises(ValueError, match="options=.* given, expected none"):
+        envs.reset(options={"a": 1})
+    with pytest.raises(TypeError, match="which Tianshou refuses; expected a Box or a Dict"):
+        puffer_min.as_tianshou(make_vec(Pairs, num_envs=2))
+    envs.set_env_attr("count", 3, [1])
+    assert envs.get_env_attr("count") == [0, 3] and len(envs) == 2

@@ -47,6 +47,27 @@ def test_a_callback_is_called_at_the_start_after_each_update_and_at_the_end(tmp_
     assert told.told == [("start", result.run_dir), *(("update", step) for step in range(64, 513, 64)), ("end", "done")]
 
 
+def test_a_callback_may_spoil_what_it_is_shown_but_not_what_the_run_counts(tmp_path):
+    result = train("squared", run_dir=tmp_path / "a", callbacks=[SimpleNamespace(update=lambda run, update: update.clear())], **SMALL)
+    assert [update["step"] for update in result.history] == list(range(64, 513, 64))
+    with pytest.raises(CallbackError, match="returned step from update, which the run counts itself, expected other names"):
+        train("squared", run_dir=tmp_path / "b", callbacks=[Told(update=lambda run: {"step": 5})], **SMALL)
+
+
+def test_a_callback_that_exits_at_the_end_costs_no_result(tmp_path, capsys):
+    def leave(run):
+        raise SystemExit(0)
+    assert train("squared", run_dir=tmp_path, callbacks=[Told(end=leave)], **SMALL).ended == "done"
+    assert "Told.end failed (SystemExit: 0) and is left out" in capsys.readouterr().err
+
+
+def test_a_callback_alone_is_refused_and_a_reason_of_any_kind_stops_the_run(tmp_path):
+    with pytest.raises(TypeError, match=r"callbacks=.*Told object.* given, expected a list"):
+        train("squared", run_dir=tmp_path / "a", callbacks=Told(), **SMALL)
+    result = train("squared", run_dir=tmp_path / "b", callbacks=[Told(update=lambda run: run.stop(None))], **SMALL)
+    assert (result.ended, len(result.history)) == ("stopped", 1)
+
+
 def test_any_object_with_one_of_the_methods_will_do(tmp_path):
     steps = []
     train("squared", run_dir=tmp_path, callbacks=[SimpleNamespace(update=lambda run, update: steps.append(update["step"]))], **SMALL)
@@ -257,6 +278,19 @@ def test_a_native_game_is_drawn_for_as_many_frames_as_asked(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.gif")) == ["episode-320.gif", "episode-512.gif"]
     with Image.open(tmp_path / "episode-512.gif") as picture:
         assert 1 < picture.n_frames <= 7
+
+
+def test_an_environment_by_gymnasiums_id_is_drawn_as_it_is(tmp_path):
+    train("CartPole-v1", run_dir=tmp_path, callbacks=[EpisodeGIF(512, steps=3)], **SMALL)
+    with Image.open(tmp_path / "episode-512.gif") as picture:
+        assert picture.size == (600, 400)
+
+
+@pytest.mark.parametrize("given, words", [(None, "NoneType"), (np.zeros((4, 4, 3)), r"float64 \(4, 4, 3\)"), ([np.zeros((4, 4, 3), np.uint8)], r"uint8 \(1, ")])
+def test_what_is_no_picture_is_refused_before_the_first_step(tmp_path, given, words):
+    make = type("Draws", (Steps,), {"render_mode": "rgb_array", "render": lambda self: given})
+    with pytest.raises(CallbackError, match=rf"failed in start \(TypeError: render\(\) gave {words}.*expected an array uint8"):
+        train(make, run_dir=tmp_path, callbacks=[EpisodeGIF(512)], **SMALL)
 
 
 def test_what_draws_nothing_is_refused_in_a_sentence(tmp_path):

@@ -227,6 +227,80 @@ class StateOutsideTheObject(Sound):
         self.store[id(self)] = value
 
 
+class StateLeftOut(Sound):
+    derived = ("position",)
+
+
+class OneCountForAll(Sound):
+    count = 0
+
+    def begin_reset(self, seed=None):
+        super().begin_reset(seed)
+        if seed is not None:
+            OneCountForAll.count = 0
+
+    def start(self, agents):
+        super().start(agents)
+        self.position[agents] += 0.01 * (OneCountForAll.count % 3)
+
+    def judge(self):
+        OneCountForAll.count += 1
+        super().judge()
+
+
+class OneBoardForAll(Sound):
+    """As many a beginner writes it: an array of the class, filled in place, that each reset clears."""
+
+    board = np.zeros(4)
+
+    def judge(self):
+        super().judge()
+        self.board[:] = self.position[0]
+
+
+FIELD = np.zeros((3, 3))
+
+
+class WritesAGlobal(Sound):
+    def judge(self):
+        super().judge()
+        FIELD[1:, 1:] = self.position[0]
+
+
+class OneDefaultForAll(Sound):
+    def __init__(self, path=np.zeros(3)):               # noqa: B008  the mistake
+        super().__init__()
+        self.path = path[1:]
+
+    def judge(self):
+        super().judge()
+        self.path[:] = self.position[0]
+
+
+class OneLevelForAll(Sound):
+    settings = {"level": {"width": 1.0}}
+
+    def restart(self):
+        super().restart()
+        self.settings["level"]["width"] += 0.1
+
+
+class KeepsOneCacheForAll(Sound):
+    cache = {}
+
+    def judge(self):
+        super().judge()
+        self.cache.setdefault(round(float(self.position[0]), 3), len(self.cache))
+
+
+class ReadsOneTable(Sound):
+    table = np.linspace(-1, 1, 100)
+
+    def judge(self):
+        super().judge()
+        self.table.searchsorted(self.position[0])
+
+
 class CannotBeCopied(Sound):
     def __init__(self):
         super().__init__()
@@ -310,15 +384,22 @@ MISTAKES = {
     LastObservationBesideTheFlag: "autoreset",
     RowNeverWritten: "dead rows",
     OneObject: "separate objects",
-    OneStreamForAll: "independence",
-    StateOutsideTheObject: "saved state",
+    OneStreamForAll: "shared state",
+    StateOutsideTheObject: "shared state",
+    OneBoardForAll: "shared state",
+    WritesAGlobal: "shared state",
+    OneDefaultForAll: "shared state",
+    OneLevelForAll: "shared state",
+    OneCountForAll: "independence",
+    StateLeftOut: "saved state",
     TakesAnyActions: "actions",
     KeepsAViewOfItsOldMemory: "bind",
     StaysOpen: "close",
     ClosesOnce: "close",
 }
 DOUBTS = {FirstObservationAllZeros: "first observation", NotScaled: "scale", MostlyEmptySlots: "dead rows",
-          CannotBeCopied: "saved state", CannotBePickled: "saved state", TouchesTheGlobalStream: "random state", hidden(): "found again"}
+          CannotBeCopied: "saved state", CannotBePickled: "saved state", TouchesTheGlobalStream: "random state", hidden(): "found again",
+          KeepsOneCacheForAll: "shared state"}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
@@ -336,6 +417,27 @@ def test_what_will_trouble_training_is_a_doubt_and_no_problem(mistake):
 def test_one_gymnasium_environment_for_all_is_noticed_behind_its_wrappers():
     env = gymnasium.make("CartPole-v1")
     assert check_environment(lambda: env, steps=100).problems == ("separate objects",)
+
+
+@pytest.mark.parametrize("mistake, name", [(OneBoardForAll, "OneBoardForAll.board"), (WritesAGlobal, "FIELD"),
+                                           (OneDefaultForAll, "OneDefaultForAll.path"), (OneStreamForAll, "OneStreamForAll.shared")],
+                         ids=lambda mistake: str(mistake))
+def test_what_two_environments_share_is_named(mistake, name):
+    line = next(line for line in check_environment(mistake, steps=200).lines if line.name == "shared state")
+    assert line.sentence.startswith(f"{name}") and "is one object for all environments" in line.sentence
+
+
+def test_a_table_that_nobody_writes_may_be_shared():
+    assert check_environment(ReadsOneTable, steps=200).problems == check_environment(ReadsOneTable, steps=200).doubts == ()
+
+
+def test_an_environment_that_calls_sys_exit_does_not_end_the_check():
+    def leave(self, action):
+        raise SystemExit(0)
+    env = type("Leaves", (gymnasium.Env,), {"observation_space": Box(0, 1, (1,)), "action_space": Discrete(2), "step": leave,
+                                            "reset": lambda self, **_: (np.ones(1, np.float32), {})})
+    assert "play" in check_environment(env).problems
+    assert check_environment(lambda: leave(0, 0)).problems == ("construction",)
 
 
 def test_wrappers_of_local_functions_are_a_doubt_where_a_checkpoint_loses_their_state():

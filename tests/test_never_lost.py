@@ -21,6 +21,7 @@ from gymnasium.spaces import Box, Discrete
 from test_ppo import Drift
 
 import puffer_min
+from puffer_min.__main__ import main
 from puffer_min.commands import run as running
 from puffer_min.commands.log import run_folder
 from puffer_min.commands.train import train
@@ -238,7 +239,7 @@ def test_an_environment_may_change_the_working_folder(tmp_path, monkeypatch):
 
 # ---------------------------------------------------------------------- errors in the middle
 
-@pytest.mark.parametrize("error", [RuntimeError("the simulator crashed"), MemoryError(), SystemExit(0), KeyboardInterrupt()],
+@pytest.mark.parametrize("error", [RuntimeError("the simulator crashed"), MemoryError(), KeyboardInterrupt()],
                          ids=lambda error: type(error).__name__)
 def test_an_error_of_the_environment_leaves_the_policy_of_the_last_update(tmp_path, capsys, error):
     Steps.at = {72: fails(error)}                                   # in the fifth update
@@ -253,6 +254,66 @@ def test_an_error_of_the_environment_leaves_the_policy_of_the_last_update(tmp_pa
     more = train(Steps, resume=tmp_path / "run" / "checkpoint.pt")
     assert [update["step"] for update in more.history] == [320, 384, 448, 512]
     assert [line["step"] for line in puffer_min.read_log(tmp_path / "run" / "log.jsonl")] == list(range(64, 513, 64))
+
+
+def test_an_environment_that_calls_sys_exit_ends_neither_the_program_nor_the_command_without_a_word(tmp_path, capsys, monkeypatch):
+    Steps.at = {72: fails(SystemExit(0))}
+    with pytest.raises(RuntimeError, match=r"an environment called sys.exit\(0\): end an episode with a terminal flag") as caught:
+        train(Steps, run_dir=tmp_path / "run", **SMALL)
+    assert "The policy of step 256 is in" in caught.value.__notes__[-1]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quits.py").write_text(QUITS)
+    for words in (["train", "quits.py", "--total-steps", "64"], ["bench", "quits.py", "--seconds", "0.01"], ["check", "quits.py"]):
+        try:
+            status = main(words)
+        except RuntimeError as error:                               # the traceback shows the line of the environment
+            status = str(error)
+        assert status in (1, 2) or status.startswith("an environment called sys.exit"), words
+
+
+QUITS = """
+import sys, gymnasium, numpy as np
+class Quits(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Box(0, 1, (1,)), gymnasium.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        sys.exit()
+"""
+
+
+@pytest.mark.parametrize("text, sentence", [("class :", "broken.py, line 1 is no Python (invalid syntax): mend it"),
+                                            ("\nimport sys; sys.exit()", "broken.py called sys.exit(None) while it was loaded, expected definitions")])
+def test_a_file_that_cannot_be_loaded_is_said_in_a_sentence_with_status_2(tmp_path, capsys, monkeypatch, text, sentence):
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "broken.py:Env"]) == main(["train", "broken.py:Env"]) == 2 and sentence in capsys.readouterr().err
+
+
+def test_an_environment_may_switch_off_gradients(tmp_path):
+    before = torch.is_grad_enabled()
+    Steps.at = {40: lambda: torch.set_grad_enabled(False) and None or 1.0}
+    try:
+        assert train(Steps, run_dir=tmp_path, **SMALL).history[-1]["step"] == 512
+    finally:
+        torch.set_grad_enabled(before)
+
+
+def test_a_clock_that_shows_no_time_divides_by_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 1.0)
+    assert train("squared", run_dir=tmp_path, **SMALL).history[-1]["sps"] > 0
+
+
+@pytest.mark.parametrize("run_dir", [3, b"runs", "a\0b"])
+def test_a_run_dir_that_is_no_path_is_refused(run_dir):
+    with pytest.raises(ValueError, match=r"run_dir=.* given, expected the path of a folder"):
+        train("squared", run_dir=run_dir, **SMALL)
+
+
+def test_a_name_longer_than_a_file_systems_is_cut(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train(type("x" * 300, (Steps,), {}), **SMALL)
+    assert result.checkpoint.exists() and len(result.run_dir.name) < 100 and result.env_name == "x" * 300
 
 
 def test_the_policy_that_is_left_is_that_of_the_last_whole_update(tmp_path):

@@ -24,7 +24,7 @@ from puffer_min.commands.sweep import (  # noqa: E402
     settings_of,
     write_report,
 )
-from puffer_min.learner.presets import settings_for  # noqa: E402
+from puffer_min.learner.presets import KINDS, settings_for  # noqa: E402
 
 TINY = {"num_envs": 32, "horizon": 8, "total_steps": 512, "torch_threads": 1, "minibatch_size": 128}
 SEARCH = {"learning_rate": "1e-3:1e-2:log", "gamma": "0.9:0.99:log", "update_epochs": "1,2"}
@@ -51,6 +51,15 @@ def test_the_first_trial_has_the_defaults_where_the_search_allows_them(tmp_path)
     assert first["learning_rate"] == present.learning_rate and first["gamma"] == pytest.approx(present.gamma)
     assert first["update_epochs"] == present.update_epochs and 0.1 <= first["ent_coef"] <= 0.2 and first["horizon"] in (8, 16)
     assert present.target_kl is None and 0.01 <= first["target_kl"] <= 0.1
+
+
+def test_the_first_trial_of_an_environment_in_python_has_the_preset_of_its_kind(tmp_path):
+    settings = {"num_envs": 2, "total_steps": 128, "torch_threads": 1}
+    study = run_sweep("CartPole-v1", trials=1, out=tmp_path, report=str, **settings)
+    first, preset = settings_of(study.trials[0]), KINDS["discrete actions"]
+    assert {name: first[name] for name in ("horizon", "minibatch_size", "update_epochs")} == {
+        "horizon": 128, "minibatch_size": 256, "update_epochs": 6} == {name: preset[name] for name in ("horizon", "minibatch_size", "update_epochs")}
+    assert first["learning_rate"] == preset["learning_rate"] and study.trials[0].values is not None
 
 
 def test_a_sweep_goes_on_where_it_stopped_and_ends_at_once_when_it_is_done(tmp_path):
@@ -119,15 +128,15 @@ def states(study):
 
 @pytest.mark.parametrize("number, expected", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_ends_the_sweep_its_trial_counts_as_failed_and_another_takes_its_place(tmp_path, monkeypatch, number, expected):
-    calls = []
+    calls, train = [], puffer_min.train
 
     def pressing(*arguments, **settings):
         calls.append(1)
         if len(calls) == 2:
             show = settings["dashboard"]
             settings["dashboard"] = lambda update: (show(update), update["update"] == 1 and signal.raise_signal(number))
-        return puffer_min.train(*arguments, **settings)
-    monkeypatch.setattr("puffer_min.commands.sweep.train", pressing)
+        return train(*arguments, **settings)
+    monkeypatch.setattr("puffer_min.commands.train.train", pressing)
     with pytest.raises(expected):
         run_sweep("squared", trials=3, search=SEARCH, out=tmp_path, report=str, **TINY)
     study = optuna.load_study(study_name="squared", storage=f"sqlite:///{tmp_path / 'study.db'}")
@@ -171,14 +180,14 @@ def test_a_sweep_in_which_no_trial_can_be_trained_ends_with_the_reason(tmp_path,
 
 
 def test_an_environment_that_fails_in_one_trial_costs_that_trial_only(tmp_path, monkeypatch):
-    calls = []
+    calls, train = [], puffer_min.train
 
     def failing(*arguments, **settings):
         calls.append(1)
         if len(calls) == 1:
             raise RuntimeError("the simulator crashed")
-        return puffer_min.train(*arguments, **settings)
-    monkeypatch.setattr("puffer_min.commands.sweep.train", failing)
+        return train(*arguments, **settings)
+    monkeypatch.setattr("puffer_min.commands.train.train", failing)
     lines = []
     study = run_sweep("squared", trials=2, search=SEARCH, out=tmp_path, report=lines.append, **TINY)
     assert states(study) == ["PRUNED", "COMPLETE"] and "given up (RuntimeError: the simulator crashed)" in lines[0]

@@ -20,6 +20,7 @@ from gymnasium import spaces
 
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
 from puffer_min.env.actions import actions_of, random_actions
+from puffer_min.env.values import picture
 
 CONTROLLERS = ("human", "policy", "random")
 SECOND_KEYS = {"ArrowUp": "w", "ArrowLeft": "a", "ArrowDown": "s", "ArrowRight": "d"}
@@ -135,10 +136,7 @@ class Game:
 
     def frame(self) -> np.ndarray:
         """RGB picture (height, width, 3) uint8 of the agent's environment, as `render` draws it."""
-        image = np.asarray(self.env.render(self.index) if self.index else self.env.render())
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise TypeError(f"render() gave {image.dtype} {image.shape}, expected uint8 (height, width, 3)")
-        return image
+        return picture(self.env.render(self.index) if self.index else self.env.render())
 
     def describe(self, action) -> str:
         """An action in words: its name if the environment has names, else its numbers; "-" for None."""

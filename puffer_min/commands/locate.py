@@ -59,9 +59,13 @@ def make_to_watch(name: str, seed: int = 0, settings: dict | None = None):
     make_env, settings = load_environment(name), settings or {}
     if is_native(make_env):
         return make_env(seed=seed, **settings)
-    if isinstance(make_env, GymnasiumId):
-        settings = {"render_mode": "rgb_array"} | settings
-    return adapt(make_env(**settings))
+    return adapt(make_env(**settings_to_watch(make_env) | settings))
+
+
+def settings_to_watch(make_env) -> dict:
+    """The settings with which `make_env`, a name or callable, makes an environment that draws pictures."""
+    make_env = envs.find(make_env) if isinstance(make_env, str) else make_env
+    return {"render_mode": "rgb_array"} if isinstance(make_env, GymnasiumId) else {}
 
 
 def only_environment(file: str):
@@ -97,7 +101,7 @@ def load_object(name: str):
 def load_file(path):
     """The module of a Python file, which is executed once, and again after the file has changed.
 
-    Raises ValueError if there is no such file.
+    Raises ValueError if there is no such file, ImportError if it is no Python or calls sys.exit.
     """
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}; expected file.py:Name")
@@ -118,10 +122,16 @@ def load_file(path):
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         sys.modules.pop(name)
         if before is not None:
             sys.modules[name] = before
+        if isinstance(error, SystemExit):
+            raise ImportError(f"{path} called sys.exit({error.code!r}) while it was loaded, expected "
+                              "definitions: put what it runs under if __name__ == \"__main__\"") from error
+        if isinstance(error, SyntaxError):
+            where = f"{error.filename or path}, line {error.lineno}"
+            raise ImportError(f"{where} is no Python ({error.msg}): mend it") from error
         raise
     if not by_name:
         cloudpickle.register_pickle_by_value(module)        # a worker process cannot import it
@@ -187,8 +197,9 @@ def name_of(env) -> str:
         env = env.func
     for inner in ("batch", "driver", "env"):    # of a vectorizer, a batch of Python environments, an adapter
         env = getattr(env, inner, env)
-    if not isinstance(env, type) and getattr(env, "spec", None) is not None:        # a class has a property
-        return env.spec.id.replace("/", "-")
+    named = getattr(getattr(env, "spec", None), "id", None)
+    if isinstance(named, str):
+        return named.replace("/", "-")
     kind = env if hasattr(env, "__name__") else type(env)       # an object may be a factory with __call__
     native = kind.__module__.startswith("envs.")
     return kind.__module__.removeprefix("envs.") if native else kind.__name__.replace("<lambda>", "lambda")

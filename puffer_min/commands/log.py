@@ -27,6 +27,8 @@ def run_folder(given, name: str, resumed):
     If the folder holds another run, the new one goes to folder-2, folder-3 ... Raises ValueError if another
     process is resuming the same run, OSError if no folder can be made.
     """
+    if isinstance(given, bytes | int) or "\0" in os.fspath(given or ""):
+        raise ValueError(f"run_dir={given!r} given, expected the path of a folder, a text or a Path")
     folder = Path(given or (Path(resumed).parent if resumed else f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
     own = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
     if folder.name in ("", ".."):
@@ -136,7 +138,7 @@ def guarded(name, call):
         try:
             if not failed:
                 call(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failed.append(error)
             say(f"{name} failed ({in_short(error)}) and is left out; the run goes on.")
     return guard

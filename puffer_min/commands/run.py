@@ -111,7 +111,7 @@ class Run:
         """
         first = self.world.rank == 0
         self.callbacks = Callbacks(callbacks if first else ())
-        default = f"runs/{self.env_name}-{self.seed}"
+        default = f"runs/{self.env_name[:50]}-{self.seed}"      # a file system takes 255 bytes
         with contextlib.ExitStack() as stack, Stop(alone=self.world.size == 1) as stop, self.world.watch():
             folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
             self.run_dir = Path(self.world.share(folder and folder.absolute()))     # an environment may chdir
@@ -184,7 +184,7 @@ class Run:
 
     def stop(self, reason: str) -> None:
         """End the run after this update, with a checkpoint; `Result.reason` is this reason."""
-        self.reason = reason
+        self.reason = str(reason)
 
     def actor(self, greedy=False) -> Actor:
         """The policy as it is now, to play with."""

@@ -7,7 +7,7 @@
 
 A trial trains once and gives two numbers: the score of its last episodes, to be raised, and its seconds, to
 be lowered. No single trial is the best then; the Pareto front holds those that no other trial beats in both.
-The first trial of a study has the environment's own settings, as far as the search allows them. Start the
+The first trial of a study has the settings that `train` takes, as far as the search allows them. Start the
 command twice and both work on one study: SQLite serves the processes of one machine, any other storage of
 Optuna's several machines.
 
@@ -31,18 +31,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import envs
+from puffer_min.commands import train as training
 from puffer_min.commands.locate import add_environment, environment, name_of, parse_setting
 from puffer_min.commands.log import alone_in, in_short
-from puffer_min.commands.train import add_config_flags, given_settings, require_trainable, train
 from puffer_min.env.episodes import mean_of
 from puffer_min.learner.config import Config, require_setting
-from puffer_min.learner.presets import settings_for
 
 SEARCH = {
     "learning_rate": "5e-4:3e-2:log", "gamma": "0.9:0.999:log", "gae_lambda": "0.8:0.995:log",
     "ent_coef": "1e-4:0.1:log", "vf_coef": "0.02:2:log", "update_epochs": "1,2,4", "horizon": "16,32,64",
     "minibatch_size": "4096,8192,16384",
 }
+SEARCH_IN_PYTHON = SEARCH | {"learning_rate": "1e-4:1e-2:log", "update_epochs": "2,4,6,10",
+                             "horizon": "64,128,256", "minibatch_size": "64,128,256,512"}
 """The settings that are searched unless others are named, as LOW:HIGH, LOW:HIGH:log, or A,B,C."""
 
 FROM_ONE = ("gamma", "gae_lambda", "adam_beta1", "adam_beta2")      # a log scale is of their distance from 1
@@ -72,12 +73,12 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     KeyboardInterrupt after Ctrl-C and SystemExit after SIGTERM, which count the trial as failed.
     """
     optuna, env_name = require_optuna(), name_of(env)
-    require_trainable(env)
+    training.require_trainable(env)
     if isinstance(env, str):
         envs.find(env)                                  # refuses an unknown name before a folder is made
-    search = search or SEARCH
+    present = training.preset_of(env, env_settings or {}, settings)
+    search = search or (SEARCH_IN_PYTHON if training.makes_python(env) else SEARCH)
     spaces = {name: parse(name, text) for name, text in search.items() if name not in settings}
-    present = settings_for(env_name, **settings)
     if not isinstance(seed, int) or seed < 0:
         raise SweepError(f"seed={seed!r} given, expected a whole number of at least 0")
     out = Path(out or f"sweeps/{study_name or env_name}")
@@ -90,7 +91,7 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
         chosen = {name: space.suggest(trial) for name, space in spaces.items()}
         try:
             with tempfile.TemporaryDirectory() as folder, said():
-                result = train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder,
+                result = training.train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder,
                                env_settings=env_settings, **settings | chosen)
         except optuna.TrialPruned as error:
             return give_up(trial, str(error))
@@ -368,13 +369,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("--out", metavar="DIR", help="folder for the study and its pictures (sweeps/NAME)")
     parser.add_argument("--max-seconds", type=float, default=300,
                         help="a trial that takes longer is given up (300)")
-    add_config_flags(parser)
+    training.add_config_flags(parser)
 
 
 def run(args) -> int:
     """Search, draw, and say where everything is."""
     search = dict(text.partition("=")[::2] for text in args.search) or None
-    settings, env_settings = given_settings(args)
+    settings, env_settings = training.given_settings(args)
     out = Path(args.out or f"sweeps/{args.study or args.environment.replace(':', '-').replace('/', '-')}")
     try:
         study = run_sweep(environment(args.environment), trials=args.trials, search=search,

@@ -126,7 +126,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     if opponents and made:
         env_settings = two_sided_settings(env) | env_settings
     preset, make_env = saved and saved.get("preset"), env if made else None
-    in_python = made and config is None and not is_native(env)
+    in_python = config is None and makes_python(env)
     config = settings_for(name_of(env), config, **overrides)
     if in_python:
         workers, seconds = workers_for(env, training_settings(env) | env_settings, overrides)
@@ -205,6 +205,22 @@ def workers_for(make_env, env_settings: dict, given: dict) -> tuple[dict, float]
     if seconds * num_envs > WORTH_WORKERS and num_envs > 1:
         settings |= {"backend": "process", "num_workers": min(cores(), num_envs)}
     return settings, seconds
+
+
+def makes_python(env) -> bool:
+    """Whether `env` is a name or a callable that makes environments in Python."""
+    return (isinstance(env, str | type) or not hasattr(env, "step")) and not is_native(env)
+
+
+def preset_of(env, env_settings: dict, given: dict) -> Config:
+    """The settings that `train` takes for `env`: the preset of its name, or in Python of its kind."""
+    config = settings_for(name_of(env), **given)
+    if makes_python(env):
+        with contextlib.suppress(Exception):            # one that cannot be made: `train` tells why
+            vec = make_vec(env, env_settings=training_settings(env) | env_settings)
+            config = Config(**settings_of_kind(EnvSpec.of(vec), given))
+            vec.close()
+    return config
 
 
 def save_snapshot(run: Run):

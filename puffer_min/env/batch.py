@@ -12,6 +12,7 @@ from puffer_min.env.described import Described
 from puffer_min.env.episodes import EpisodeLog
 from puffer_min.env.puffer_env import PufferEnv, whole_seed
 from puffer_min.env.spec import EnvSpec, same_spec
+from puffer_min.env.values import exception_of
 
 
 def seed_of(seed, index):
@@ -48,9 +49,9 @@ class PythonBatch(Described):
             self.episodes, self.fresh = EpisodeLog(self.num_agents, self.metric_names), True
             self.legal = np.ones((self.num_agents, choices(self.single_action_space)), bool)
             self.bind(buffers or Buffers.allocate(self.num_agents, *self.spaces, self.truncates))
-        except BaseException:
+        except BaseException as error:
             close_all(self.environments)
-            raise
+            raise_here(error)
 
     def bind(self, buffers):
         """Write into `buffers` from now on; each environment gets its rows, and their contents move along."""
@@ -72,7 +73,10 @@ class PythonBatch(Described):
         infos = []
         for i, env in enumerate(self.environments):
             observations = env.observations
-            infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
+            try:
+                infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
+            except SystemExit as error:
+                raise_here(error)
             if env.observations is not observations:
                 raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: "
                                 "self.observations[:] = ...")
@@ -90,13 +94,16 @@ class PythonBatch(Described):
         """Step with the actions in the buffers, which the caller has checked; returns the infos."""
         self.episodes.begin_step(self.buffers)
         infos = []
-        if self.loop is not None:
-            self.loop.step()
-        else:
-            for step, own_actions in self.steps:
-                own_infos = step(own_actions)[4]
-                if own_infos:
-                    infos.extend(own_infos)
+        try:
+            if self.loop is not None:
+                self.loop.step()
+            else:
+                for step, own_actions in self.steps:
+                    own_infos = step(own_actions)[4]
+                    if own_infos:
+                        infos.extend(own_infos)
+        except SystemExit as error:
+            raise_here(error)
         infos += self.episodes.add(self.buffers, self.report_interval)
         return infos
 
@@ -178,6 +185,11 @@ def require_distinct(environments):
     if len({id(env) for env in inner}) < len(inner):
         raise ValueError(f"make_env made the same {type(inner[0]).__name__} twice, expected another one in "
                          "each call: make it inside the function, lambda: MyEnv(), not lambda: env")
+
+
+def raise_here(error):
+    """Raise `error`; a RuntimeError for SystemExit, which would end the caller without a word."""
+    raise exception_of(error) if isinstance(error, SystemExit) else error
 
 
 def close_all(closable, raising=False):

@@ -15,6 +15,7 @@ from envs.core.buffers import Buffers
 from puffer_min.env.actions import random_actions
 from puffer_min.env.episodes import mean_of
 from puffer_min.env.recording import RESULTS, Recording
+from puffer_min.env.sharing import changed
 from puffer_min.env.spec import EnvSpec
 
 OPTIONAL = ("masks_actions", "keeps_last_observations")
@@ -274,15 +275,45 @@ def random_state(subject):
     return "no global random stream was used"
 
 
+def disturb(subject, second):
+    """A function that steps `second` out of step with any other: up to three times, now and then a reset."""
+    random = np.random.default_rng(1)
+    space, agents = second.single_action_space, second.num_agents
+    second.reset(subject.seed + 1)
+
+    def step(_=None):
+        if random.random() < 0.1:
+            second.reset()
+        for _ in range(random.integers(4)):
+            second.step(random_actions(space, agents, random))
+    return step
+
+
+def shared_state(subject):
+    """Stepping one environment changes nothing that another one reaches."""
+    if subject.make is None or subject.env.native:
+        return "only one object was given" if subject.make is None else "native ones have their own memory"
+    subject.env.reset(subject.seed)
+    second = subject.make(subject.env.num_envs)
+    step = disturb(subject, second)
+    found = changed(subject.env, second, lambda: [step() for _ in range(32)])
+    second.close()
+    names = {kind: [name for name, other in found.items() if (other == "cache") == (kind == "cache")]
+             for kind in ("state", "cache")}
+    if names["state"]:
+        raise Problem(f"{', '.join(names['state'][:3])} is one object for all environments, and stepping one "
+                      "of them changes it; give each its own, made in __init__")
+    if names["cache"]:
+        raise Doubt(f"{', '.join(names['cache'][:3])} is one object for all environments, and grows when one "
+                    "of them is stepped: keep it in the object, unless what it holds decides nothing")
+    return "nothing that both reach changes"
+
+
 def independence(subject):
     """A second environment in the process does not change the first."""
     if subject.make is None:
         return "only one object was given, so there is no second one to disturb it"
-    second = subject.make(subject.env.num_envs)
-    second.reset(subject.seed + 1)
-    random = np.random.default_rng(1)
-    space, agents = second.single_action_space, second.num_agents
-    disturbed = subject.trajectory(lambda env: second.step(random_actions(space, agents, random)))
+    disturbed = subject.trajectory(disturb(subject, subject.make(subject.env.num_envs)))
     if not same(subject.reference, disturbed):
         raise Problem("stepping a second environment changes the first one's trajectory; keep state and "
                       "random stream in the object")

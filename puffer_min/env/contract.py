@@ -31,7 +31,8 @@ CHECKS = {
     "dead rows": (checks.dead_rows, ("play",)),
     "random state": (checks.random_state, ("play",)),
     "separate objects": (checks.separate_objects, ("attributes",)),
-    "independence": (checks.independence, ("determinism", "separate objects")),
+    "shared state": (checks.shared_state, ("separate objects", "play")),
+    "independence": (checks.independence, ("determinism", "shared state")),
     "saved state": (checks.saved_state, ("independence",)),
     "found again": (checks.found_again, ("attributes",)),
     "actions": (checks.actions, ("play",)),
@@ -101,7 +102,7 @@ def check(env, make=None, *, name=None, steps=1000, seed=0) -> Report:
                 verdict, sentence = "doubt", str(doubt)
             except Problem as problem:
                 verdict, sentence = "problem", str(problem)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 verdict, sentence = "problem", f"raised {type(error).__name__}: {error}"
         if verdict in ("problem", "skipped"):
             unsound.add(check_name)

@@ -33,6 +33,15 @@ def flag(value, name, who) -> bool:
     raise TypeError(f"{who}: step gave {name}={value!r:.60}, expected a bool")
 
 
+def picture(given) -> np.ndarray:
+    """What `render` gave, an RGB array (height, width, 3) uint8. Raises TypeError for anything else."""
+    image = np.asarray(given)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        what = type(given).__name__ if image.dtype == object else f"{image.dtype} {image.shape}"
+        raise TypeError(f"render() gave {what}, expected an array uint8 (height, width, 3)")
+    return image
+
+
 def info_number(info, key, who) -> float:
     """The number in `info` under `key` at the end of an episode. Raises ValueError without one."""
     try:

@@ -184,6 +184,7 @@ class PPO(Resumable):
 
     # ------------------------------------------------------------------ update
 
+    @torch.enable_grad()                    # an environment may have switched it off
     def update(self) -> dict:
         """Learn from the buffer's rows; returns the means of the losses over the minibatches."""
         config, buffer, left = self.config, self.buffer, self.config.annealed(self.steps)

@@ -22,8 +22,10 @@ the checkpoint. One that raises in `end` is left out with a sentence. In a run o
 of the first are called.
 """
 
+import copy
 import math
 import numbers
+from collections.abc import Iterable
 
 from puffer_min.commands.log import guarded, in_short
 
@@ -54,6 +56,8 @@ class Callbacks:
     """The callbacks of one run, called in order. Raises TypeError for an object that is no callback."""
 
     def __init__(self, callbacks):
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks={callbacks!r:.80} given, expected a list: callbacks=[...]")
         self.all, self.started = list(callbacks), []
         for callback in self.all:
             if isinstance(callback, type) or not any(hasattr(callback, method) for method in METHODS):
@@ -68,10 +72,16 @@ class Callbacks:
 
     def update(self, run, update: dict) -> None:
         """Show `update` to each callback, and add the numbers that it returns."""
+        own = set(update)
         for callback in self.all:
-            given = self._call(callback, "update", run, update)
-            if given is not None:
-                update |= numbers_of(given, callback)
+            given = self._call(callback, "update", run, copy.deepcopy(update))
+            if given is None:
+                continue
+            given = numbers_of(given, callback)
+            if clash := own & given.keys():
+                raise CallbackError(f"callback {type(callback).__name__} returned {', '.join(clash)} from "
+                                    "update, which the run counts itself, expected other names")
+            update |= given
 
     def end(self, run) -> None:
         """Let every callback that was started end; one that raises is left out with a sentence."""

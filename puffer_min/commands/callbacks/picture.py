@@ -1,11 +1,11 @@
 """`EpisodeGIF`: every so many steps, an episode of the present policy as a GIF in the run's folder."""
 
-import numpy as np
-
 from envs.core.settings import whole
 from puffer_min.commands.callbacks.callback import Callback, Every
 from puffer_min.commands.callbacks.evaluation import OTHER_SEEDS
+from puffer_min.commands.locate import settings_to_watch
 from puffer_min.env.actions import actions_of
+from puffer_min.env.values import picture
 from puffer_min.vector import make_vec
 
 FRAME = 40                      # milliseconds that a frame is shown: 25 a second
@@ -14,8 +14,8 @@ FRAME = 40                      # milliseconds that a frame is shown: 25 a secon
 class EpisodeGIF(Callback):
     """Write run_dir/episode-STEP.gif every `every` agent-steps and at the end of the run.
 
-    env        what makes the environment, if not what makes the run's. One of Gymnasium's must be made with
-               render_mode="rgb_array": EpisodeGIF(10_000, env=lambda: gymnasium.make(..., render_mode=...))
+    env        what makes the environment, if not what makes the run's. A Gymnasium id is made with
+               render_mode="rgb_array"; a function must do so: lambda: gymnasium.make(..., render_mode=...)
     steps      frames at most
     greedy     take the most probable actions instead of drawing them
 
@@ -39,9 +39,10 @@ class EpisodeGIF(Callback):
                              "draw: EpisodeGIF(every, env=...)")
         settings = run.env_settings if self.env_settings is None else self.env_settings
         self.image = Image
+        settings = settings_to_watch(make_env) | settings
         self.env = make_vec(make_env, seed=run.seed + OTHER_SEEDS, report_interval=0, env_settings=settings)
         self.env.reset()
-        self.env.render()
+        picture(self.env.render())
         self.every.start(run)
 
     def update(self, run, update):
@@ -55,14 +56,14 @@ class EpisodeGIF(Callback):
         """The pictures of an episode of the first agent, without the first of the next one."""
         env = self.env
         env.reset(env.seed)
-        frames = [np.array(env.render())]
+        frames = [picture(env.render()).copy()]
         while len(frames) < self.steps:
             _, _, terminals, truncations, _ = env.step(actions_of(policy, env, env.observations))
             ends = terminals | truncations
             if ends[0]:
                 break
             policy.observe_ends(ends)
-            frames.append(np.array(env.render()))
+            frames.append(picture(env.render()).copy())
         return frames
 
     def end(self, run):

@@ -41,7 +41,7 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
     ready = hasattr(environment, "native")
     try:
         env = make(num_envs) if made else environment if ready else adapt(environment)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return not_made(name, error)
     return check(env, make if made else None, name=name, steps=steps, seed=seed)
 
