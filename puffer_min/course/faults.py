@@ -22,8 +22,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 
 from envs.core.buffers import Buffers
-from puffer_min.env.described import Described
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import Described, EnvSpec
 
 BREAKOUT = {"paddle across": 0, "ball across": 1, "ball down": 2, "speed across": 3, "speed down": 4,
             "in play": 5, "balls left": 6, "paddle width": 7, "share broken": 8, "bricks": slice(9, 117)}

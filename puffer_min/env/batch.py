@@ -8,10 +8,9 @@ import numpy as np
 
 from envs.core.buffers import Buffers
 from puffer_min.env.actions import choices, require_mask
-from puffer_min.env.described import Described
 from puffer_min.env.episodes import EpisodeLog
 from puffer_min.env.puffer_env import PufferEnv, whole_seed
-from puffer_min.env.spec import EnvSpec, same_spec
+from puffer_min.env.spec import Described, EnvSpec, same_spec
 from puffer_min.env.values import exception_of
 
 

@@ -23,10 +23,9 @@ import numpy as np
 
 from envs.core.buffers import Buffers
 from puffer_min.env.actions import choices
-from puffer_min.env.described import Described
 from puffer_min.env.episodes import log_fields, mean_of
 from puffer_min.env.puffer_env import whole_seed
-from puffer_min.env.spec import same_spec
+from puffer_min.env.spec import Described, same_spec
 from puffer_min.vector import handoff
 from puffer_min.vector.parts import Received, refuse_turn, uninterrupted
 from puffer_min.vector.shared_memory import Layout

@@ -19,8 +19,7 @@ from gymnasium import spaces
 
 from envs.core.buffers import Buffers
 from envs.core.settings import whole
-from puffer_min.env.described import Described
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import Described, EnvSpec
 from puffer_min.wrappers.pixels import push
 
 MOST = 1024             # frames of a stack
