@@ -401,7 +401,8 @@ def test_every_end_has_a_last_observation_where_the_environment_keeps_none(make_
     vec = make_vec(Ending if make_env is PufferCoin else make_env, num_envs=3)
     envs, seen = puffer_min.as_gymnasium_vector(vec), []
     before, _ = envs.reset(seed=0)
-    for _ in range(400):
+    envs.action_space.seed(0)
+    for _ in range(600):
         after, _, terminated, truncated, infos = envs.step(envs.action_space.sample())
         for i in np.flatnonzero(terminated & ~truncated):
             assert np.array_equal(infos["final_obs"][i], before[i])
