@@ -11,7 +11,6 @@ from puffer_min.env.actions import choices, require_mask
 from puffer_min.env.episodes import EpisodeLog
 from puffer_min.env.puffer_env import PufferEnv, whole_seed
 from puffer_min.env.spec import Described, EnvSpec, same_spec
-from puffer_min.env.values import exception_of
 
 
 def seed_of(seed, index):
@@ -48,9 +47,9 @@ class PythonBatch(Described):
             self.episodes, self.fresh = EpisodeLog(self.num_agents, self.metric_names), True
             self.legal = np.ones((self.num_agents, choices(self.single_action_space)), bool)
             self.bind(buffers or Buffers.allocate(self.num_agents, *self.spaces, self.truncates))
-        except BaseException as error:
+        except BaseException:
             close_all(self.environments)
-            raise_here(error)
+            raise
 
     def bind(self, buffers):
         """Write into `buffers` from now on; each environment gets its rows, and their contents move along."""
@@ -72,10 +71,7 @@ class PythonBatch(Described):
         infos = []
         for i, env in enumerate(self.environments):
             observations = env.observations
-            try:
-                infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
-            except SystemExit as error:
-                raise_here(error)
+            infos.extend(env.reset(seed_of(self.seed, self.first_env + i) if seeded else None)[1])
             if env.observations is not observations:
                 raise TypeError(f"{type(env).__name__}.reset replaced self.observations; write into it: "
                                 "self.observations[:] = ...")
@@ -93,16 +89,13 @@ class PythonBatch(Described):
         """Step with the actions in the buffers, which the caller has checked; returns the infos."""
         self.episodes.begin_step(self.buffers)
         infos = []
-        try:
-            if self.loop is not None:
-                self.loop.step()
-            else:
-                for step, own_actions in self.steps:
-                    own_infos = step(own_actions)[4]
-                    if own_infos:
-                        infos.extend(own_infos)
-        except SystemExit as error:
-            raise_here(error)
+        if self.loop is not None:
+            self.loop.step()
+        else:
+            for step, own_actions in self.steps:
+                own_infos = step(own_actions)[4]
+                if own_infos:
+                    infos.extend(own_infos)
         infos += self.episodes.add(self.buffers, self.report_interval)
         return infos
 
@@ -184,11 +177,6 @@ def require_distinct(environments):
     if len({id(env) for env in inner}) < len(inner):
         raise ValueError(f"make_env made the same {type(inner[0]).__name__} twice, expected another one in "
                          "each call: make it inside the function, lambda: MyEnv(), not lambda: env")
-
-
-def raise_here(error):
-    """Raise `error`; a RuntimeError for SystemExit, which would end the caller without a word."""
-    raise exception_of(error) if isinstance(error, SystemExit) else error
 
 
 def close_all(closable, raising=False):
