@@ -96,8 +96,9 @@ def test_the_answer_of_first_ready_collects_the_serial_trajectories_from_any_bac
     found = collected_by(first_ready, 30, backend=backend, num_workers=3, batch_envs=2)
     for ours, theirs in zip(found, expected, strict=False):
         assert np.array_equal(ours, theirs)
-    observations, actions, rewards = found
+    observations, actions, rewards, last = found
     assert np.allclose(rewards, observations + actions)
+    assert (last > observations[-1] + actions[-1]).all()                # the number goes on from the last row, pushed and a little more
 
 
 def test_a_wait_without_end_is_cut_off_and_named():

@@ -1,17 +1,20 @@
 """Checks of level 5: shared memory, the words of a hand-off, first come first served, double buffering,
-seeds, dead workers.
+seeds, dead workers, the bug in a collector.
 
 No check starts a process or waits without limit: the other side of a hand-off is played by the check, between
 any two accesses of the answer to memory, and time is a number wherever it can be.
 """
 
-from itertools import pairwise
+import math
 
 import numpy as np
 
 from puffer_min.course.check import CheckFailed, register
+from puffer_min.course.checks.layouts import LINE, random_arrays, random_block
 from puffer_min.course.checks.other_sides import (
-    Halves,
+    GUILTY,
+    Collector,
+    Groups,
     Pool,
     Words,
     Worker,
@@ -19,94 +22,87 @@ from puffer_min.course.checks.other_sides import (
     double,
     observed,
     outcome,
-    play_handoffs,
+    play,
     quickest,
     rewarded,
+    right_give,
+    right_serve,
+    right_take,
     said,
 )
-from puffer_min.course.claims import TRIES, expect
-
-LINE = 64
+from puffer_min.course.claims import TRIES, expect, same_values
 
 
-# ---------------------------------------------------------------------- memory
-
-def lines(size):
-    return -(-size // LINE) * LINE
-
-
-def random_arrays(rng, count):
-    """name -> (shape, dtype), with sizes that fill their cache lines exactly and sizes that do not; and the
-    bytes of all.
-    """
-    dtypes = ["float32", "int32", "float64", "uint8", "bool"]
-    shapes = {f"array {i}": (tuple(int(n) for n in rng.integers(1, 9, rng.integers(1, 4))),
-                             dtypes[rng.integers(5)]) for i in range(count)}
-    shapes["line"] = (16,), "float32"
-    shapes["last"] = (3,), "float64"
-    return shapes, sum(lines(int(np.prod(shape)) * np.dtype(dtype).itemsize)
-                       for shape, dtype in shapes.values())
-
-
-@register("shared_layout", live=True)
-def _(shared_layout, rng):
-    ("shapes and dtypes; views of the block that leave its bytes alone; each on cache lines of its own, in "
-     "order, no line wasted")
-    for count in (1, 3, 8):
-        shapes, size = random_arrays(rng, count)
-        raw = np.zeros(size + 20 * LINE, np.uint8)
-        start = -raw.ctypes.data % LINE
-        block = raw[start:start + size + 19 * LINE]
-        # the first process has written already
-        block[:] = rng.integers(1, 255, len(block))
+def laid_out(shared_layout, rng, hidden):
+    """For some random layouts: what the answer makes of a block, the block, its former bytes, the places."""
+    for count in (1, 3, 8, *((0, 20) if hidden else ())):
+        shapes = random_arrays(rng, count, hidden)
+        block, places = random_block(rng, shapes)
         before = block.copy()
         arrays = shared_layout(block, dict(shapes))
-        expect(np.array_equal(block, before),
-               "it writes into the block: a second process that lays out the same arrays would wipe what the "
-               "first one has written")
         expect(isinstance(arrays, dict) and list(arrays) == list(shapes),
                "it must return a dict with the given names in the given order")
-        used = []
         for name, (shape, dtype) in shapes.items():
             array = arrays[name]
             expect(isinstance(array, np.ndarray) and array.shape == shape and array.dtype == dtype,
                    f"{name!r} has the shape {np.shape(array)} and the dtype {getattr(array, 'dtype', None)}, "
-                   f"expected {shape} and {dtype}")
-            expect(np.shares_memory(array, block) and array.flags.writeable,
+                   f"expected {shape} and {np.dtype(dtype)}")
+        yield arrays, block, before, places
+
+
+@register("shared_layout")
+def _(shared_layout, rng, hidden):
+    "shapes and dtypes; each array holds the bytes of its own lines, in order; the block stays as it was"
+    for arrays, block, before, places in laid_out(shared_layout, rng, hidden):
+        expect(np.array_equal(block, before),
+               "it writes into the block: a second process that lays out the same arrays would wipe what the "
+               "first one has written")
+        text, end = before.tobytes(), 0
+        for name, (first, last) in places.items():
+            found = arrays[name].tobytes()
+            if found == text[first:last]:
+                end = last
+                continue
+            begins = text.find(found) if len(found) > 3 else -1
+            expect(begins >= 0,
+                   f"{name!r} does not hold the bytes {first} to {last - 1} of the block: take a view by "
+                   "slicing and .view(dtype)")
+            expect(begins >= end,
+                   f"{name!r} begins at byte {begins}, inside or before the array that it follows in "
+                   "`shapes`: keep the order given, and advance by the bytes of an array, its numbers times "
+                   "its itemsize")
+            expect(begins % LINE == 0,
+                   f"{name!r} begins {begins % LINE} bytes into a cache line: round offsets up to a multiple "
+                   f"of {LINE}")
+            raise CheckFailed(f"{name!r} begins at byte {begins}, expected {first}: the first array at the "
+                              "start of the block, whole cache lines for each, and none that stays empty")
+
+
+@register("shared_layout", part="views", live=True)
+def _(shared_layout, rng, hidden):
+    "views of the block that can be written, and no copies"
+    for arrays, block, _, places in laid_out(shared_layout, rng, hidden):
+        for name, array in arrays.items():
+            expect(np.shares_memory(array, block),
                    f"{name!r} is a copy, which no other process sees: take a view of the block, by slicing "
                    "and .view(dtype)")
-            first = array.ctypes.data - block.ctypes.data
-            expect(first % LINE == 0,
-                   f"{name!r} begins {first % LINE} bytes into a cache line: round offsets up to a multiple "
-                   f"of {LINE}")
-            used.append((first, first + array.nbytes, name))
-        behind = next((name for (a, _, name), (b, _, _) in pairwise(used) if a > b), None)
-        expect(behind is None,
-               f"{behind!r} lies behind the array that follows it in `shapes`: keep the order given")
-        expect(used[0][0] == 0,
-               f"the first array begins {used[0][0]} bytes into the block, expected at its start")
-        for (_, end, name), (begin, _, following) in pairwise(used):
-            expect(end <= begin,
-                   f"{name!r} and {following!r} overlap: advance by the bytes of an array, its numbers times "
-                   "its itemsize")
-        next_firsts = [*(first for first, _, _ in used[1:]), lines(used[-1][1])]
-        for (begin, end, name), following in zip(used, next_firsts, strict=True):
-            expect(following - begin == lines(end - begin),
-                   f"{name!r} takes {following - begin} bytes, expected {lines(end - begin)}: "
-                   "whole cache lines, and none that stays empty")
+            expect(array.flags.writeable, f"{name!r} cannot be written: hand out the view as it is")
+            expect(array.ctypes.data - block.ctypes.data == places[name][0],
+                   f"{name!r} lies {array.ctypes.data - block.ctypes.data} bytes into the block, expected "
+                   f"{places[name][0]}")
 
 
 # ---------------------------------------------------------------------- the words of a hand-off
 
 @register("handoff_word", live=True)
-def _(give, serve, take, rng):
+def _(give, serve, take, rng, hidden):
     "every action is stepped once and its result taken, wherever the other side comes in between"
     words, calls = Words(), []
     found = serve(words, 0, calls.append)
     expect(not calls, "serve steps although there is no new ticket: compare it with `seen` first")
     expect(found == 0, f"serve returns {found} where there is no new ticket, expected `seen`, here 0")
     give(words, 7)
-    expect(words["ticket"] != 0,
+    expect(words["ticket"] > 0,
            "give leaves the ticket as it was, so the worker never knows of the action: add 1 to it")
     expect(take(words) is None,
            "take returns a result before the worker has finished: compare done with the ticket")
@@ -116,46 +112,49 @@ def _(give, serve, take, rng):
     expect(take(words) == 14,
            f"take returns {take(words)} for the action 7, expected what step(7) returned: 14")
     give(words, 8)
+    expect(words["ticket"] > served,
+           "the second give leaves the ticket where the first had brought it, so the worker does not know of "
+           "another action: it is a counter that only grows, so add 1 to it")
     expect(take(words) is None,
            "take returns the result of the step before: done must be equal to the ticket, not merely above 0")
+    sides = {"give": (give, right_serve, right_take, "caller"),
+             "serve": (right_give, serve, right_take, "worker"),
+             "take": (right_give, right_serve, take, "caller")}
+    for name, (*functions, watched) in sides.items():
+        play(functions, watched, rng, GUILTY[name], name)
     for watched in ("caller", "worker"):
-        for likely in (0.1, 0.3, 0.6, 0.9):
-            stepped, pairs = play_handoffs(give, serve, take,
-                                           lambda likely=likely: rng.random() < likely, watched)
-            expect(len(pairs) >= 3,
-                   "the hand-off stands still: after some rounds either side waits for the other, and an "
-                   "action is lost")
-            wrong = next(((given, found)
-                          for (given, _), found in zip(pairs, stepped, strict=False) if found != given),
-                         None)
-            if wrong and watched == "caller":
-                raise CheckFailed(f"the worker stepped {wrong[1]} when {wrong[0]} was given, because it saw "
-                                  "the ticket before the action: in give, write the action before the "
-                                  "ticket; in serve, read the ticket before the action")
-            for action, result in pairs:
-                expect(result == double(action),
-                       f"the caller took {result} for the action {action}, expected {double(action)}: in "
-                       "serve, write the result before the word that take looks at; in take, look at that "
-                       "word before the result")
-            expect(wrong is None,
-                   "an action is stepped twice for one ticket: serve must return the ticket that it has "
-                   "served, to be the next `seen`")
+        play((give, serve, take), watched, rng,
+             "the two sides together stepped {found} for {given}: each agrees with a right other side, so "
+             "look at what the ticket counts")
+    if hidden:
+        # results that are 0, and many rounds
+        for watched in ("caller", "worker"):
+            play((give, serve, take), watched, rng, "a result of 0 is a result: {found} came for {given}",
+                 "0", step=lambda action: action - 10, rounds=600)
 
 
 # ---------------------------------------------------------------------- first come, first served
 
 @register("first_ready", live=True)
-def _(first_ready, rng):
-    ("observations, actions and rewards of every environment in its own order, whoever comes first; batches "
-     "are overwritten")
-    for num_envs, batch, steps in ((4, 4, 5), (6, 2, 8), (8, 3, 12), (5, 1, 6)):
-        found = first_ready(Pool(rng, num_envs, batch, steps), acted, steps)
-        expect(isinstance(found, tuple | list) and len(found) == 3,
-               "it must return three tables: observations, actions, rewards")
-        tables = [np.asarray(table) for table in found]
+def _(first_ready, rng, hidden):
+    ("observations, actions and rewards of every environment in its own order, whoever comes first, and its "
+     "last observation; batches are overwritten")
+    sizes = [(4, 4, 5, 7), (6, 2, 8, 7), (8, 3, 12, 7), (5, 1, 6, 7)]
+    if hidden:
+        sizes += [(1, 1, 1, 3), (20, 7, 25, 3), (3, 2, 1, 11), (2, 1, 60, 2)]
+    for num_envs, batch, steps, times in sizes:
+        def act(observations, times=times):
+            return acted(observations, times)
+
+        found = first_ready(Pool(rng, num_envs, batch, steps), act, steps)
+        expect(isinstance(found, tuple | list) and len(found) == 4,
+               "it must return three tables, observations, actions, rewards, and the last observations")
+        *tables, last = (np.asarray(table) for table in found)
         for name, table in zip(("observations", "actions", "rewards"), tables, strict=True):
             expect(table.shape == (steps, num_envs),
                    f"{name} has the shape {table.shape}, expected ({steps}, {num_envs})")
+        expect(last.shape == (num_envs,),
+               f"the last observations have the shape {last.shape}, expected ({num_envs},)")
         observations, actions, rewards = tables
         right = np.array([[observed(env, t) for env in range(num_envs)] for t in range(steps)])
         expect(not np.isnan(rewards.astype(float)).any(),
@@ -172,29 +171,60 @@ def _(first_ready, rng):
         expect(np.array_equal(observations, right),
                "the observations of an environment are not its first ones in their order: copy what "
                "recv shows, which is overwritten, and count the steps of each environment apart")
-        expect(np.array_equal(actions, acted(right)),
+        expect(np.array_equal(actions, act(right)),
                "an action does not belong to the observation beside it")
-        expect(np.array_equal(rewards, rewarded(right, acted(right))),
+        expect(np.array_equal(rewards, rewarded(right, act(right))),
                "a reward does not belong to the observation and action beside it: "
                "it comes with the *next* batch that holds this environment")
+        wanted = np.array([observed(env, steps) for env in range(num_envs)])
+        wrong = np.flatnonzero(last != wanted)
+        expect(not len(wrong),
+               f"the last observation of environment {wrong[0] if len(wrong) else 0} is not what it showed "
+               "after its step number `steps`: the batch that brings the last reward brings it too, and a "
+               "quick environment comes again later")
 
 
 # ---------------------------------------------------------------------- double buffering
 
 @register("double_buffer", live=True)
-def _(double_buffer, rng):
-    "each half gets its own actions, so many as were asked for; policy and environments work at the same time"
-    for step, thought in ((1.0, 1.0), (3.0, 1.0), (1.0, 3.0), tuple(rng.uniform(0.5, 2.0, 2))):
-        steps, halves = int(rng.integers(15, 30)), Halves(step, thought)
-        double_buffer(halves, halves.policy, steps)
-        for half in (0, 1):
-            expect(len(halves.acted[half]) == steps,
-                   f"half {half} was sent {len(halves.acted[half])} actions, expected steps={steps}")
-        best = steps * max(step + thought, 2 * thought) + step
-        expect(halves.now <= 1.05 * best + thought,
-               f"{steps} steps of {step:.1f} s a half with a policy of {thought:.1f} s took {halves.now:.0f} "
-               f"s, expected about {best:.0f}: a half or the policy waits; send a half its actions as soon "
-               "as the policy has them, and think about the other half meanwhile")
+def _(double_buffer, rng, hidden):
+    ("each group gets its own actions, so many as were asked for; policy and environments work at the same "
+     "time; the last observations")
+    cases = [(2, 1.0, 1.0), (2, 3.0, 1.0), (2, 1.0, 3.0), (3, 2.0, 1.0), (2, *rng.uniform(0.5, 2.0, 2))]
+    for groups, step, thought in cases + ([(5, 8.0, 2.0), (1, 1.0, 1.0), (4, 0.5, 1.0)] if hidden else []):
+        steps, vec = int(rng.integers(15, 30)), Groups(groups, step, thought)
+        last = double_buffer(vec, vec.policy, steps)
+        for group in range(groups):
+            expect(len(vec.acted[group]) == steps,
+                   f"group {group} of {groups} was sent {len(vec.acted[group])} actions, expected "
+                   f"steps={steps}")
+        expect(isinstance(last, tuple | list) and list(last)
+               == [(group, steps) for group in range(groups)],
+               f"it returns {last!r:.80}, expected the observations of each group after its last step: recv "
+               "every group once more")
+        best = steps * max(step + thought, groups * thought) + 2 * step
+        expect(vec.now <= 1.05 * best + thought,
+               f"{steps} steps of {step:.1f} s with {groups} groups and a policy of {thought:.1f} s took "
+               f"{vec.now:.0f} s, expected about {best:.0f}: a group or the policy waits; send a group its "
+               "actions as soon as the policy has them, and think about another group meanwhile")
+
+
+@register("double_buffer", part="groups")
+def _(groups_needed, rng, hidden):
+    "the fewest groups with which the policy never waits, for random times"
+    cases = [(1.0, 1.0), (3.0, 1.0), (1.0, 4.0), (2.5, 1.0), *(rng.integers(1, 40, (12, 2)) / 4).tolist()]
+    if hidden:
+        cases += [(0.0, 1.0), (0.25, 8.0), (64.0, 0.5), *(rng.integers(1, 4000, (20, 2)) / 8).tolist()]
+    same_values(groups_needed, lambda step, thought: math.ceil((step + thought) / thought), cases, rtol=0,
+                atol=0, mistakes={
+        "it forgets the group that the policy is thinking about: while the others step, it is one more":
+            lambda step, thought: math.ceil(step / thought),
+        "it rounds down: the policy then waits for a part of a step":
+            lambda step, thought: int((step + thought) // thought),
+        "it is one too many where the times fit exactly: round up": lambda step, thought:
+            int((step + thought) // thought) + 1,
+        "it has two groups whatever the times are": lambda step, thought: 2,
+        "it takes the times the wrong way round": lambda step, thought: math.ceil((step + thought) / step)})
 
 
 # ---------------------------------------------------------------------- seeds
@@ -205,15 +235,18 @@ BY_CHANCE = 5                   # so few of 12,000 numbers below 2**31 may be eq
 
 
 @register("env_seeds")
-def _(env_seeds, rng):
+def _(env_seeds, rng, hidden):
     ("the same for any division among workers; distinct, for thousands of environments too; other seeds give "
      "other environments; below 2**31")
-    def whole(seed, count=240):
-        found = [int(number) for number in env_seeds(seed, 0, count)]
+    def whole(seed, count=240, first=0):
+        found = list(env_seeds(seed, first, count))
         expect(len(found) == count, f"it gives {len(found)} seeds for {count} environments")
-        expect(all(0 <= number < 2**31 for number in found),
-               f"for seed={seed} a seed is not in [0, 2**31), and many simulators take no other")
-        return found
+        for number in found:
+            expect(isinstance(number, int | np.integer) and not isinstance(number, bool),
+                   f"it gives {number!r}, expected whole numbers")
+            expect(0 <= number < 2**31,
+                   f"for seed={seed} a seed is not in [0, 2**31), and many simulators take no other")
+        return [int(number) for number in found]
 
     seed = int(rng.integers(1, 10_000))
     for base in (0, seed):
@@ -230,6 +263,8 @@ def _(env_seeds, rng):
                    f"with {workers} workers the environments have other seeds than with one: environment i "
                    "must be seeded from (seed, i) alone, with i counted over all workers")
     pairs = [(0, 1, 240), (1, 2, 240), *((seed, seed + apart, 1000) for apart in APART), (0, 1, MANY)]
+    if hidden:
+        pairs += [(int(one), int(other), 1500) for one, other in rng.integers(0, 2**31, (8, 2))]
     for one, other, count in pairs:
         first, second = set(whole(one, count)), set(whole(other, count))
         expect(len(first) >= count - BY_CHANCE,
@@ -239,28 +274,34 @@ def _(env_seeds, rng):
         expect(shared <= BY_CHANCE,
                f"seeds {one} and {other} share {shared:,} of {count:,} environments, so two runs that should "
                "be independent are nearly the same: mix seed and index instead of adding them")
+    alone = {whole(number, 1)[0] for number in range(3000)}
+    expect(len(alone) >= 3000 - BY_CHANCE,
+           f"in 3,000 runs the first environment has only {len(alone):,} seeds, so runs with different seeds "
+           "begin alike")
     for large in (3_000_000, 2**31 - 1):
         whole(large, 3)
+    if hidden:
+        expect(whole(seed, 0) == [] and whole(seed, 5, 1_000_000) == whole(seed, 8, 999_997)[3:],
+               "environment i must be seeded from (seed, i) alone, for the millionth environment too, and no "
+               "environment has no seed")
 
 
 # ---------------------------------------------------------------------- dead workers
 
-@register("wait_for", live=True)
-def _(wait_for, rng):
-    ("returns when the word is there; says who died, with its exit code; gives up in time; loses no last "
-     "result; does not spin")
-    code = -int(rng.integers(2, 15))
+def returns_and_gives_up(wait_for, timeouts):
+    """The claims about a worker that lives."""
     error, seconds = quickest(wait_for, 1.5, 1.0, finishes=0.15)
     expect(error is None, f"it raises {type(error).__name__} for a worker that finishes in time: {error}")
     expect(seconds < 1.0,
            "it returns long after the worker has finished: look often, and do not sleep for the whole "
            "timeout")
-    idle = Worker()
-    error, seconds = outcome(wait_for, idle, 0.4)
-    expect(seconds < 3, "it waits for ever for a worker that hangs: give up after `timeout` seconds")
-    expect(isinstance(error, TimeoutError),
-           f"of a worker that hangs it says {said(error)}, expected TimeoutError")
-    expect(seconds > 0.3, f"it gives up after {seconds:.2f} s, expected timeout=0.4 s")
+    for timeout in timeouts:
+        idle = Worker()
+        error, seconds = outcome(wait_for, idle, timeout)
+        expect(seconds < 3, "it waits for ever for a worker that hangs: give up after `timeout` seconds")
+        expect(isinstance(error, TimeoutError),
+               f"of a worker that hangs it says {said(error)}, expected TimeoutError")
+        expect(seconds > 0.75 * timeout, f"it gives up after {seconds:.2f} s, expected timeout={timeout} s")
     expect(idle.looks < 3000,
            f"it looked {idle.looks:,} times in 0.4 s: sleep a little between two looks, the worker needs the "
            "core")
@@ -274,6 +315,20 @@ def _(wait_for, rng):
     expect(looks >= 20,
            f"it looked {looks} times in 0.4 s, so it notices a step of a millisecond long after it has "
            "ended: look about once a millisecond")
+
+
+@register("wait_for", part="timeout", live=True)
+def _(wait_for, hidden):
+    "returns when the word is there; gives up in time; looks often and does not spin"
+    returns_and_gives_up(wait_for, (1.0, 0.2, 0.4) if hidden else (0.4,))
+
+
+@register("wait_for", live=True)
+def _(wait_for, rng, hidden):
+    ("returns when the word is there; says who died, with its exit code; gives up in time; loses no last "
+     "result; does not spin")
+    returns_and_gives_up(wait_for, (0.4,))
+    code = int(rng.integers(2, 15)) if hidden else -int(rng.integers(2, 15))
     error, seconds = quickest(wait_for, 2.5, 2.0, dies=0.1, exitcode=code)
     expect(seconds < 3, "it waits for ever for a worker that is dead: ask process.is_alive() as well")
     expect(isinstance(error, RuntimeError) and seconds < 2,
@@ -294,3 +349,29 @@ def _(wait_for, rng):
     if error is not None:
         raise CheckFailed("it loses the last result of a worker that finished and left between the two "
                           "looks: when it is dead, look at the word once more before you raise")
+    if hidden:
+        error, seconds = quickest(wait_for, 2.5, 2.0, dies=0.0, exitcode=code)
+        expect(isinstance(error, RuntimeError) and seconds < 2,
+               f"of a worker that was dead before the first look it says {said(error)} after {seconds:.1f} "
+               "s, expected RuntimeError at once")
+        error, _ = outcome(wait_for, Worker(finishes=0.0), 0.0)
+        expect(error is None, "with timeout=0 it does not see a word that is there: look before you give up")
+
+
+# ---------------------------------------------------------------------- the planted bug
+
+@register("collector_culprit", live=True)
+def _(culprit, rng, hidden):
+    "the right listing for collectors of other sizes, from what they hand out alone"
+    hints = {"seeds": "already after the reset, the environments of one worker are those of another",
+             "order": "the reset may look right, but rows of results lie where other environments belong",
+             "views": "what one step handed out is overwritten by the next",
+             "healthy": "with one worker and with several it hands out the same, and nothing changes later"}
+    for name in rng.permutation([*hints] * (6 if hidden else 2)).tolist():
+        part = int(rng.integers(1, 5))
+        num_envs = 12 * part if hidden else 12
+        stream = np.random.default_rng(rng.integers(1000))
+        found = culprit(lambda workers, name=name, num_envs=num_envs, stream=stream:
+                        Collector(stream, num_envs, workers, name))
+        expect(found in hints, f"it returns {found!r}, expected one of {', '.join(hints)}")
+        expect(found == name, f"it blames {found!r} where it is {name!r}: {hints[name]}")

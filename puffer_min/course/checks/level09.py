@@ -1,15 +1,27 @@
-"""Checks of level 9: trajectory hashes, the profiler's hook, exception checks, the nearest ten, staggered
-looks, buckets.
+"""Checks of level 9: trajectory hashes, the profiler's hook, exception checks, the nearest ten, a budget of
+looks, buckets, the bug in an index.
 """
 
-import tracemalloc
+from collections import Counter
 
 import numpy as np
 
 from puffer_min.course.annotate import annotate
 from puffer_min.course.build import made_by
 from puffer_min.course.check import register
+from puffer_min.course.checks.crowds import (
+    BUCKETS,
+    FOES,
+    brute_force,
+    bucket_cases,
+    crowd,
+    crowds,
+    reference_nearest_foe,
+    slow_buckets,
+    slow_nearest_foe,
+)
 from puffer_min.course.checks.recordings import (
+    Index,
     Recorded,
     changed,
     compensated,
@@ -19,16 +31,26 @@ from puffer_min.course.checks.recordings import (
     in_the_last_bit,
     no_builtin_hash,
     one_end,
+    work_of,
 )
 from puffer_min.course.claims import expect, faster, no_python, same_values
 
 # ---------------------------------------------------------------------- trajectories
 
 @register("fingerprint", live=True)
-def _(fingerprint, rng):
-    ("equal for equal trajectories, in any process; different where one bit of one step differs, or the "
-     "order of steps; a plain text")
-    seed, actions = int(rng.integers(1000)), rng.integers(0, 4, (12, 3)).astype(np.int32)
+def _(fingerprint, rng, hidden):
+    ("equal for equal games, in any process; from the moment on at which one bit differs, every text is "
+     "another, and none before")
+    watch(fingerprint, rng, {})
+    if hidden:
+        watch(fingerprint, rng, {"steps": 30, "agents": 2, "numbers": 7, "dtype": np.float32})
+        watch(fingerprint, rng, {"steps": 9, "agents": 1, "numbers": 3000, "dtype": np.int16})
+
+
+def watch(fingerprint, rng, settings):
+    """Plays recordings to the answer, unchanged and each changed in one thing."""
+    seed, agents, steps = int(rng.integers(1000)), settings.get("agents", 3), settings.get("steps", 12)
+    actions = rng.integers(0, 4, (steps, agents)).astype(np.int32)
 
     def of(*edits):
         def edit(recording):
@@ -36,158 +58,153 @@ def _(fingerprint, rng):
             for change in edits:
                 change(recording)
         with no_builtin_hash():
-            return fingerprint(Recorded(np.random.default_rng(seed), edit), actions)
+            return fingerprint(Recorded(np.random.default_rng(seed), edit, **settings), actions)
 
     found = of()
-    expect(isinstance(found, str) and len(found) >= 8,
-           f"it returns {found!r}, expected a text of 8 characters or more: hexdigest()")
-    expect(found == of(),
+    expect(not isinstance(found, str),
+           "it returns one text, which says whether two games differ and not where: return a list, the hash "
+           "after the reset and after every step")
+    expect(isinstance(found, list | tuple) and len(found) == steps + 1
+           and all(isinstance(text, str) and len(text) >= 8 for text in found),
+           f"it returns {found!r:.60}, expected a list of {steps + 1} texts of 8 characters or more: "
+           "hexdigest() after the reset and after each of the steps")
+    expect(of() == found,
            "two equal trajectories have different hashes: is something random or an address in it?")
-    game = Recorded(np.random.default_rng(seed))
+    game = Recorded(np.random.default_rng(seed), **settings)
     fingerprint(game, actions)
     expect(len(game.received) == len(actions) and np.array_equal(game.received, actions),
            "it must take one step for each row of actions, with that row")
-    expect(of(changed("observations", 5)) != found,
-           "one number of one observation may change without changing the hash: hash all bytes of every step "
-           "(the arrays are overwritten in place, so a list of them holds the last step many times; str() "
-           "writes ... for the middle of a large array)")
-    expect(of(changed("observations", 0)) != found,
-           "the first observation, that of reset, is not in the hash")
-    expect(of(changed("observations", 12)) != found, "the observation after the last step is not in the hash")
+
+    def shows(edit, moment, sentence):
+        differ = [t for t, (one, other) in enumerate(zip(of(edit), found, strict=True)) if one != other]
+        expect(differ, sentence)
+        expect(differ[0] == moment,
+               f"a change at moment {moment} shows in the text of moment {differ[0]}: text t is for what has "
+               "happened up to then, the reset being moment 0")
+        expect(differ == list(range(moment, steps + 1)),
+               f"a change at moment {moment} is forgotten at moment {steps}: hash all that has happened so "
+               "far, with one digest that goes on")
+
+    shows(changed("observations", 5), 5,
+          "one number of one observation may change without changing the hash: hash all bytes of every step "
+          "(the arrays are overwritten in place, so a list of them holds the last step many times; str() "
+          "writes ... for the middle of a large array)")
+    shows(changed("observations", 0), 0, "the first observation, that of reset, is not in the hash")
+    shows(changed("observations", steps), steps, "the observation after the last step is not in the hash")
     for name in ("rewards", "terminals", "truncations"):
-        expect(of(changed(name, 7)) != found, f"the {name} may change without changing the hash")
-    expect(of(compensated) != found and of(in_another_order) != found,
-           "two numbers of one step may change against each other without changing the hash: hash the bytes, "
-           "not their sum or mean")
-    expect(of(exchanged) != found,
-           "two steps may change places without changing the hash: their order counts, so update one digest")
-    expect(of(in_the_last_bit) != found,
-           "a reward may change in its last bit without changing the hash: hash it as it is, not rounded")
-    expect(of(cut_off) != found,
-           "a terminal may become a truncation without changing the hash: hash the two apart")
+        shows(changed(name, 7), 8, f"the {name} may change without changing the hash")
+    shows(compensated, 6, "two numbers of one step may change against each other without changing the hash: "
+                          "hash the bytes, not their sum or mean")
+    if agents > 1:
+        shows(in_another_order, 4, "two rewards of one step may change places without changing the hash: "
+                                   "hash the bytes, not their sum or mean")
+    expect(of(exchanged)[-1] != found[-1],
+           "two steps may change places without changing the last hash: their order counts, so update one "
+           "digest")
+    shows(in_the_last_bit, 8,
+          "a reward may change in its last bit without changing the hash: hash it as it is, not rounded")
+    shows(cut_off, 6, "a terminal may become a truncation without changing the hash: hash the two apart")
 
 
 # ---------------------------------------------------------------------- the hook of the profiler
 
+def line(own, calls, callees):
+    own, calls, callees = (np.asarray(part, float) for part in (own, calls, callees))
+    slope, work = np.polyfit(callees, own / calls, 1)
+    return max(slope, 0.0), max(work, 0.0)
+
+
+def table(rng, rows, noise=0.0, unit=1.0):
+    """Without noise for any number of calls; with noise as many calls in each version, so that no fit
+    weighs one more.
+    """
+    callees = rng.permutation(np.arange(rows)) % 4
+    calls = np.full(rows, 2000) if noise else rng.integers(1000, 5000, rows)
+    hook, work = unit * rng.uniform(50e-9, 200e-9), unit * rng.uniform(20e-9, 90e-9)
+    off = rng.normal(size=rows)
+    # leaves the line of least squares where it is
+    off -= np.polyval(np.polyfit(callees, off, 1), callees)
+    return (work + hook * callees + noise * hook * off) * calls, calls, callees
+
+
+def in_total(own, calls, callees):
+    return tuple(max(part, 0.0) for part in np.polyfit(callees, own, 1))
+
+
+def without_work(own, calls, callees):
+    traced = callees > 0
+    return float(np.mean(own[traced] / calls[traced] / callees[traced])), 0.0
+
+
+def other_way_round(own, calls, callees):
+    slope, start = np.polyfit(own / calls, callees, 1)
+    return max(1 / slope, 0.0), max(-start / slope, 0.0)
+
+
+PHANTOM = {
+    "it fits the total time: divide by the number of calls first": in_total,
+    "it books the caller's own work as hook too: fit a line, slope and intercept": without_work,
+    "it returns the two the wrong way round: first the hook of one callee, then the caller's own work":
+        lambda *case: line(*case)[::-1],
+    "it fits the callees to the times: the times have the noise, so fit them to the callees":
+        other_way_round}
+
+
+@register("phantom", part="line")
+def _(phantom, rng, hidden):
+    "the two numbers of tables without noise, for any number of calls"
+    cases = [table(rng, rows) for rows in (4, 8, 12, *((2, 3, 60) if hidden else ()))]
+    same_values(phantom, line, cases, rtol=1e-3, atol=1e-10, mistakes=PHANTOM)
+
+
 @register("phantom")
-def _(phantom, rng):
+def _(phantom, rng, hidden):
     "values on random tables; nothing below zero; the caller's own work is not called a hook"
-    def reference(own, calls, callees):
-        own, calls, callees = (np.asarray(part, float) for part in (own, calls, callees))
-        slope, work = np.polyfit(callees, own / calls, 1)
-        return max(slope, 0.0), max(work, 0.0)
-
-    def table(rows, noise=0.0):
-        """Without noise for any number of calls; with noise as many calls in each version, so that no fit
-        weighs one more.
-        """
-        callees = rng.permutation(np.arange(rows)) % 4
-        calls = np.full(rows, 2000) if noise else rng.integers(1000, 5000, rows)
-        hook, work = rng.uniform(50e-9, 200e-9), rng.uniform(20e-9, 90e-9)
-        off = rng.normal(size=rows)
-        # leaves the line of least squares where it is
-        off -= np.polyval(np.polyfit(callees, off, 1), callees)
-        return (work + hook * callees + noise * hook * off) * calls, calls, callees
-
-    def in_total(own, calls, callees):
-        return tuple(max(part, 0.0) for part in np.polyfit(callees, own, 1))
-
-    def without_work(own, calls, callees):
-        traced = callees > 0
-        return float(np.mean(own[traced] / calls[traced] / callees[traced])), 0.0
-
-    def other_way_round(own, calls, callees):
-        slope, start = np.polyfit(own / calls, callees, 1)
-        return max(1 / slope, 0.0), max(-start / slope, 0.0)
-
-    cases = [table(4), table(8), table(8, noise=0.3), table(12, noise=0.3)]
-    same_values(phantom, reference, cases, rtol=1e-3, atol=1e-10, mistakes={
-        "it fits the total time: divide by the number of calls first": in_total,
-        "it books the caller's own work as hook too: fit a line, slope and intercept": without_work,
-        "it returns the two the wrong way round: first the hook of one callee, then the caller's own work":
-            lambda *case: reference(*case)[::-1],
-        "it fits the callees to the times: the times have the noise, so fit them to the callees":
-            other_way_round})
+    cases = [table(rng, 4), table(rng, 8), table(rng, 8, noise=0.3), table(rng, 12, noise=0.3)]
+    if hidden:
+        cases += [table(rng, 2), table(rng, 40, noise=0.5), table(rng, 8, noise=0.3, unit=1e5)]
+    same_values(phantom, line, cases, rtol=1e-3, atol=1e-10, mistakes=PHANTOM)
     none = (np.array([3e-5, 2.9e-5, 2.8e-5]), np.array([1000, 1000, 1000]), np.array([0, 1, 2]))
     hook, work = phantom(*none)
     expect(hook >= 0, f"noise gives a hook of {hook:.2g} s, below zero: take 0 for it")
     expect(hook < 1e-10 and 2.7e-8 < work < 3.1e-8,
            f"where more callees take no more time it gives {hook:.2g} and {work:.2g} s, expected no "
            "hook, and the time of a call as the caller's own work")
+    # a hook, and work that noise has brought below zero
+    hook, work = phantom(np.array([0.0, 1.8e-5, 4.1e-5, 6.1e-5]), np.full(4, 1000), np.arange(4))
+    expect(work >= 0, f"noise gives work of {work:.2g} s, below zero: take 0 for it")
+    expect(1.8e-8 < hook < 2.2e-8 and work < 1e-9,
+           f"where the caller does nothing itself it gives {hook:.2g} and {work:.2g} s, expected a hook of "
+           "about 2e-08 s and no work")
 
 
 # ---------------------------------------------------------------------- white is not free
 
-def reference_nearest_foe(rows, columns, sides, row, column, side):
-    away = (rows.astype(np.int64) - row) ** 2 + (columns.astype(np.int64) - column) ** 2
-    away[sides == side] = 1 << 40
-    return int(away.argmin()) if (sides != side).any() else -1
-
-
-def slow_nearest_foe(rows, columns, sides, row, column, side):
-    best, best_away = -1, None
-    for i in range(len(rows)):
-        away = (rows[i] - row) ** 2 + (columns[i] - column) ** 2
-        if sides[i] != side and (best_away is None or away < best_away):
-            best, best_away = i, away
-    return best
-
-
-def crowd(rng, n, size=64):
-    cells = rng.choice(size * size, n, replace=False)
-    sides = rng.integers(0, 2, n).astype(np.uint8)
-    return (cells // size).astype(np.int32), (cells % size).astype(np.int32), sides
+@register("white", part="values")
+def _(nearest_foe, rng, hidden):
+    "values in random crowds, also of friends alone"
+    same_values(nearest_foe, reference_nearest_foe, crowds(rng, hidden), mistakes=FOES)
 
 
 @register("white", live=True)
-def _(nearest_foe, rng):
-    ("values in random crowds, also of friends alone; no Python in the loop; no look-out for exceptions; at "
-     "least 50 times as fast as Python")
+def _(nearest_foe, rng, hidden):
+    "compiled; values in random crowds; no Python in the loop; no look-out for exceptions"
     expect(made_by(nearest_foe) is not None, "it is not compiled: write it in a %%cython cell")
-    cases = [(*crowd(rng, n), int(rng.integers(64)), int(rng.integers(64)), int(rng.integers(2)))
-             for n in (1, 2, 5, 20, 60)]
-    cases.append((*(part[:4] for part in crowd(rng, 8)[:2]), np.zeros(4, np.uint8), 3, 3, 0))
-    # a small map of four sides, full of foes as near as each other
-    for n in (8, 16):
-        rows, columns, _ = crowd(rng, n, size=4)
-        cases += [(rows, columns, rng.integers(0, 4, n).astype(np.uint8), int(row), int(column), side)
-                  for row, column, side in rng.integers(0, 4, (6, 3))]
-
-    def of_all(rows, columns, sides, row, column, side):
-        return reference_nearest_foe(rows, columns, 1 - np.full_like(sides, side), row, column, side)
-
-    def l1(rows, columns, sides, row, column, side):
-        away = np.abs(rows - row) + np.abs(columns - column)
-        return int(np.where(sides == side, 1 << 30, away).argmin()) if (sides != side).any() else -1
-
-    def last_of_the_nearest(rows, columns, sides, row, column, side):
-        found = reference_nearest_foe(rows[::-1], columns[::-1], sides[::-1], row, column, side)
-        return len(rows) - 1 - found if found >= 0 else -1
-
-    def not_on_the_cell(rows, columns, sides, row, column, side):
-        return reference_nearest_foe(rows, columns,
-                                     np.where((rows == row) & (columns == column), side, sides), row, column,
-                                     side)
-
-    same_values(nearest_foe, reference_nearest_foe, cases, mistakes={
-        "it finds friends too: pass over those of the same side": of_all,
-        "it measures by |dx| + |dy|, which is another game: compare squared distances": l1,
-        "of two as near it takes the last, expected the one of lower index: compare with <":
-            lambda *case: last_of_the_nearest(*case),
-        "it takes 1 - side for the only other side: every entity of another side is a foe":
-            lambda rows, columns, sides, *rest:
-            reference_nearest_foe(rows, columns, np.where(sides == 1 - rest[2], sides, rest[2]), *rest),
-        "a foe on the very cell is passed over: a distance of 0 is the nearest of all": not_on_the_cell,
-        "where no foe is seen it returns 0, which is an entity: return -1":
-            lambda *case: max(reference_nearest_foe(*case), 0)})
+    same_values(nearest_foe, reference_nearest_foe, crowds(rng, hidden), mistakes=FOES)
     asked = [str(check) for check in asked_in_loops(nearest_foe)]
     for sentence in asked:
         expect("noexcept" not in sentence, sentence)
     no_python(nearest_foe)
     expect(not asked, asked[0] if asked else "")
+
+
+@register("white", part="speed", live=True)
+def _(nearest_foe, rng):
+    "at least 50 times as fast as plain Python"
     large = (*crowd(rng, 200), 30, 30, 0)
     faster(lambda: nearest_foe(*large), lambda: slow_nearest_foe(*large), 50,
-           advice="does the loop do more than compare squared distances of C numbers, such as taking a root?")
+           advice="is it compiled, and does the loop do more than compare squared distances of C numbers, "
+                  "such as taking a root?")
 
 
 def asked_in_loops(answer):
@@ -200,26 +217,24 @@ def asked_in_loops(answer):
 
 # ---------------------------------------------------------------------- the nearest ten
 
-@register("nearest_cells")
-def _(nearest_cells, rng):
-    ("as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction "
-     "preferred among those as near")
-    def ask(there, most=10, chance=rng):
-        return np.asarray(nearest_cells(there.copy(), most, chance))
-
-    for density in (0.0, 0.03, 0.2, 0.6):
-        for most in (10, 10, 10, 10, 10, 3, 1, 30):
+def seen(nearest_cells, rng, densities, counts):
+    """Asks for random surroundings and expects as many as there are, nearest first, and never the centre."""
+    for density in densities:
+        for most in counts:
             there = rng.random((11, 11)) < density
             everybody = np.argwhere(there) - 5
             everybody = everybody[(everybody != 0).any(1)]
             count, away = min(most, len(everybody)), np.sort((everybody**2).sum(1))
-            found = ask(there, most)
+            given = there.copy()
+            found = np.asarray(nearest_cells(given, most, rng))
+            expect(np.array_equal(given, there), "it writes into `there`: work on a copy")
             fits = found.shape == (count, 2) or found.size == count == 0
             expect(fits,
                    f"it gives the shape {found.shape} for count={most} where {len(everybody)} stand around, "
                    f"expected ({count}, 2)")
             if count == 0:
                 continue
+            expect(found.dtype.kind in "iu", f"its cells are {found.dtype}, expected whole numbers")
             expect((found != 0).any(1), "the hero in the centre is in its own list")
             inside = np.abs(found).max() <= 5
             expect(inside and there[tuple((found + 5).T)].all(),
@@ -230,141 +245,140 @@ def _(nearest_cells, rng):
                    f"its {count} are not the nearest: one is {distances.max()} away (squared), where "
                    f"{away[count - 1]} would do")
             expect((np.diff(distances) >= 0).all(), "they must come nearest first")
-    there = np.zeros((11, 11), bool)
-    there[4, 5] = there[6, 5] = there[5, 4] = there[5, 6] = True
-    again = [ask(there, 4, np.random.default_rng(5)).tolist() for _ in range(6)]
+
+
+@register("nearest_cells", part="nearest")
+def _(nearest_cells, rng, hidden):
+    "as many as asked for, nearest first; never the centre; fewer where there are fewer"
+    seen(nearest_cells, rng, (0.0, 0.03, 0.2, 0.6, *((0.01, 1.0) if hidden else ())),
+         (10, 10, 3, 1, 30, *((0, 2, 120, 200) if hidden else ())))
+
+
+@register("nearest_cells")
+def _(nearest_cells, rng, hidden):
+    ("as many as asked for, nearest first; never the centre; fewer where there are fewer; no direction "
+     "preferred among those as near")
+    seen(nearest_cells, rng, (0.0, 0.03, 0.2, 0.6), (10, 10, 10, 3, 1, 30))
+
+    def ask(there, most, chance=rng):
+        return np.asarray(nearest_cells(there.copy(), most, chance))
+
+    near = np.zeros((11, 11), bool)
+    near[4, 5] = near[6, 5] = near[5, 4] = near[5, 6] = True
+    again = [ask(near, 4, np.random.default_rng(5)).tolist() for _ in range(6)]
     expect(again == again[:1] * 6,
            "a new generator gives another choice: draw from `rng` alone, so that a run can be "
            "repeated")
-    first = np.array([ask(there, 1)[0] for _ in range(400)])
-    often = [int((first == cell).all(1).sum()) for cell in np.argwhere(there) - 5]
-    expect(min(often) > 50,
-           f"of four that are as near, the first one is chosen {', '.join(map(str, often))} times of 400, "
-           "expected about 100 each: let `rng` decide among all of them")
-    bias = np.mean([ask(rng.random((11, 11)) < 0.35).mean(0) for _ in range(600)], axis=0)
-    expect(np.abs(bias).max() < 0.08,
+    far = np.zeros((11, 11), bool)
+    far[2, 1] = far[1, 8] = far[8, 9] = far[9, 2] = True           # all of them 25 away
+    for there in (near, far) if hidden else (near,):
+        places = np.argwhere(there) - 5
+        orders = np.array([ask(there, 4) for _ in range(800)])
+        for rank in (0, 3):
+            often = [int((orders[:, rank] == cell).all(1).sum()) for cell in places]
+            expect(min(often) > 100,
+                   f"of four that are as near, number {rank + 1} of the list is {', '.join(map(str, often))} "
+                   "times of 800 each of them, expected about 200 times: let `rng` decide among all of them")
+        pairs = Counter(map(str, orders[:, :2].tolist()))
+        expect(len(pairs) == 12 and min(pairs.values()) > 20,
+               f"of four that are as near, the first two are one of only {len(pairs)} pairs, or some pairs "
+               f"are rare ({min(pairs.values())} times of 800), expected 12 pairs of about 67: let `rng` "
+               "decide the whole order, not where it begins")
+    crowds = [rng.random((11, 11)) < 0.35 for _ in range(300)]
+    bias = np.mean([ask(part, 10).mean(0) for there in crowds for part in (there, there[::-1, ::-1])], axis=0)
+    expect(np.abs(bias).max() < 0.05,
            f"it prefers a direction: its choices lie at {bias.round(2).tolist()} on average, "
            "expected [0, 0]. A stable sort keeps the order of the scan: let chance decide")
 
 
-# ---------------------------------------------------------------------- staggered looks
+# ---------------------------------------------------------------------- a budget of looks
+
+def reference_looks(waited, budget):
+    found = np.zeros(len(waited), bool)
+    found[np.argsort(-np.asarray(waited, np.int64), kind="stable")[:budget]] = True
+    return found
+
 
 @register("looks")
-def _(looks, rng):
-    "each entity exactly once in any `every` ticks; no tick with more than its share; every tick for every=1"
-    for every in (1, 3, 5, 7):
-        index, begin = np.arange(int(rng.integers(30, 60))), int(rng.integers(1, 1000))
-        ticks = range(begin, begin + 4 * every)
-        table = np.stack([np.broadcast_to(np.asarray(looks(tick, index.copy(), every), bool), index.shape)
-                          for tick in ticks])
-        for start in range(3 * every):
-            times = table[start:start + every].sum(0)
-            expect(times > 0,
-                   f"with every={every} there is an entity that does not look at all in {every} ticks")
-            expect(times == 1, f"with every={every} an entity looks {times.max()} times in {every} ticks")
-        most, share = table.sum(1).max(), -(-len(index) // every)
-        expect(most <= share,
-               f"with every={every}, {most} of {len(index)} entities look in the same tick, expected at most "
-               f"{share}: stagger them by their index")
+def _(looks, rng, hidden):
+    "those who have waited longest, of those as long the lower index; never more than the budget"
+    def case(n, budget, most=6):
+        return rng.integers(0, most, n), budget
+
+    cases = [case(12, 3), case(40, 8), case(5, 9), case(7, 1), case(30, 10, 3), (np.arange(9) % 3, 4)]
+    if hidden:
+        cases += [case(6, 0), case(1, 1), case(0, 3), case(3000, 250, 1000), (np.zeros(20, np.int64), 5),
+                  (np.full(4, 2**40), 3), (rng.integers(0, 5, 50).astype(np.int32), 20)]
+
+    def answer(waited, budget):
+        found = np.asarray(looks(waited, budget))
+        expect(found.dtype == bool or not found.size,
+               f"it gives {found.dtype}, expected bool: who looks, and not their numbers")
+        return found
+
+    same_values(answer, reference_looks, cases, mistakes={
+        "those who have waited least look first: the longest waits come first": lambda waited, budget:
+            reference_looks(-waited, budget),
+        "of those who waited as long it takes the higher index: sort in a stable way": lambda waited, budget:
+            reference_looks(waited[::-1], budget)[::-1],
+        "all who waited as long as the last one look too: that may be more than the budget":
+            lambda waited, budget: waited >= (np.sort(waited)[::-1][min(budget, len(waited)) - 1]
+                                              if budget and len(waited) else np.inf),
+        "the first of the list look, however long they have waited": lambda waited, budget:
+            np.arange(len(waited)) < budget,
+        "the budget counts one too many": lambda waited, budget: reference_looks(waited, budget + 1)})
+    waited, longest = np.zeros(50, np.int64), 0
+    for _ in range(60):
+        look = np.asarray(looks(waited.copy(), 8), bool)
+        waited = np.where(look, 0, waited + 1)
+        longest = max(longest, int(waited.max()))
+    expect(longest < 7, f"of 50 entities with a budget of 8 one waited {longest} ticks, expected at most 6")
 
 
 # ---------------------------------------------------------------------- buckets
 
-def brute_force(rows, columns, sides, radius):
-    away = (rows[:, None] - rows.astype(np.int64)) ** 2 + (columns[:, None] - columns.astype(np.int64)) ** 2
-    far = (np.abs(rows[:, None] - rows) > radius) | (np.abs(columns[:, None] - columns) > radius)
-    out = (sides[:, None] == sides) | far
-    away[out] = 1 << 40
-    found = away.argmin(1)
-    found[out.all(1)] = -1
+def found_by(nearest_by_buckets, *case):
+    found = np.asarray(nearest_by_buckets(*case))
+    expect(found.dtype.kind in "iu", f"it gives {found.dtype}, expected the whole numbers of entities")
     return found
 
 
-def own_bucket_only(rows, columns, sides, radius):
-    found = np.full(len(rows), -1)
-    for bucket in set(zip(rows // 8, columns // 8, strict=True)):
-        members = np.flatnonzero((rows // 8 == bucket[0]) & (columns // 8 == bucket[1]))
-        best = brute_force(rows[members], columns[members], sides[members], radius)
-        found[members] = np.where(best >= 0, members[best], -1)
-    return found
-
-
-def slow_buckets(rows, columns, sides, radius):
-    """The baseline of the speed claim: everybody asks everybody."""
-    rows, columns, sides, found = rows.tolist(), columns.tolist(), sides.tolist(), []
-    for i in range(len(rows)):
-        best, best_away = -1, 1 << 40
-        for j in range(len(rows)):
-            dy, dx = rows[j] - rows[i], columns[j] - columns[i]
-            if (sides[j] != sides[i] and abs(dy) <= radius and abs(dx) <= radius
-                and dy * dy + dx * dx < best_away):
-                best, best_away = j, dy * dy + dx * dx
-        found.append(best)
-    return found
-
-
-def of_one_side(rows, columns, sides, radius):
-    """Foes are of side 1 - side alone."""
-    found, both = np.full(len(rows), -1), np.flatnonzero(sides <= 1)
-    best = brute_force(rows[both], columns[both], sides[both], radius)
-    found[both] = np.where(best >= 0, both[best], -1)
-    return found
-
-
-def of_higher_index(rows, columns, sides, radius):
-    found = brute_force(rows[::-1], columns[::-1], sides[::-1], radius)[::-1]
-    return np.where(found >= 0, len(rows) - 1 - found, -1)
-
-
-class Counted(np.ndarray):
-    """An array that counts the numbers which functions of NumPy make of it."""
-
-    made = 0
-
-    def __array_ufunc__(self, function, method, *inputs, out=None, **options):
-        plain = [part.view(np.ndarray) if isinstance(part, Counted) else part for part in inputs]
-        if out is not None:
-            options["out"] = tuple(part.view(np.ndarray) if isinstance(part, Counted) else part
-                                   for part in out)
-        found = getattr(function, method)(*plain, **options)
-        Counted.made += np.size(found)
-        return found.view(Counted) if isinstance(found, np.ndarray) and found.dtype != bool else found
-
-
-def work_of(answer, *case):
-    """(numbers that NumPy computes from the arrays of a case, the most bytes in use meanwhile)."""
-    Counted.made = 0
-    counted = [part.view(Counted) if isinstance(part, np.ndarray) else part for part in case]
-    tracemalloc.start()
-    try:
-        answer(*counted)
-        return Counted.made, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+@register("buckets", part="values")
+def _(nearest_by_buckets, rng, hidden):
+    "values in random crowds for radii of 1 to 8, at the edges too"
+    same_values(lambda *case: found_by(nearest_by_buckets, *case), brute_force, bucket_cases(rng, hidden),
+                mistakes=BUCKETS)
 
 
 @register("buckets", live=True)
-def _(nearest_by_buckets, rng):
-    ("values in random crowds for radii of 1 to 8, at the edges too; at least 2.5 times as fast as asking "
-     "everybody")
-    cases = [(*crowd(rng, n), radius)
-             for n, radius in ((1, 5), (30, 3), (200, 5), (200, 8), (400, 1), (60, 8))]
-    rows, columns, _ = crowd(rng, 300)
-    cases.append((rows, columns, rng.integers(0, 4, 300).astype(np.uint8), 4))
-    same_values(lambda *case: np.asarray(nearest_by_buckets(*case)), brute_force, cases, mistakes={
-        "it looks into the own bucket alone: a foe next door may be nearer": own_bucket_only,
-        "it finds friends too: pass over those of the same side":
-            lambda rows, columns, sides, radius: brute_force(rows, columns, np.arange(len(rows)), radius),
-        "it finds friends, and first of all itself: pass over those of the same side":
-            lambda rows, *rest: np.arange(len(rows)),
-        "of two as near it takes the one of higher index": of_higher_index,
-        "the radius is one short: a foe `radius` rows away is still seen":
-            lambda rows, columns, sides, radius: brute_force(rows, columns, sides, radius - 1),
-        "it takes 1 - side for the only other side: every entity of another side is a foe": of_one_side})
+def _(nearest_by_buckets, rng, hidden):
+    "values in random crowds; not everybody is asked"
+    same_values(lambda *case: found_by(nearest_by_buckets, *case), brute_force, bucket_cases(rng, hidden),
+                mistakes=BUCKETS)
     looked_at, bytes_used = work_of(nearest_by_buckets, *crowd(rng, 800), 3)
-    expect(looked_at < 800 * 400 and bytes_used < 2_000_000,
+    expect(looked_at < 800 * 2000 and bytes_used < 2_000_000,
            f"for 800 entities it works on {looked_at:,} numbers in arrays and {bytes_used:,} bytes: that "
            "asks everybody, without an index; look into the buckets around an entity alone")
+
+
+@register("buckets", part="speed", live=True)
+def _(nearest_by_buckets, rng):
+    "at least 2.5 times as fast as asking everybody"
     large = (*crowd(rng, 500), 5)
     faster(lambda: nearest_by_buckets(*large), lambda: slow_buckets(*large), 2.5,
            advice="does it look into the buckets around alone, or at everybody?")
+
+
+# ---------------------------------------------------------------------- the planted bug
+
+@register("index_culprit", live=True)
+def _(culprit, rng, hidden):
+    "the right listing, from what the index finds alone"
+    hints = {"ties": "of two foes as near it names the one of higher index",
+             "edge": "a foe exactly `radius` rows away is not seen",
+             "stale": "asked about a new crowd it answers about the first one it was shown",
+             "healthy": "ties, the edge of the window and a second crowd are all as they should be"}
+    for name in rng.permutation([*hints] * (6 if hidden else 2)).tolist():
+        found = culprit(lambda name=name: Index(name).nearest)
+        expect(found in hints, f"it returns {found!r}, expected one of {', '.join(hints)}")
+        expect(found == name, f"it blames {found!r} where it is {name!r}: {hints[name]}")

@@ -1,7 +1,7 @@
 """The other side in the checks of level 5: what a hand-off, a pool or a dying worker does to the answer.
 
 No process is started. `Words` lets the other side move between any two accesses of the answer to memory, and
-`Halves` runs on a clock that is a number.
+`Groups` run on a clock that is a number.
 """
 
 import threading
@@ -40,7 +40,7 @@ def double(action):
     return 2 * action
 
 
-def play_handoffs(give, serve, take, chance, watched):
+def play_handoffs(give, serve, take, chance, watched, step=double, rounds=120):
     """Caller and worker in turns; while the side `watched` runs, the other one may come in between any two of
     its accesses.
 
@@ -48,12 +48,12 @@ def play_handoffs(give, serve, take, chance, watched):
     """
     stepped, pairs, state = [], [], {"seen": 0, "given": None, "next": 10}
 
-    def step(action):
+    def kept_step(action):
         stepped.append(action)
-        return double(action)
+        return step(action)
 
     def worker_moves():
-        state["seen"] = serve(words, state["seen"], step)
+        state["seen"] = serve(words, state["seen"], kept_step)
 
     def caller_moves():
         if state["given"] is None:
@@ -73,7 +73,7 @@ def play_handoffs(give, serve, take, chance, watched):
             other()
 
     words = Words(elsewhere)
-    for _ in range(120):
+    for _ in range(rounds):
         moves[watched]()
         # now and then the other one runs undisturbed, so that both get on
         words.inside = True
@@ -81,6 +81,65 @@ def play_handoffs(give, serve, take, chance, watched):
             other()
         words.inside = False
     return stepped, pairs
+
+
+def right_give(words, action):
+    words["action"] = action
+    words["ticket"] += 1
+
+
+def right_serve(words, seen, step):
+    ticket = words["ticket"]
+    if ticket != seen:
+        words["result"] = step(words["action"])
+        words["done"] = ticket
+    return ticket
+
+
+def right_take(words):
+    return words["result"] if words["done"] == words["ticket"] else None
+
+
+# which side runs with the other one's right functions, and what it says when that fails
+GUILTY = {
+    "give": "the worker stepped {found} when {given} was given, because it saw the ticket before the "
+            "action: in give, write the action before the ticket",
+    "serve": "with a right caller, the worker stepped {found} for {given}, or its result came too late: in "
+             "serve, read the ticket once and before the action, write the result before `done`, and return "
+             "the ticket that was served",
+    "take": "with a right worker, the caller took {found} for the action {given}: in take, look at `done` "
+            "and the ticket before you read the result"}
+
+
+STILL = {
+    "give": "with a right worker the hand-off stands still: in give, add 1 to the ticket, which only grows",
+    "serve": "with a right caller the hand-off stands still, because an action is lost: between two looks at "
+             "the ticket the caller may have given the next one, so read it once, into a variable, and write "
+             "and return that",
+    "take": "with a right worker the hand-off stands still: take must return the result as soon as `done` is "
+            "the ticket",
+    "": "the hand-off stands still: after some rounds either side waits for the other, and an action is lost",
+    "0": "the hand-off stands still where a result is 0: a result of 0 is a result, and only None is none"}
+
+
+def play(functions, watched, rng, sentence, still="", step=double, rounds=120):
+    """Expects of three functions that every action is stepped once and its own result taken; `sentence` and
+    STILL[still] say so if not.
+    """
+    for likely in (0.1, 0.3, 0.6, 0.9):
+        stepped, pairs = play_handoffs(*functions, lambda likely=likely: rng.random() < likely, watched, step,
+                                       rounds)
+        expect(len(pairs) >= 3, STILL[still])
+        given = [action for action, _ in pairs]
+        twice = next((action for action in stepped if stepped.count(action) > 1), None)
+        expect(twice is None or any(result != step(action) for action, result in pairs),
+               f"the action {twice} is stepped twice for one ticket: serve must return the ticket that it "
+               "has served, to be the next `seen`")
+        for action, found in zip(given, stepped, strict=False):
+            expect(action == found, sentence.format(found=found, given=action))
+        for action, result in pairs:
+            expect(result == step(action), sentence.format(found=f"{result} (right is {step(action)})",
+                                                           given=action))
 
 
 class Pool:
@@ -127,50 +186,85 @@ def observed(env, count):
     return 100.0 * env + count
 
 
-def acted(observations):
-    return (np.asarray(observations) * 7 % 5).astype(np.int32)
+def acted(observations, times=7):
+    return (np.asarray(observations) * times % 5).astype(np.int32)
 
 
 def rewarded(observation, action):
     return observation + 0.125 * action
 
 
-class Halves:
-    """Two halves of the environments, on a clock that is only a number: a half's step takes `step`, the
-    policy `thought`.
+class Groups:
+    """Groups of environments, on a clock that is only a number: a group's step takes `step`, the policy
+    `thought`.
     """
 
-    def __init__(self, step, thought):
-        self.now, self.step, self.thought = 0.0, step, thought
-        self.ready, self.running, self.count, self.acted = [step, step], [True, True], [0, 0], [[], []]
+    def __init__(self, groups, step, thought):
+        self.groups, self.now, self.step, self.thought = groups, 0.0, step, thought
+        self.ready, self.running = [step] * groups, [True] * groups
+        self.count, self.acted = [0] * groups, [[] for _ in range(groups)]
 
-    def recv(self, half):
-        """Wait for a half; its observations: (which half, how many steps it has made)."""
-        expect(half in (0, 1), f"there is no half {half!r}, expected 0 or 1")
-        expect(self.running[half],
-               f"it waits for half {half}, which has not been sent a step: send it actions first")
-        self.now, self.running[half] = max(self.now, self.ready[half]), False
-        return half, self.count[half]
+    def there(self, group):
+        expect(group in range(self.groups),
+               f"there is no group {group!r}, expected 0 to {self.groups - 1}: there are vec.groups")
+
+    def recv(self, group):
+        """Wait for a group; its observations: (which group, how many steps it has made)."""
+        self.there(group)
+        expect(self.running[group],
+               f"it waits for group {group}, which has not been sent a step: send it actions first")
+        self.now, self.running[group] = max(self.now, self.ready[group]), False
+        return group, self.count[group]
 
     def policy(self, observations):
         """Actions for observations."""
         self.now += self.thought
         return "actions", *observations
 
-    def send(self, half, actions):
-        """Let a half make a step."""
-        expect(half in (0, 1), f"there is no half {half!r}, expected 0 or 1")
-        expect(not self.running[half],
-               f"it sends half {half} actions while it is still stepping: recv it first")
+    def send(self, group, actions):
+        """Let a group make a step."""
+        self.there(group)
+        expect(not self.running[group],
+               f"it sends group {group} actions while it is still stepping: recv it first")
         expect(isinstance(actions, tuple) and actions[:1] == ("actions",),
                "it sends something else than what policy returned")
-        expect(actions == ("actions", half, self.count[half]),
-               f"half {half} at step {self.count[half]} is sent the actions for half {actions[1]} at step "
-               f"{actions[2]}")
-        expect(len(self.acted[half]) < 1000, "it goes on for ever: send each half `steps` actions")
-        self.acted[half].append(actions)
-        self.ready[half], self.running[half] = self.now + self.step, True
-        self.count[half] += 1
+        expect(actions == ("actions", group, self.count[group]),
+               f"group {group} at step {self.count[group]} is sent the actions for group {actions[1]} at "
+               f"step {actions[2]}")
+        expect(len(self.acted[group]) < 1000, "it goes on for ever: send each group `steps` actions")
+        self.acted[group].append(actions)
+        self.ready[group], self.running[group] = self.now + self.step, True
+        self.count[group] += 1
+
+
+class Collector:
+    """Counters in groups, one group a worker; `fault` is one of the listings of exercise 5.7, or "healthy".
+    """
+
+    def __init__(self, rng, num_envs, workers, fault):
+        self.rng, self.num_envs, self.workers, self.fault = rng, num_envs, workers, fault
+        self.part = num_envs // workers
+        self.observations, self.rewards = np.zeros(num_envs), np.zeros(num_envs)
+
+    def reset(self, seed):
+        """Observations (num_envs,)."""
+        index = np.arange(self.num_envs)
+        self.state = 1000 * seed + (index % self.part if self.fault == "seeds" else index)
+        return self.handed()[0]
+
+    def step(self, actions):
+        """(observations, rewards), both (num_envs,)."""
+        self.state = (5 * self.state + np.asarray(actions) + 1) % 10_007
+        return self.handed()
+
+    def handed(self):
+        order = np.arange(self.num_envs).reshape(self.workers, self.part)
+        if self.fault == "order":
+            order = self.rng.permutation(order)
+        self.observations[:] = self.state[order.ravel()]
+        self.rewards[:] = np.sqrt(self.state)[order.ravel()]
+        tables = self.observations, self.rewards
+        return tables if self.fault == "views" else tuple(table.copy() for table in tables)
 
 
 class Worker:

@@ -1,7 +1,10 @@
-"""Recorded games for the check of `fingerprint` in level 9, and what may be changed in one."""
+"""What the checks of level 9 play against answers: recorded games and changes in them, arrays that count the
+work done with them, an index with a planted fault.
+"""
 
 import builtins
 import contextlib
+import tracemalloc
 
 import numpy as np
 
@@ -13,18 +16,18 @@ class Recorded:
     recording beforehand.
     """
 
-    def __init__(self, rng, edit=None):
-        steps = 12
-        self.recording = {"observations": rng.integers(1, 9, (steps + 1, 3, 500)).astype(np.uint8),
-                          "rewards": rng.random((steps, 3)).astype(np.float32),
-                          "terminals": rng.random((steps, 3)) < 0.1,
-                          "truncations": rng.random((steps, 3)) < 0.1}
+    def __init__(self, rng, edit=None, steps=12, agents=3, numbers=500, dtype=np.uint8):
+        self.recording = {"observations": rng.integers(1, 9, (steps + 1, agents, numbers)).astype(dtype),
+                          "rewards": rng.random((steps, agents)).astype(np.float32),
+                          "terminals": rng.random((steps, agents)) < 0.1,
+                          "truncations": rng.random((steps, agents)) < 0.1}
         if edit is not None:
             edit(self.recording)
         self.arrays = [array[0].copy() for array in self.recording.values()]
         self.tick, self.received = 0, []
 
     def reset(self, seed=None):
+        expect(seed == 0, f"it resets with seed={seed}, expected seed=0: other seeds are other games")
         self.tick, self.received = 0, []
         self.arrays[0][...] = self.recording["observations"][0]
         return self.arrays[0], []
@@ -41,7 +44,7 @@ def changed(name, at):
     """An edit that changes one entry of a step."""
     def edit(recording):
         entry = recording[name][at]
-        place = (1,) if entry.ndim == 1 else (1, 250)
+        place = tuple(number // 2 for number in entry.shape)
         entry[place] = ~entry[place] if entry.dtype == bool else entry[place] + 1
     return edit
 
@@ -49,8 +52,8 @@ def changed(name, at):
 def compensated(recording):
     """One entry of a step more, another one as much less."""
     step = recording["observations"][6]
-    step[0, 100] += 1
-    step[2, 400] -= 1
+    step[0, step.shape[1] // 4] += 1
+    step[-1, -1] -= 1
 
 
 def exchanged(recording):
@@ -64,7 +67,7 @@ def in_another_order(recording):
 
 
 def in_the_last_bit(recording):
-    recording["rewards"][7, 1] = np.nextafter(recording["rewards"][7, 1], np.float32(2))
+    recording["rewards"][7, -1] = np.nextafter(recording["rewards"][7, -1], np.float32(2))
 
 
 def cut_off(recording):
@@ -74,7 +77,8 @@ def cut_off(recording):
 
 
 def one_end(recording):
-    recording["terminals"][5], recording["truncations"][5] = (True, False, False), (False, False, False)
+    recording["terminals"][5], recording["truncations"][5] = False, False
+    recording["terminals"][5, 0] = True
 
 
 @contextlib.contextmanager
@@ -91,3 +95,54 @@ def no_builtin_hash():
         yield
     finally:
         builtins.hash = kept
+
+
+class Counted(np.ndarray):
+    """An array that counts the numbers which functions of NumPy make of it."""
+
+    made = 0
+
+    def __array_ufunc__(self, function, method, *inputs, out=None, **options):
+        plain = [part.view(np.ndarray) if isinstance(part, Counted) else part for part in inputs]
+        if out is not None:
+            options["out"] = tuple(part.view(np.ndarray) if isinstance(part, Counted) else part
+                                   for part in out)
+        found = getattr(function, method)(*plain, **options)
+        Counted.made += np.size(found)
+        return found.view(Counted) if isinstance(found, np.ndarray) and found.dtype != bool else found
+
+
+def work_of(answer, *case):
+    """(numbers that NumPy computes from the arrays of a case, the most bytes in use meanwhile)."""
+    Counted.made = 0
+    counted = [part.view(Counted) if isinstance(part, np.ndarray) else part for part in case]
+    tracemalloc.start()
+    try:
+        answer(*counted)
+        return Counted.made, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class Index:
+    """Finds the nearest foe of each entity by asking all; `fault` is one of the listings of exercise 9.7."""
+
+    def __init__(self, fault):
+        self.fault, self.kept = fault, None
+
+    def nearest(self, rows, columns, sides, radius):
+        """found (n,) int, -1 for nobody."""
+        if self.fault != "stale" or self.kept is None or len(self.kept[0]) != len(rows):
+            self.kept = rows.copy(), columns.copy()
+        (rows, columns), found = self.kept, []
+        reach = radius - (self.fault == "edge")
+        for i in range(len(sides)):
+            best, best_away = -1, 1 << 30
+            for j in range(len(sides)):
+                dy, dx = int(rows[j]) - int(rows[i]), int(columns[j]) - int(columns[i])
+                away = dy * dy + dx * dx
+                closer = away <= best_away if self.fault == "ties" else away < best_away
+                if sides[j] != sides[i] and abs(dy) <= reach and abs(dx) <= reach and closer:
+                    best, best_away = j, away
+            found.append(best)
+        return np.array(found)
