@@ -132,7 +132,7 @@ def bucket_cases(rng, hidden):
     if hidden:
         # the corners; the whole map full; friends alone; a radius of 0; many sides, and few entities
         corners = np.array([0, 0, 63, 63, 7, 8], np.int32), np.array([0, 63, 0, 63, 56, 55], np.int32)
-        cases += [(*corners, np.array([0, 1, 0, 1, 0, 1], np.uint8), 8), (*crowd(rng, 1500), 7),
+        cases += [(*corners, np.array([0, 1, 0, 1, 0, 1], np.uint8), 8), (*crowd(rng, 700), 7),
                   (*crowd(rng, 50)[:2], np.full(50, 3, np.uint8), 8), (*crowd(rng, 300), 0),
                   (*crowd(rng, 20)[:2], rng.integers(0, 256, 20).astype(np.uint8), 8)]
         block = np.arange(256, dtype=np.int32)
