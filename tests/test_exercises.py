@@ -325,7 +325,7 @@ def test_committed_exercises_are_what_the_solutions_generate(path):
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
-def test_a_level_has_three_to_six_exercises_without_widgets(path):
+def test_a_level_has_three_to_eight_exercises_without_widgets(path):
     solutions = read(path)
     assert FEWEST <= len(solutions.exercises) <= MOST
     assert not WIDGETS.search(exercises.notebook_text(exercises.generate(solutions)))
