@@ -60,8 +60,10 @@ def same_values(answer: Callable, reference: Callable, cases: Iterable[tuple], *
             raise CheckFailed("it returns nothing: is the return missing?")
         wrong_here = compare(found, right)
         if wrong_here:
+            answers = results(answer) if mistakes else []
             for sentence, wrong in (mistakes or {}).items():
-                if all(not compare(a, b) for a, b in zip(results(answer), results(wrong), strict=True)):
+                if all(not compare(found, _call(wrong, case, changes_arguments))
+                       for found, case in zip(answers, cases, strict=True)):
                     raise CheckFailed(sentence)
             wrong_here, case = _smallest_failure((wrong_here, case), answer, cases, expected, compare,
                                                  changes_arguments)
