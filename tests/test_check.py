@@ -427,6 +427,17 @@ def test_what_two_environments_share_is_named(mistake, name):
     assert line.sentence.startswith(f"{name}") and "is one object for all environments" in line.sentence
 
 
+def test_what_outlives_a_reset_is_not_blamed_on_the_second_environment():
+    """As the world of Box2D does, which BipedalWalker keeps: a play repeats for some time, and then with other last digits."""
+    class Wears(Sound):
+        def start(self, agents):
+            super().start(agents)
+            self.starts = getattr(self, "starts", 0) + 1
+            self.position[agents] += 0.01 * (self.starts > 750)
+    report = check_environment(Wears, steps=200)
+    assert "independence" in report.doubts, f"\n{report}"
+
+
 def test_a_table_that_nobody_writes_may_be_shared():
     assert check_environment(ReadsOneTable, steps=200).problems == check_environment(ReadsOneTable, steps=200).doubts == ()
 
