@@ -11,7 +11,7 @@ import pytest
 import envs
 import puffer_min
 from puffer_min.course import statistics
-from puffer_min.course.checks import level02
+from puffer_min.course.checks import level02, level02_effects
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "02_research.ipynb").read_text())["cells"]
@@ -95,11 +95,11 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(chapter, tmp_
 def test_references_of_the_exercises_are_the_packages_statistics():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(9, 3))
-    ends = level02.wrong_bootstrap(level02.by_task)(scores, lambda s: float(s.mean()), rng)
+    ends = level02.wrong_bootstrap(level02.draws)(scores, level02.STATISTICS[0], rng)
     found = statistics.interval(statistics.mean, scores, resamples=5000)
     assert ends == pytest.approx([found.low, found.high], abs=0.05 * found.width)
     for sentence, wrong in level02.WRONG_BOOTSTRAPS.items():
-        assert wrong(level02.random_scores(rng, 8, 2), lambda s: float(s.mean()), rng) is not None, sentence
+        assert wrong(level02.random_scores(rng, 8, 2), level02.STATISTICS[0], rng) is not None, sentence
 
 
 def test_shaping_pays_minus_the_potential_of_the_start_over_any_episode():
@@ -107,7 +107,7 @@ def test_shaping_pays_minus_the_potential_of_the_start_over_any_episode():
     for _ in range(20):
         potential = rng.normal(size=rng.integers(2, 20))
         ends = np.arange(len(potential)) == len(potential) - 1
-        paid = level02.reference_shaped(np.zeros(len(potential)), potential, np.roll(potential, -1), ends, 0.97)
+        paid = level02_effects.reference_shaped(np.zeros(len(potential)), potential, np.roll(potential, -1), ends, 0.97)
         assert (paid * 0.97 ** np.arange(len(potential))).sum() == pytest.approx(-potential[0])
 
 
@@ -115,4 +115,4 @@ def test_effects_take_a_sum_of_effects_apart():
     first, second, both = 5.0, -3.0, 8.0
     i, j = np.mgrid[0:2, 0:2]
     scores = (10 + first * i + second * j + both * i * j)[..., None] + np.zeros(4)
-    assert level02.reference_effects(scores) == pytest.approx((first + both / 2, second + both / 2, both))
+    assert level02_effects.reference_effects(scores) == pytest.approx((first + both / 2, second + both / 2, both))

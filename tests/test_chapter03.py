@@ -12,7 +12,7 @@ import torch
 
 import puffer_min
 from envs import make
-from puffer_min.course.checks import level03
+from puffer_min.course.checks import level03, level03_losses, level03_rows
 from puffer_min.learner import distributions as sampling
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributions import Categorical
@@ -69,13 +69,13 @@ def test_reference_of_log_probs_is_the_packages_distribution():
     logits, actions = rng.normal(size=(50, 4)).astype(np.float32), rng.integers(0, 4, 50)
     logits[:, 3][actions != 3] = -np.inf
     found = Categorical((4,), ()).evaluate(torch.from_numpy(logits.T.copy()), torch.from_numpy(actions))
-    for ours, theirs in zip(level03.reference_log_probs(logits, actions), found, strict=False):
+    for ours, theirs in zip(level03_losses.reference_log_probs(logits, actions), found, strict=False):
         assert np.allclose(ours, theirs, atol=1e-5)
 
 
 def test_reference_of_gae_is_the_packages_kernel():
-    rewards, values, ends, next_values, advantages, gamma, gae_lambda = level03.random_rows(np.random.default_rng(2), 20, 17)
-    level03.reference_gae(rewards, values, ends, next_values, advantages, gamma, gae_lambda)
+    rewards, values, ends, next_values, advantages, gamma, gae_lambda = level03_rows.random_rows(np.random.default_rng(2), 20, 17)
+    level03_rows.reference_gae(rewards, values, ends, next_values, advantages, gamma, gae_lambda)
     found, returns = np.zeros_like(rewards), np.zeros_like(rewards)
     puffer_min.gae(rewards, values, ends.astype(bool), np.zeros(ends.shape, bool), None, next_values, found, returns, gamma, gae_lambda)
     assert np.allclose(found, advantages, atol=1e-4)
@@ -89,7 +89,7 @@ def test_reference_of_ppo_loss_is_the_packages_loss():
     config, distribution = Config(norm_adv=False, ent_coef=0.0, vf_coef=0.0), Categorical((4,), ())
     loss, _, _ = ppo_loss(config, torch.from_numpy(logits), torch.zeros(60), distribution, batch)
     log_probs, _ = distribution.evaluate(torch.from_numpy(logits), actions)
-    assert np.isclose(level03.reference_ppo_loss(log_probs.numpy(), old.numpy(), advantages.numpy(), config.clip_coef), loss, rtol=1e-4)
+    assert np.isclose(level03_losses.reference_ppo_loss(log_probs.numpy(), old.numpy(), advantages.numpy(), config.clip_coef), loss, rtol=1e-4)
 
 
 @pytest.mark.parametrize("agents, segments, share", [(4, 4, 1.0), (4, 8, 1.0), (5, 11, 0.6)])
@@ -102,4 +102,4 @@ def test_reference_of_segments_is_the_packages_buffer(agents, segments, share):
         buffer.record_decision(observations, torch.zeros(agents, dtype=torch.int64), numbers, numbers, alive[steps])
         buffer.record_outcome(cart.rewards, cart.terminals, cart.truncations)
         steps += 1
-    assert level03.reference_steps_until_full(alive, segments, horizon) == steps
+    assert level03_rows.reference_steps_until_full(alive, segments, horizon) == steps

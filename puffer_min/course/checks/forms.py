@@ -31,8 +31,9 @@ def number(found) -> float:
 
 def numbers(found, count: int | None = None):
     """The numbers (n,) that an answer returns one after another, in a list, a tuple or an array."""
-    array = plain([] if isinstance(found, tuple | list) and not found else found)
-    expect(array.ndim and array.size == len(array),
+    many = isinstance(found, tuple | list)
+    array = plain([] if many and not found else found)
+    expect(array.ndim == 1 or many and array.ndim == 2 and array.shape[1] == 1,
            f"it returns {shown(found)}, expected a list of numbers, one after another")
     expect(count is None or len(array) == count, f"it returns {len(array)} numbers, expected {count}")
     return array.reshape(-1)

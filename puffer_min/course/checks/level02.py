@@ -47,8 +47,6 @@ def _(interquartile_mean, rng, hidden):
             lambda s: trimmed(s.mean(1), len(s) // 4, len(s) // 4),
         "a quarter of the scores is rounded up: round it down":
             lambda s: trimmed(s, -(-s.size // 4), -(-s.size // 4)),
-        "it keeps what lies between two quantiles: count off a quarter of the scores, rounded down":
-            lambda s: s[(s >= np.quantile(s, 0.25)) & (s <= np.quantile(s, 0.75))].mean(),
     })
     special = {
         "of three scores a quarter is nothing, so all of them count": (rng.normal(3, 1, (3, 1)),),

@@ -115,7 +115,7 @@ def front(seconds, scores, strictly=False):
 def first_of_equals(seconds, scores):
     """The front with one of each group of identical trials."""
     keep = front(seconds, scores)
-    return keep[np.unique(np.stack([seconds[keep], scores[keep]]), axis=1, return_index=True)[1]]
+    return np.sort(keep[np.unique(np.stack([seconds[keep], scores[keep]]), axis=1, return_index=True)[1]])
 
 
 @register("pareto")
@@ -158,15 +158,6 @@ def _(pareto, rng, hidden):
     same_values(indices, front, ties, mistakes={
         "a trial with the same cost and a lower score, or the same score and a higher cost, is beaten too":
             lambda *case: front(*case, strictly=True)})
-    equals = [(np.array([2.0, 1.0, 1.0]), np.array([9.0, 3.0, 3.0])),
-              (np.array([4.0, 4.0, 4.0]), np.array([1.0, 1.0, 0.0]))]
-    same_values(indices, front, equals, mistakes={
-        "of identical trials it keeps one: neither beats the other, so both are on the front":
-            first_of_equals,
-        "it drops identical trials: neither beats the other, so both are on the front":
-            lambda seconds, scores: np.array([
-                i for i in front(seconds, scores)
-                if ((seconds == seconds[i]) & (scores == scores[i])).sum() == 1], int)})
     special = {"scores may lie below zero: what is the worst score there can be?": case(9, below=1000.0),
                "a trial that costs nothing is on the front": (np.array([0.0, 1.0]), np.array([-1.0, 0.0])),
                "a single trial is beaten by none": (np.array([3.0]), np.array([-2.0]))}
@@ -179,6 +170,15 @@ def _(pareto, rng, hidden):
                     "it fails where all trials are identical": (np.ones(5), np.ones(5)),
                     "it fails on costs of many sizes": (10 ** rng.uniform(-6, 6, 40), rng.normal(size=40))}
     edges(indices, front, special)
+    equals = [(np.array([2.0, 1.0, 1.0]), np.array([9.0, 3.0, 3.0])),
+              (np.array([4.0, 4.0, 4.0]), np.array([1.0, 1.0, 0.0]))]
+    same_values(indices, front, equals, mistakes={
+        "of identical trials it keeps one: neither beats the other, so both are on the front":
+            first_of_equals,
+        "it drops identical trials: neither beats the other, so both are on the front":
+            lambda seconds, scores: np.array([
+                i for i in front(seconds, scores)
+                if ((seconds == seconds[i]) & (scores == scores[i])).sum() == 1], int)})
     for seconds, scores in [*cases, *ties, *equals, case(30)]:
         costs = seconds[answer(seconds, scores)]
         expect((np.diff(costs) >= 0).all(),

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from puffer_min.course.check import register
-from puffer_min.course.checks.forms import edges, number, pair_of, shown
+from puffer_min.course.checks.forms import edges, number, pair_of
 from puffer_min.course.claims import expect, same_values
 
 ROUGHLY = {"rtol": 1e-4, "atol": 1e-5}
@@ -58,8 +58,12 @@ def _(log_probs_and_entropy, rng, hidden):
         return (rng.normal(size=(agents, actions)).astype(np.float32) * np.float32(scale),
                 rng.integers(0, actions, agents))
 
+    lost = {"the log-probability of a rare action is lost to rounding: take log_softmax, not the logarithm "
+            "of the softmax": lambda logits, actions: (
+                np.log(np.exp(reference_log_probs(logits, actions)[0].astype(float)) + 1e-8),
+                reference_log_probs(logits, actions)[1])}
     cases = [choices(1, 2), choices(5, 3, 2), choices(40, 6, 3)]
-    same_values(answer, reference_log_probs, cases, **ROUGHLY, mistakes={
+    same_values(answer, reference_log_probs, cases, **ROUGHLY, mistakes=lost | {
         "it normalises what is normalised already: log_softmax of the logits, not of the probabilities":
             twice,
         "the log-probabilities have the wrong sign: a logarithm of a probability is never positive":
@@ -76,11 +80,7 @@ def _(log_probs_and_entropy, rng, hidden):
         "the entropy is in bits: take the natural logarithm":
             entropy_by(lambda entropy, logits: entropy / np.log(2))})
     sure = (np.array([[40, 0, -40]], np.float32), np.array([2]))
-    same_values(answer, reference_log_probs, [sure], **ROUGHLY, mistakes={
-        "the log-probability of a rare action is lost to rounding: take log_softmax, not the logarithm of "
-        "the softmax":
-            lambda logits, actions: (np.log(np.exp(reference_log_probs(logits, actions)[0]) + 1e-8),
-                                     reference_log_probs(logits, actions)[1])})
+    same_values(answer, reference_log_probs, [sure], **ROUGHLY, mistakes=lost)
     illegal = np.array([[0.5, -0.5, -np.inf], [-np.inf, 1.0, -np.inf]], np.float32), np.array([0, 1])
     expect(np.isfinite(answer(illegal[0].copy(), illegal[1])[1]),
            "the entropy of a policy with an illegal action is nan: 0 * -inf, where the limit of p log p is 0")
@@ -108,8 +108,8 @@ def _(log_probs_and_entropy, rng, hidden):
     logits = np.concatenate([np.array([[0.5, -0.5, -np.inf], [-np.inf, 1.0, -np.inf]], np.float32),
                              rng.normal(size=(9 if hidden else 3, 3)).astype(np.float32)])
     actions = np.append([0, 1], rng.integers(0, 3, len(logits) - 2))
-    given = torch.from_numpy(logits).requires_grad_()
-    log_probs, entropy = log_probs_and_entropy(given, torch.from_numpy(actions))
+    leaf = torch.from_numpy(logits).requires_grad_()
+    log_probs, entropy = log_probs_and_entropy(leaf, torch.from_numpy(actions))
     expect(all(getattr(each, "requires_grad", False) for each in (log_probs, entropy)),
            "it cuts the gradient off, and nothing can be learnt: leave out no_grad, detach and item")
     p = np.exp(log_softmax(logits))
@@ -117,16 +117,17 @@ def _(log_probs_and_entropy, rng, hidden):
     wanted = one_hot - p, -p * (log_p - (p * log_p).sum(1, keepdims=True))
     for name, result, right in zip(("log-probabilities", "entropies"), (log_probs, entropy), wanted,
                                    strict=True):
-        found, = torch.autograd.grad(result.sum(), given, retain_graph=True)
+        found, = torch.autograd.grad(result.sum(), leaf, retain_graph=True)
         found = found.numpy()
         expect(np.isfinite(found),
                f"the gradient of the {name} is nan beside an illegal action: mend -inf before it is "
                "multiplied, not the nan afterwards")
         row = int(np.abs(found - right).max(1).argmax())
+        at, given, wanted_there = (each[row].astype(float).round(3).tolist()
+                                   for each in (logits, found, right))
         expect(np.allclose(found, right, 1e-3, 1e-4),
-               f"for the logits {logits[row].round(3).tolist()} the gradient of the {name} is "
-               f"{shown(found[row].round(4).tolist())}, expected {shown(right[row].round(4).tolist())}: is a "
-               "part of it detached?")
+               f"for the logits {at} the gradient of the {name} is {given}, expected {wanted_there}: "
+               "is a part of it detached?")
 
 
 @register("log_probs", part="several")
@@ -205,7 +206,7 @@ WRONG_LOSSES = {
     "it clips at 1 - clip alone: good actions must be clipped at 1 + clip":
         by_ratio(lambda ratio, a, clip: np.minimum(ratio * a, ratio.clip(min=1 - clip) * a)),
     "it normalises the advantages: use them as they are": lambda now, old, a, clip:
-        reference_ppo_loss(now, old, (a - a.mean()) / (a.std() + 1e-8), clip),
+        reference_ppo_loss(now, old, (a - a.mean()) / (a.std(ddof=1) + 1e-8), clip),
 }
 
 
