@@ -302,10 +302,13 @@ def returns_and_gives_up(wait_for, timeouts):
         expect(isinstance(error, TimeoutError),
                f"of a worker that hangs it says {said(error)}, expected TimeoutError")
         expect(seconds > 0.75 * timeout, f"it gives up after {seconds:.2f} s, expected timeout={timeout} s")
-    expect(idle.looks < 3000,
-           f"it looked {idle.looks:,} times in 0.4 s: sleep a little between two looks, the worker needs the "
-           "core")
     looks = idle.looks
+    if looks >= 3000:                                       # or does it sleep by another module than time?
+        idle = Worker()
+        outcome(wait_for, idle, 0.4, real=True)
+        looks = idle.looks
+    expect(looks < 3000,
+           f"it looked {looks:,} times in 0.4 s: sleep a little between two looks, the worker needs the core")
     for _ in range(TRIES):
         if looks >= 20:
             break

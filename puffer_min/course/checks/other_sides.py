@@ -4,6 +4,7 @@ No process is started. `Words` lets the other side move between any two accesses
 `Groups` run on a clock that is a number.
 """
 
+import contextlib
 import threading
 import time
 from types import SimpleNamespace
@@ -267,6 +268,43 @@ class Collector:
         return tables if self.fault == "views" else tuple(table.copy() for table in tables)
 
 
+LONGEST = 3.0                   # seconds that a wait is watched
+
+
+class Late(BaseException):
+    """Ends an answer that waits for ever."""
+
+
+class Clock:
+    """Lets what one thread sleeps pass at once: its clocks show the real time and what it has slept."""
+
+    SECONDS = "monotonic", "perf_counter", "time"
+
+    def __init__(self, thread):
+        self.thread, self.slept, self.kept = thread, 0.0, {}
+
+    def __enter__(self):
+        for name in ("sleep", *self.SECONDS, *(f"{name}_ns" for name in self.SECONDS)):
+            self.kept[name] = getattr(time, name)
+        for name in self.SECONDS:
+            setattr(time, name, lambda kept=self.kept[name]: kept() + self.ahead())
+            setattr(time, f"{name}_ns", lambda kept=self.kept[f"{name}_ns"]: kept() + int(1e9 * self.ahead()))
+        time.sleep = self.sleep
+
+    def __exit__(self, *_):
+        for name, kept in self.kept.items():
+            setattr(time, name, kept)
+
+    def ahead(self):
+        return self.slept if threading.current_thread() is self.thread else 0.0
+
+    def sleep(self, seconds):
+        if threading.current_thread() is self.thread:
+            self.slept += max(seconds, 0.0)
+        else:
+            self.kept["sleep"](seconds)
+
+
 class Worker:
     """What a caller sees of a worker: `done()`, `is_alive()`, `exitcode`. Times in seconds from its making;
     None: never.
@@ -281,9 +319,15 @@ class Worker:
 
     def done(self):
         self.looks += 1
+        self.end()
         return self.released or self.after(self.finishes)
 
+    def end(self):
+        if self.after(LONGEST):
+            raise Late
+
     def is_alive(self):
+        self.end()
         # it finishes and leaves just between two looks of the caller
         if self.last_moment:
             self.finishes = 0.0
@@ -299,8 +343,9 @@ def said(error):
     return type(error).__name__ if error else "nothing"
 
 
-def outcome(wait_for, worker, timeout):
-    """What `wait_for` raised, or None, and after how many seconds; it is given 3 seconds, then it is let go.
+def outcome(wait_for, worker, timeout, real=False):
+    """What `wait_for` raised, or None, and after how many seconds; it is given LONGEST seconds, then it is
+    let go. What it sleeps with the module `time` passes at once, unless `real`.
     """
     result = {}
 
@@ -313,14 +358,16 @@ def outcome(wait_for, worker, timeout):
         result["seconds"] = time.monotonic() - began
 
     thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(3)
-    late = thread.is_alive()
-    worker.released = True                              # ends a loop that waits for the word
-    thread.join(3)
-    if isinstance(result.get("error"), NotImplementedError):
-        raise result["error"]
-    return result.get("error"), 9.0 if late else result["seconds"]
+    with contextlib.nullcontext() if real else Clock(thread):
+        thread.start()
+        thread.join(LONGEST + 0.5)
+        worker.released = True                          # ends a loop that waits for the word
+        thread.join(LONGEST)
+    error = result.get("error")
+    if isinstance(error, NotImplementedError):
+        raise error
+    late = "seconds" not in result or isinstance(error, Late) or result["seconds"] >= LONGEST
+    return error, 9.0 if late else result["seconds"]
 
 
 def quickest(wait_for, timeout, limit, **worker):
