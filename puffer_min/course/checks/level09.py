@@ -165,13 +165,14 @@ def _(phantom, rng, hidden):
         cases += [table(rng, 2), table(rng, 40, noise=0.5), table(rng, 8, noise=0.3, unit=1e5)]
     same_values(phantom, line, cases, rtol=1e-3, atol=1e-10, mistakes=PHANTOM)
     none = (np.array([3e-5, 2.9e-5, 2.8e-5]), np.array([1000, 1000, 1000]), np.array([0, 1, 2]))
-    hook, work = phantom(*none)
+    hook, work = map(float, np.ravel(phantom(*none)))
     expect(hook >= 0, f"noise gives a hook of {hook:.2g} s, below zero: take 0 for it")
     expect(hook < 1e-10 and 2.7e-8 < work < 3.1e-8,
            f"where more callees take no more time it gives {hook:.2g} and {work:.2g} s, expected no "
            "hook, and the time of a call as the caller's own work")
     # a hook, and work that noise has brought below zero
-    hook, work = phantom(np.array([0.0, 1.8e-5, 4.1e-5, 6.1e-5]), np.full(4, 1000), np.arange(4))
+    none = np.array([0.0, 1.8e-5, 4.1e-5, 6.1e-5]), np.full(4, 1000), np.arange(4)
+    hook, work = map(float, np.ravel(phantom(*none)))
     expect(work >= 0, f"noise gives work of {work:.2g} s, below zero: take 0 for it")
     expect(1.8e-8 < hook < 2.2e-8 and work < 1e-9,
            f"where the caller does nothing itself it gives {hook:.2g} and {work:.2g} s, expected a hook of "
