@@ -146,7 +146,8 @@ def _(first_ready, rng, hidden):
         def act(observations, times=times):
             return acted(observations, times)
 
-        found = first_ready(Pool(rng, num_envs, batch, steps), act, steps)
+        pool = Pool(rng, num_envs, batch, steps)
+        found = first_ready(pool, act, steps)
         expect(isinstance(found, tuple | list) and len(found) == 4,
                "it must return three tables, observations, actions, rewards, and the last observations")
         *tables, last = (np.asarray(table) for table in found)
@@ -182,6 +183,9 @@ def _(first_ready, rng, hidden):
                f"the last observation of environment {wrong[0] if len(wrong) else 0} is not what it showed "
                "after its step number `steps`: the batch that brings the last reward brings it too, and a "
                "quick environment comes again later")
+        expect(pool.count.min() == steps,
+               f"it goes on until the slowest has made {pool.count.min()} steps, expected {steps}: stop as "
+               "soon as it has")
 
 
 # ---------------------------------------------------------------------- double buffering
