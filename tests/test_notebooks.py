@@ -167,6 +167,8 @@ def test_no_widget_is_committed_without_an_output_that_is_seen_without_it(path):
             data = output.get("data", {})
             assert set(data) != {"application/vnd.jupyter.widget-view+json"}, (
                 f"{path.name}, cell {index}: a reader on the web sees nothing of this widget.")
+            assert not "".join(data.get("text/plain", "")).startswith("interactive("), (
+                f"{path.name}, cell {index}: use puffer_min.course.explore, which leaves a picture of three positions.")
 
 
 # The form of a chapter

@@ -4,8 +4,8 @@
     make chapters ARGS=chapters/05_vectorization.ipynb  one
     python tools/notebooks.py --describe                only the alt texts, nothing is executed
 
-A cell keeps its metadata, so tags and listed claims survive, and its pictures keep their alt texts. A picture
-without one gets `alt` of the cell's metadata, or the sentence below it that says what the figure shows.
+A cell keeps its metadata, so tags and listed claims survive. A picture's alt text is `alt` of the cell's metadata;
+else the one it has, from its maker or from before; else the sentence below it that says what the figure shows.
 """
 
 import argparse
@@ -67,16 +67,14 @@ def describe(notebook) -> int:
     """Give every picture in the outputs that has no alt text one; returns the number of pictures."""
     found = 0
     for place, cell in enumerate(notebook.cells):
-        for about in pictures(cell):
-            about["alt"] = about.get("alt") or alt_text(notebook.cells, place)
+        for about in pictures(cell):                # the author's words, the picture's own, or the text below
+            about["alt"] = cell.metadata.get("alt") or about.get("alt") or alt_text(notebook.cells, place)
             found += 1
     return found
 
 
 def alt_text(cells, place: int) -> str:
-    """What the pictures of cell number `place` show, in plain text."""
-    if "alt" in cells[place].metadata:
-        return cells[place].metadata["alt"]
+    """What the pictures of cell number `place` show, in plain text, by the text below it."""
     below = next((cell.source for cell in cells[place + 1 :] if cell.cell_type == "markdown"), "")
     paragraphs = [
         " ".join(NO_TEXT.sub(r"\1", text).split())

@@ -22,11 +22,10 @@ from threading import Event
 from puffer_min.course import Player, training_dashboard
 by_hand = Player("squared", show_observation=True)
 by_hand""", """\
-import ipywidgets
-from puffer_min.course import plot_bars
+from puffer_min.course import explore, plot_bars
 def draw(speed=2):
     return plot_bars({"one": 1, "other": 10 ** speed})
-ipywidgets.interact(draw, speed=(1, 6))""", """\
+explore(draw, [{"speed": 1}], speed=(1, 6))""", """\
 by_policy = Player("squared", lambda observations: np.full(1, 4, np.int32), fps=60)
 by_policy""", """\
 Player("squared", lambda observations: np.zeros(7, np.int32))""", """\
