@@ -409,7 +409,7 @@ def plot_observation(observation, *, shape: tuple[int, int] | None = None, names
                         aspect="equal" if grid.shape[0] > 1 else "auto")
     bar = figure.colorbar(image, cax=axes.inset_axes([1.04, 0, 0.05, 1]),
                           ticks=range(len(names)) if coded else None,
-                          label="" if coded else f"value ({grid.dtype})")
+                          label="" if coded else "value")
     if coded:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} {names[int(value)]}"))
     axes.grid(visible=False)
