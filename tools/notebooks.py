@@ -4,8 +4,9 @@
     make chapters ARGS=chapters/05_vectorization.ipynb  one
     python tools/notebooks.py --describe                only the alt texts, nothing is executed
 
-A cell keeps its metadata, so tags and listed claims survive. A picture's alt text is `alt` of the cell's metadata;
-else the one it has, from its maker or from before; else the sentence below it that says what the figure shows.
+A cell keeps its metadata, so tags and listed claims survive. A picture's alt text is `alt` of the cell's
+metadata; else the one it has, from its maker or from before; else the sentence below it that says what the
+figure shows.
 """
 
 import argparse

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import textwrap
 import time
 from collections.abc import Mapping
 
@@ -109,7 +110,7 @@ class TrainingDashboard:
         for place in axes.flat[count:]:
             place.remove()
         for place, (name, points) in zip(axes.flat, panels, strict=False):
-            place.set_title(name)
+            place.set_title(textwrap.fill(name, 26))
             place.plot(*zip(*points, strict=True), color=COLOURS[0])
             for axis, count_of_ticks in ((place.xaxis, 3), (place.yaxis, 5)):
                 axis.set_major_locator(MaxNLocator(count_of_ticks))

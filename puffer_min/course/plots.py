@@ -299,8 +299,8 @@ def amount(value: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio as people write it: 1,250×, 20×, 0.5×."""
-    return f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.2g}×"
+    """A ratio with two digits that count: 1,300×, 20×, 0.5×."""
+    return f"{float(f'{ratio:.2g}'):,.12g}×"
 
 
 @in_style
