@@ -117,12 +117,18 @@ def test_the_reference_of_replay_is_a_distribution_and_that_of_the_package():
         assert found.sum() == pytest.approx(1) and np.allclose(found, levels.probabilities())
 
 
-@pytest.mark.parametrize("kind, invents", [("inventing", True), ("still", False), ("noise", False)])
+@pytest.mark.parametrize("kind, invents", [("inventing", True), ("fading", False), ("still", False), ("noise", False)])
 def test_streams_of_the_check_are_what_they_are_called(kind, invents):
     points = level10.stream(np.random.default_rng(3), kind, n=600)
     late = novelty.late_rate(novelty.Archive(0.3).add(points))
     shuffled = novelty.late_rate(novelty.Archive(0.3).add(novelty.shuffled(points)))
     assert (late.low > shuffled.high) == invents
+
+
+def test_the_share_of_orders_is_counted_as_the_package_counts_new_lives():
+    points = level10.stream(np.random.default_rng(5), "noise", 45)
+    counts = [novelty.Archive(0.5).add(points[order])[-15:].sum() for order in [np.arange(45), *map(np.random.default_rng(4).permutation, [45] * 40)]]
+    assert level10.share_as_new(points, 0.5, np.random.default_rng(4), orders=40) == np.mean(np.array(counts[1:]) >= counts[0])
 
 
 @pytest.mark.parametrize("kind", ["ranks", "ages", "share"])

@@ -106,6 +106,23 @@ def test_two_processes_learn_as_one(tmp_path, env, settings):
 
 
 @pytest.mark.long
+def test_two_processes_learn_as_one_against_their_past(tmp_path):
+    """Snapshots of the policy play one side in each process; the policies that learn stay equal."""
+    status, output = torchrun(tmp_path, f"""
+        import puffer_min
+        from puffer_min.selfplay.opponents import Opponents
+        puffer_min.train("connect4", opponents=Opponents(pool="uniform", interval=1, share=0.5), num_envs=16, run_dir="two",
+                         **{SETTINGS | {"minibatch_size": 64, "total_steps": 32 * 2 * 8 * 6}})
+    """)
+    assert status == 0, output
+    states = [torch.load(tmp_path / "two" / name, weights_only=True)["learner"] for name in ("checkpoint.pt", "checkpoint-1.pt")]
+    for name in ("weights", "optimizer"):
+        assert_equal(states[0][name], states[1][name], name)
+    steps = [line["step"] for line in puffer_min.read_log(tmp_path / "two" / "log.jsonl")]
+    assert steps == [384 * (i + 1) for i in range(8)], "of the 32 rows of each process 24 learn, 8 steps an update"
+
+
+@pytest.mark.long
 def test_two_processes_resume_as_if_they_had_not_stopped(tmp_path):
     status, output = torchrun(tmp_path, f"""
         import puffer_min

@@ -26,6 +26,7 @@ LONG = [
     ("pong", {"points_to_win": 3}, {"total_steps": 4_000_000}, -2.8, 1),
     ("breakout", {}, {"total_steps": 12_000_000}, 13, 150),
     ("drive", {}, {"total_steps": 5_000_000}, 0.07, 0.25),
+    ("mmo", {}, {"total_steps": 5_000_000}, 230, 320),
     ("grid", {"task": "empty", "size": 5}, {"total_steps": 500_000}, 0.43, 0.98),
     ("grid", {"task": "door_key", "size": 8}, {}, 0.02, 0.9),
 ]
