@@ -244,6 +244,7 @@ function view(model, clock, el) {
   }
   function drawReadout() {
     const now = model.get("readout");
+    if (now.step === undefined) return;                 // the kernel's first numbers are still on their way
     const number = (value) => Number.isInteger(value) ? String(value) : value.toFixed(2);
     for (const name of Object.keys(field)) field[name].textContent = name === "action" ? now.action : number(now[name]);
     error.textContent = now.error;
