@@ -154,7 +154,7 @@ cdef int ride(House* house, int way) noexcept nogil:
     """Go a floor down (-1) or up (1), not out of the house; returns how many passengers came nearer."""
     cdef int floor = min(max(house.floor + way, 0), FLOORS - 1), n, nearer = 0
     for n in range(house.aboard):
-        nearer += abs(house.cabin[n].to - floor) < abs(house.cabin[n].to - house.floor)
+        nearer += (house.cabin[n].to - house.floor) * way > 0
     house.seen[3 * FLOORS + house.floor] = 0
     house.seen[3 * FLOORS + floor] = 1
     house.floor = floor

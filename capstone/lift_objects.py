@@ -1,4 +1,4 @@
-"""lift in plain Python, one house, a Python object for each person: the oracle of `lift.pyx`, and its "before".
+"""lift in plain Python, one house, an object for each person: the oracle of `lift.pyx`, and its "before".
 
 The rules are in `lift.pyx`. With the same seed and index the trajectory is the same, number for number.
 

@@ -46,7 +46,7 @@ def pages(html):
 
 
 def test_every_level_has_its_page_and_its_exercises(html, pages):
-    for folder in ("chapters", "exercises", "solutions"):
+    for folder in ("chapters", "capstone", "exercises", "solutions"):
         written = {path.stem for path in (ROOT / folder).glob("*.ipynb")}
         assert written == {path.stem for path in pages if path.parent == html / folder} - {"README"}
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import puffer_min
 from puffer_min.course.checks import level06
 from puffer_min.course.torch_simulator import CrossingEnv
 from puffer_min.course.torch_simulator.crossing import EPISODE, SLOTS
@@ -77,3 +78,14 @@ def test_reference_of_pool_set_is_the_second_layer_of_the_packages_encoder():
         encoder.layer.weight.copy_(torch.eye(6))
         found = encoder(torch.from_numpy(things.reshape(6, 20)))
     assert np.allclose(found, level06.reference_pool(things, weight, bias), atol=1e-5)
+
+
+# The driver that ships
+
+def test_the_shipped_driver_arrives_many_times_as_often_as_chance_and_its_log_says_so():
+    folder = ROOT / "puffer_min" / "policies"
+    found = puffer_min.evaluate("drive", puffer_min.load_policy(folder / "drive.pt"), episodes=300)
+    assert found["score"] > 0.55 and found["off_road"] < 0.1
+    log = [json.loads(line) for line in (folder / "drive.jsonl").read_text().splitlines()]
+    assert log[0]["score"] < 0.15 and abs(log[-1]["score"] - found["score"]) < 0.1
+    assert [row["step"] for row in log] == sorted(row["step"] for row in log)

@@ -19,7 +19,8 @@ STEMS = [f"{number:02}_{name}" for number, name in enumerate(LEVELS, 1)]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "solutions").glob("*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*.ipynb"))
-EVERY = [*CHAPTERS, *SOLUTIONS, *EXERCISES, ROOT / "index.ipynb", ROOT / "glossary.ipynb"]
+CAPSTONE = sorted((ROOT / "capstone").glob("*.ipynb"))
+EVERY = [*CHAPTERS, *CAPSTONE, *SOLUTIONS, *EXERCISES, ROOT / "index.ipynb", ROOT / "glossary.ipynb"]
 NBVAL_TAGS = {"nbval-ignore-output", "nbval-raises-exception", "raises-exception"}   # without nbval-skip: every cell is executed
 FIGURE_SENTENCE = re.compile(r"[Tt]he (figure|picture|heat map)")
 TYPED_SPEED = re.compile(r"\d[\d.,]* ?[kMG]? ?\w*steps/s|\d[\d.,]* (times|×) (as fast|faster|slower)|\d[\d.,]* ?(ns|µs|ms)\b")
@@ -107,7 +108,7 @@ def test_notebooks_are_named_after_their_levels_and_every_chapter_has_its_exerci
 
 # The form of a notebook
 
-@each([*CHAPTERS, *SOLUTIONS])
+@each([*CHAPTERS, *CAPSTONE, *SOLUTIONS])
 def test_every_code_cell_was_run_from_top_to_bottom_without_an_error(path):
     code = cells(path, "code")
     counts = [cell["execution_count"] for _, _, cell in code]
@@ -126,7 +127,7 @@ def test_exercises_are_committed_without_outputs_and_widgets(path):
         assert "ipywidgets" not in source and "interact" not in source, f"{path.name}, cell {index}: widgets do not survive grading."
 
 
-@each([*CHAPTERS, *SOLUTIONS, *EXERCISES])
+@each([*CHAPTERS, *CAPSTONE, *SOLUTIONS, *EXERCISES])
 def test_code_cells_are_short_and_hide_nothing(path):
     lengths = [len(source.splitlines()) for _, source, _ in cells(path, "code")]
     longest, median = max(lengths), statistics.median(lengths)
@@ -160,7 +161,7 @@ def test_notebooks_are_small_and_hold_no_path_of_the_machine_that_ran_them(path)
         assert not found, f"{path.name} holds the path {found[0]}."
 
 
-@each(CHAPTERS)
+@each([*CHAPTERS, *CAPSTONE])
 def test_no_widget_is_committed_without_an_output_that_is_seen_without_it(path):
     for index, _, cell in cells(path, "code"):
         for output in cell["outputs"]:
@@ -179,7 +180,7 @@ def test_a_chapter_names_three_checks_that_exist(path):
     assert len(named) == (5 if path.stem in MORE_CHECKS else 3) and set(named) <= set(registered()), f"{path.name} opens with the checks {named}"
 
 
-@each(CHAPTERS)
+@each([*CHAPTERS, *CAPSTONE])
 def test_every_figure_is_followed_by_a_sentence_that_says_what_it_shows(path):
     every, figures = notebook(path)["cells"], 0
     for place, cell in enumerate(every):
@@ -199,7 +200,7 @@ def test_prose_types_no_speeds(path):
         assert not found, f"{path.name}, cell {index}: types a speed into its prose: {found[0]!r}; say 'the ratio above' and assert it in a cell"
 
 
-@each([*CHAPTERS, *SOLUTIONS])
+@each([*CHAPTERS, *CAPSTONE, *SOLUTIONS])
 def test_every_committed_picture_has_its_alt_text(path):
     found = nbformat.read(path, as_version=4)
     alts = [output.metadata.get(kind, {}).get("alt") for cell in found.cells for output in cell.get("outputs", ())

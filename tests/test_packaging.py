@@ -142,7 +142,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 def third_party(paths, inside_functions=True) -> dict[str, set[Path]]:
     """Files by the canonical name of each distribution that they import."""
-    own = {path.stem for path in tracked("tests/*", "tools/*", "benchmarks/*")} | {"envs", "puffer_min", "setup"} | OF_CYTHON
+    own = {path.stem for path in tracked("tests/*", "tools/*", "benchmarks/*", "capstone/*.py")} | {"envs", "puffer_min", "setup"} | OF_CYTHON
     own |= {"chapters", *(path.name for path in (ROOT / "chapters").iterdir() if path.is_dir())}        # what a chapter imports
     found: dict[str, set[Path]] = {}
     for path in paths:

@@ -63,6 +63,12 @@ def test_a_rate_holds_the_resets_that_the_play_needed(clock):
     assert found["shares"] == pytest.approx({"rules": 0.3, "observation": 0.1, "reset": 0.6})
 
 
+def test_one_step_during_which_another_program_had_the_core_does_not_move_the_observations_share(clock):
+    interrupted = Scripted(clock, steps=(2.0,) * 7 + (200.0,))
+    shares = survey_plays.play_single(interrupted, (f"{__name__}:Scripted.draw",), 3000.0)["shares"]
+    assert shares["observation"] / (shares["observation"] + shares["rules"]) == pytest.approx(0.5 / 2)
+
+
 def test_an_observation_that_cannot_be_clocked_is_left_open(clock):
     for places in ((), (f"{__name__}:Scripted.paint",), ("gymnasium:Nothing.draw",)):
         found = survey_plays.play_single(Scripted(clock), places, 80.0)

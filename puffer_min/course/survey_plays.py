@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import time
+import types
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,13 +97,12 @@ def play_single(env, observing, seconds: float) -> dict:
         starts = [clocked(env.reset) for _ in range(3)]
         steps, ends = play(env, actions, seconds)
         with observed(observing) as clock:
-            again, _ = play(env, actions, seconds / 3)
+            shares = [] if clock is None else shares_of_steps(env, actions, seconds / 3, clock)
     finally:
         env.close()
     in_steps, in_resets = sum(steps), sum(ends)
-    rules, seen = in_steps / (in_steps + in_resets), None
-    if clock is not None:
-        seen = rules * min(1.0, clock.seconds / sum(again))
+    rules = in_steps / (in_steps + in_resets)
+    seen = rules * float(np.median(shares)) if shares else None
     return {"rate": len(steps) / (in_steps + in_resets), "step": Spread.of(steps),
             "reset": Spread.of(starts + ends), "bytes": bytes_of(observation),
             "shares": {"rules": rules - (seen or 0), "observation": seen, "reset": 1 - rules}}
@@ -127,6 +127,22 @@ def play(env, actions, seconds: float) -> tuple[list[float], list[float]]:
             resets.append(after - now)
             now = after
     return steps, resets
+
+
+def shares_of_steps(env, actions, seconds: float, clock) -> list[float]:
+    """For each step of a play, the share of its time that `clock` saw. Their middle is a figure; a ratio of
+    sums is none, because a single step during which another program had the core outweighs a hundred others.
+    """
+    shares = []
+
+    def step(action):
+        seen, began = clock.seconds, time.perf_counter()
+        results = env.step(action)
+        shares.append((clock.seconds - seen) / (time.perf_counter() - began))
+        return results
+
+    play(types.SimpleNamespace(step=step, reset=env.reset), actions, seconds)
+    return shares
 
 
 def play_batch(env, observing, seconds: float) -> dict:

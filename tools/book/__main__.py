@@ -32,6 +32,7 @@ def pages() -> list[Path]:
         "index.ipynb",
         "glossary.ipynb",
         "chapters/*.ipynb",
+        "capstone/*.ipynb",
         "exercises/*.ipynb",
         "solutions/*.ipynb",
         "docs/*.md",
@@ -121,6 +122,7 @@ def contents(found: list[Path]) -> str:
 
     parts = [
         tree("The ten levels", of("chapters")),
+        tree("Capstone", of("capstone")),
         tree("Exercises", of("exercises")),
         tree("Solutions", of("solutions")),
     ]
@@ -160,7 +162,8 @@ def print_pdf(first: Path, folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         page = browser.new_page()
-        for html in [first, *sorted((first.parent / "chapters").glob("*.html"))]:
+        for html in [first, *sorted((first.parent / "chapters").glob("*.html")),
+                     *sorted((first.parent / "capstone").glob("*.html"))]:
             page.goto(html.as_uri())
             page.emulate_media(media="print", color_scheme="light")
             page.pdf(
