@@ -304,6 +304,13 @@ def test_a_run_dir_that_is_no_path_is_refused(run_dir):
         train("squared", run_dir=run_dir, **SMALL)
 
 
+def test_a_device_that_is_none_and_settings_that_are_no_dict_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='device=\'nope\' given, expected "cpu"'):
+        train("squared", run_dir=tmp_path, device="nope", **SMALL)
+    with pytest.raises(TypeError, match=r"env_settings=\[1\] given, expected a dict"):
+        train("squared", run_dir=tmp_path, env_settings=[1], **SMALL)
+
+
 def test_a_name_longer_than_a_file_systems_is_cut(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = train(type("x" * 300, (Steps,), {}), **SMALL)

@@ -103,6 +103,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     """
     require_trainable(env)
     seed = whole("seed", seed, 0, MOST_SEED)
+    if not isinstance(env_settings or {}, dict):
+        raise TypeError(f"env_settings={env_settings!r:.80} given, expected a dict, setting -> value")
     if overrides.pop("isolate", None) is not None:
         warnings.warn(NO_ISOLATE, DeprecationWarning, stacklevel=2)
     if total_steps is not None:

@@ -38,7 +38,11 @@ class Alone:
 
     def device(self, name):
         """The device called `name`. Raises ValueError where there is no such device."""
-        device = torch.device(name)
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise ValueError(f"device={name!r} given, expected \"cpu\", \"cuda\" or a number after it, as in "
+                             "\"cuda:1\"") from None
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device={name!r} given, but torch finds no CUDA device here; "
                              "use device=\"cpu\"")
