@@ -1,7 +1,13 @@
 """The judge outside the answer: each attack costs its own exercise, and what an answer can see, use and leave behind is limited."""
 
+import csv
 import importlib
+import json
+import os
+import shutil
 import socket
+import struct
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -168,6 +174,31 @@ def test_an_attack_costs_the_exercise(answer, said):
     assert sentence(answer, seconds=2.0 if "range(10" in answer else 20.0).startswith(said)
 
 
+def test_a_pickle_over_the_pipe_is_not_read(tmp_path):
+    """Replies are numbers, text and arrays; a pickle that runs a command is bytes that nobody packed."""
+    mark = tmp_path / "mark"
+    answer = ("def double(n):\n    import os, pickle, struct\n    class Evil:\n        def __reduce__(self):\n"
+              f"            return os.system, ('touch {mark}',)\n    data = pickle.dumps(Evil())\n    for pipe in range(3, 64):\n        try:\n"
+              "            os.write(pipe, struct.pack('<Q', len(data)) + data)\n        except OSError:\n            pass\n    return 6")
+    assert sentence(answer) == "the answer's process sent something that is not an answer" and not mark.exists()
+
+
+@pytest.mark.parametrize("value", ["['array', '<i4', [2 ** 40], 0]", "['array', '|O', [1], 0]", "['list', [['list', 3]]]", "['set', [['dict', []]]]",
+                                   "['complex', 'a', []]", "['no such kind']", "['plain']", "3", "[" * 50 + "]" * 50])
+def test_packed_nonsense_is_refused(value):
+    tree = str(eval(value, {})).replace("'", '"').encode()
+    with pytest.raises(ValueError, match="the bytes are no packed value"):
+        unpack(struct.pack("<3Q", len(tree), 1, 4) + tree + bytes(4))
+
+
+@isolated
+def test_no_other_process_is_to_be_seen_or_signalled():
+    listing = "def double(n):\n    import os\n    return [name for name in os.listdir('/proc') if name.isdigit()]"
+    assert sentence(listing, "assert 0 < len(double(0)) <= 4, str(double(0))") == ""
+    said = sentence("def double(n):\n    import os\n    os.kill(os.getppid(), 9)\n    return 0")
+    assert said.split(":")[0] in ("double(3) is not 6", "PermissionError", "ProcessLookupError") or said.startswith("the cell killed its kernel")
+
+
 def test_flooding_output_costs_nothing():
     assert sentence("print('x' * 50_000_000)\n" + RIGHT) == ""
 
@@ -240,22 +271,35 @@ def test_a_live_exercise_is_judged_in_the_sandbox(loop):
 @pytest.mark.parametrize("answer, said", [
     (PATCH, "the answer changes puffer_min.course.check"),
     ("import numpy\nnumpy.isclose = numpy.allclose = lambda *a, **k: numpy.True_\n", "the answer changes numpy"),
+    ("from IPython.core.interactiveshell import ExecutionResult\nExecutionResult.error_in_exec = property(lambda s: None, lambda s, v: None)\n",
+     "the answer changes IPython"),
+    ("import puffer_min.course.claims as claims\nclaims.all = lambda x: True\n", "the answer changes puffer_min.course.claims.all"),
     ("import builtins\nbuiltins.abs = lambda x: 0\n", "the answer changes builtins.abs"),
     ("import sys\nassert not sys.modules['puffer_min.course.check']._REGISTRY\n"
      "import puffer_min.course.checks.level01\n", "ModuleNotFoundError"),
     ("import os\nos._exit(0)\n", "the cell killed its kernel"),
     ("", "NameError"),
-], ids=["patches check", "patches numpy", "patches builtins", "imports the reference", "exits", "no answer"])
+], ids=["patches check", "patches numpy", "patches IPython", "hides a builtin", "patches builtins", "imports the reference", "exits", "no answer"])
 def test_an_attack_from_inside_costs_the_exercise(loop, answer, said):
     worthless = "def play_episode(env, policy):\n    return 0.0" if answer else ""
     assert said in live_sentence(loop, answer + worthless)
 
 
+def test_there_is_no_token_in_memory_while_a_live_answer_runs(loop):
+    """The judge's token has 32 digits and letters of the hexadecimal system; it is drawn when the test is over."""
+    searching = ("def play_episode(env, policy):\n    import gc, re, sys\n    frame, found = sys._getframe(), []\n    while frame:\n"
+                 "        found += frame.f_locals.values()\n        frame = frame.f_back\n    found += [part for item in gc.get_objects() "
+                 "if isinstance(item, (tuple, list, dict)) for part in (item.values() if isinstance(item, dict) else item)]\n"
+                 "    tokens = {part for part in found if type(part) is str and re.fullmatch('[0-9a-f]{32}', part)}\n"
+                 "    raise LookupError(f'{len(tokens)} tokens among more than 1000: {len(found) > 1000}')")
+    assert "0 tokens among more than 1000: True" in live_sentence(loop, searching)
+
+
 def test_a_live_answer_that_forges_its_verdict_has_not_the_token(loop):
-    forged = ("def play_episode(env, policy):\n    import os, struct\n    from puffer_min.course.wire import pack\n    data = pack({'token': 'guessed'})\n"
+    forged = ("def play_episode(env, policy):\n    import os, struct\n    from puffer_min.course.wire import pack\n    data = pack('passed')\n"
               "    for pipe in range(3, 64):\n        try:\n            os.write(pipe, struct.pack('<Q', len(data)) + data)\n        except OSError:\n"
               "            pass\n    os._exit(0)")
-    assert live_sentence(loop, forged) == "the answer's process gave no verdict"
+    assert live_sentence(loop, forged).startswith("the cell killed its kernel")
 
 
 def test_a_missing_sandbox_is_said_in_a_sentence(monkeypatch):
@@ -268,3 +312,21 @@ def test_the_containers_recipe_copies_what_there_is_and_starts_the_grader():
     copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert {"puffer_min", "envs", "solutions", "tools"} <= set(copied) and all((ROOT / name).exists() for name in copied)
     assert any(line.startswith("ENTRYPOINT") and "puffer_min.course.grade" in line for line in lines)
+
+
+def test_the_containers_recipe_copies_all_that_the_grader_needs(tmp_path):
+    """Its command, run where nothing else of the repository is."""
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    course, given, out = tmp_path / "course", tmp_path / "in", tmp_path / "out"
+    for name in [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, (course.mkdir(exist_ok=True) or course) / name)
+    given.mkdir()
+    (given / "03_algorithms.ipynb").write_text("{")
+    start = json.loads(next(line for line in lines if line.startswith("ENTRYPOINT")).removeprefix("ENTRYPOINT "))
+    command = json.loads(next(line for line in lines if line.startswith("CMD")).removeprefix("CMD "))
+    assert start[0] == "/course/.venv/bin/python"
+    places = {"/in": str(given), "/out": str(out)}
+    subprocess.run([sys.executable, *start[1:], *(places.get(word, word) for word in command)], cwd=course, check=True,
+                   env=os.environ | {"PYTHONPATH": str(course)}, capture_output=True, timeout=120)
+    row, = csv.DictReader((out / "grades.csv").open())
+    assert (row["state"], row["notebook"]) == ("not gradable", "03_algorithms") and float(row["max_points"]) > 0

@@ -5,7 +5,8 @@
     ("cell", source)                 runs a cell as JupyterLab would, %%magics included
     ("names", names)                 what the answer's names stand for
     ("call", name, args, kwargs)     calls one of them
-    ("test", source, token, seed)    runs a test cell in this process
+    ("test", source, seed)           runs a test cell in this process
+    ("confirm", token)               the token, after a test that passed
 
 Requests are pickles from the judge, replies are what `wire` packs. Nothing here decides about points, except
 for "test": that is for exercises whose answers work on live objects, see `judge`.
@@ -27,7 +28,9 @@ from puffer_min.course.wire import NotPlain, pack
 
 REGISTRY = sys.modules["puffer_min.course.check"]
 PACKAGE = "puffer_min.course.checks"
-WATCHED = ("puffer_min", "envs", "numpy", "builtins", "math", "random", "time")
+WATCHED = ("puffer_min", "envs", "numpy", "IPython", "builtins", "math", "random", "time", "copy", "inspect",
+           "functools", "contextlib", "traceback")
+OURS = ("puffer_min", "envs", "IPython")            # to which nothing may be added either
 
 
 class FromText(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -62,20 +65,22 @@ def load(wanted, texts):
     return found
 
 
-def functions():
-    """{place: what identifies it} of every function and class of the watched modules, to see later whether an
-    answer changed one.
+def functions(checks):
+    """{place: what identifies it} of every function, class and property of the watched modules and of the
+    modules of `checks`, to see later whether an answer changed or added one.
     """
+    spaces = {name: vars(module) for name, module in list(sys.modules.items())
+              if name.partition(".")[0] in WATCHED and isinstance(module, types.ModuleType)}
+    spaces |= {check.function.__module__: check.function.__globals__ for check in checks.values()}
+    spaces["puffer_min.course.answering"] = globals()       # the running one; it is not in sys.modules
     found = {}
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in WATCHED or not isinstance(module, types.ModuleType):
-            continue
-        for key, value in list(vars(module).items()):
+    for name, space in spaces.items():
+        for key, value in list(space.items()):
             if callable(value):
                 found[name, key] = _identity(value)
-                if isinstance(value, type) and value.__module__.startswith("puffer_min"):
-                    found |= {(name, key, part): _identity(inner) for part, inner in list(vars(value).items())
-                              if callable(inner)}
+            if isinstance(value, type) and value.__module__.startswith((*OURS, __name__)):
+                found |= {(name, key, part): _identity(inner) for part, inner in list(vars(value).items())
+                          if callable(inner) or hasattr(inner, "__get__")}
     return found
 
 
@@ -97,7 +102,7 @@ class Answering:
         config = Config()
         config.HistoryManager.enabled = False
         self.shell = InteractiveShell.instance(config=config)
-        self.checks, self.before = {}, None
+        self.checks, self.before, self.passed = {}, None, False
 
     def load(self, wanted, texts):
         self.checks = load(wanted, texts)
@@ -111,7 +116,7 @@ class Answering:
 
     def guard(self):
         """Remembers the functions as they are before the answer."""
-        self.before = functions()
+        self.before = functions(self.checks)
 
     def names(self, names):
         """{name: (whether it can be called, its value where it cannot)} of those that there are, as bytes."""
@@ -129,21 +134,28 @@ class Answering:
         except BaseException as error:
             return pack({"error": described(error)})
 
-    def test(self, source, token, seed):
-        """{"token": …} when the test cell passes; else {"error": …}."""
+    def test(self, source, seed):
+        """"passed" when the test cell passes; else {"error": …}."""
         error = self.changed()
         if error is None:
             REGISTRY._REGISTRY.update(self.checks)
             with REGISTRY.hidden_inputs(seed):
                 error = self.cell(source) or self.changed()
-        return {"error": error} if error else {"token": token}
+        self.passed = not error
+        return {"error": error} if error else "passed"
+
+    def confirm(self, token):
+        """The token, which did not exist while the answer ran."""
+        return token if self.passed else ""
 
     def changed(self):
         """The error that the answer has changed a function that it was to leave alone, or None."""
-        now = functions()
-        for place, identity in self.before.items():
-            if now.get(place) != identity:
-                return "CheckFailed", f"the answer changes {'.'.join(place)}, which is not part of it", ""
+        now = functions(self.checks)
+        modules = {place[0] for place in self.before}
+        added = [place for place in now if place not in self.before and place[0] in modules
+                 and place[0].partition(".")[0] in OURS]
+        for place in [*(place for place in self.before if now.get(place) != self.before[place]), *added]:
+            return "CheckFailed", f"the answer changes {'.'.join(place)}, which is not part of it", ""
         return None
 
 

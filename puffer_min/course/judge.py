@@ -11,8 +11,9 @@ right or wrong. The checks, their references and hidden inputs are not in the an
 Some checks look at more than values: memory that two arrays share, environments that notice each call, speed,
 compiled code. They are registered with `live=True`, part by part, and run inside the sandbox: the checks come
 over the pipe before the answer and no import finds them, the library's functions are compared before and
-after, and the verdict must bring a token that only this test has. That stops every patch and exit tried in
-the tests; it does not stop a program that searches the interpreter's memory for the token.
+after, and a verdict counts only when the process then echoes a token that it has not seen before. That stops
+the patches, exits and searches of memory that the tests try; it does not stop a program written for it, one
+that speaks this protocol itself or whose patches undo themselves.
 """
 
 import ast
@@ -219,9 +220,12 @@ def test_outside(answer, shell, test, seed):
 
 
 def test_inside(answer, test, seed):
-    """Has the test cell run in the answer's process, and believes a verdict only with the token."""
+    """Has the test cell run in the answer's process, and believes that it passed only when the process is
+    still the one that it was.
+    """
+    reply = answer.ask("test", test, seed)
+    if isinstance(reply, dict) and "error" in reply:
+        raise exception(reply["error"])
     token = secrets.token_hex(16)
-    reply = answer.ask("test", test, token, seed)
-    if not isinstance(reply, dict) or reply.get("token") != token:
-        raise exception(reply["error"] if isinstance(reply, dict) and "error" in reply
-                        else ("CheckFailed", "the answer's process gave no verdict", ""))
+    if reply != "passed" or answer.ask("confirm", token) != token:
+        raise CheckFailed("the answer's process gave no verdict")
