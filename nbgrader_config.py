@@ -5,6 +5,7 @@
     nbgrader collect level05                    collect (or put files at classroom/submitted/STUDENT/level05)
     nbgrader autograde level05                  judge them in a sandbox; points go to classroom/gradebook.db
     nbgrader generate_feedback level05          HTML at classroom/feedback
+    nbgrader export                             grades.csv, with the state of each submission
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from nbgrader import preprocessors
 
-from puffer_min.course.nbgrader_release import ClearExercises, ForgetCopies, JudgeExercises
+from puffer_min.course.nbgrader_release import ClearExercises, JudgeExercises, StateExporter, mend
 
 c = get_config()  # noqa: F821  (traitlets puts it there)
 
@@ -38,7 +39,9 @@ c.GenerateAssignment.preprocessors = [
     preprocessors.CheckCellMetadata,
 ]
 
-c.OverwriteCells.add_missing_cells = True       # a deleted test cell comes back instead of being skipped
+c.Autograde.pre_convert_hook = mend             # any file name, copied and lost cells, broken files
+c.ExportApp.plugin_class = StateExporter        # tells what could not be graded from 0 points
+# c.JudgeExercises.per_student = True           # other hidden inputs for each student; see course.secret
 # Not nbgrader's Execute: the answers run in a sandbox, and what is right is decided outside (see the page
 # for instructors, solutions/README.md).
 c.Autograde.autograde_preprocessors = [
@@ -50,7 +53,6 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.Autograde.sanitize_preprocessors = [
     preprocessors.ClearOutput,
-    ForgetCopies,                               # nbgrader's own DeduplicateIds makes it refuse the notebook
     preprocessors.OverwriteKernelspec,
     preprocessors.OverwriteCells,
     preprocessors.CheckCellMetadata,

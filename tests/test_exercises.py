@@ -8,7 +8,7 @@ from toy_course import DOUBLE, MEAN, NEGATE, fill_in, make_course, toy_notebook
 
 from puffer_min.course import exercises, solutions
 from puffer_min.course.authoring import amend, exercise, solutions_notebook, write
-from puffer_min.course.mistakes import examine
+from puffer_min.course.mistakes import examine, unfair
 from puffer_min.course.session import Session
 from puffer_min.course.solutions import (
     FEWEST,
@@ -16,6 +16,7 @@ from puffer_min.course.solutions import (
     ROOT,
     WIDGETS,
     SolutionsError,
+    is_task,
     parse,
     read,
     regions,
@@ -187,6 +188,13 @@ def test_an_exercise_may_have_several_test_cells_with_points_of_their_own(tmp_pa
     assert cell_of(exercises.generate(found), "double-halves-test").source == PARTS[1]["check"]
 
 
+def test_a_project_waits_for_a_person(tmp_path, monkeypatch):
+    course = read(make_course(tmp_path, monkeypatch, toy_notebook(NEGATE, project="## Project\n\nInvent a toy. Ten points.")))
+    project = exercises.generate(course).cells[-1]
+    assert project.metadata.nbgrader.task and project.metadata.nbgrader.points == 10 and project.metadata.editable is False
+    assert [found.id for found in course.exercises] == ["negate"] and is_task(project)
+
+
 def test_amend_replaces_test_cells_and_says_what_only_they_ask(course):
     amend(course, "double", tests=PARTS, beyond="Halves.")
     cells = read(course).notebook.cells
@@ -304,6 +312,20 @@ def _(double, rng):
     assert "mistake 'raises' is badly written: it fails by ModuleNotFoundError, not by being wrong" in raises.problem
 
 
+def test_a_hidden_test_that_refuses_the_solution_for_some_secret_is_told(tmp_path, monkeypatch):
+    setup = """from puffer_min.course.check import register
+@register("double")
+def _(double, rng, hidden):
+    "on a number"
+    number = int(rng.integers(10)) if hidden else 3
+    assert double(number) == 2 * number and (number != 4 or not hidden), f"double({number}) is wrong"
+"""
+    toy = DOUBLE | dict(setup=setup, hidden='check("double", double, hidden=True)')
+    solutions = read(make_course(tmp_path, monkeypatch, toy_notebook(toy, module="puffer_min.course")))
+    (name, sentence, _), = unfair(solutions, 40)
+    assert name == "double-test" and sentence.startswith("double: double(4) is wrong (with the seed ")
+
+
 def test_session_recovers_from_a_dead_kernel_with_its_set_up(tmp_path):
     with Session(tmp_path) as session:
         assert session.set_up("base = 40", 10).ok
@@ -335,6 +357,18 @@ def test_a_level_has_three_to_eight_exercises_without_widgets(path):
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 def test_real_solution_passes_stub_fails_and_every_mistake_is_caught(path):
     assert problems_of(path) == []
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+def test_no_secret_refuses_a_real_solution(path):
+    """Three secrets here; `test_two_hundred_secrets_refuse_no_real_solution` tries more."""
+    assert [found for found in unfair(read(path), 3) if found[1]] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+def test_two_hundred_secrets_refuse_no_real_solution(path):
+    assert [found for found in unfair(read(path), 200) if found[1]] == []
 
 
 def test_exercise_ids_are_unique_in_the_course_and_no_exercises_are_strays():

@@ -5,18 +5,21 @@ import csv
 import json
 import os
 import sys
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
-from toy_course import MEAN, fill_in, make_course
+from toy_course import DOUBLE, MEAN, fill_in, make_course, toy_notebook
 
-from puffer_min.course import exercises, grade
-from puffer_min.course.solutions import ROOT, SolutionsError, read
+from puffer_min.course import exercises, grade, secret
+from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, is_task, read
 
 REAL = exercises.solutions_of(ROOT)
 RIGHT = {"double": "def double(number):\n    return 2 * number", "mean": MEAN["solution"], "negate": "negate = lambda number: -number"}
+WAITS = {"level05-project": 0}              # graded by a person
 CONSTANT = "def double(number):\n    return 6"
 
 
@@ -126,10 +129,11 @@ def test_unreadable_foreign_and_mangled_notebooks_get_a_sentence_and_the_others_
     cell_of(mangled, "mean-answer").metadata.nbgrader = "lost"
     hand_in(tmp_path, "dora", mangled)
     grades = grade.grade_folder(tmp_path / "handed in", tmp_path, jobs=2)
-    assert grade.totals(grades) == {"anna/05_toys": (6, 6), "bert/05_toys": (0, 0), "carl/05_toys": (0, 0), "dora/05_toys": (4, 6)}
+    assert grade.totals(grades) == {"anna/05_toys": (6, 6), "bert/05_toys": (0, 6), "carl/05_toys": (0, 6), "dora/05_toys": (4, 6)}
     notes = {(entry.submission[:4], entry.exercise): entry.note for entry in grades if entry.note}
+    assert {entry.submission[:4] for entry in grades if entry.state == "not gradable"} == {"bert", "carl"}
     assert notes == {("bert", ""): "holds no exercise of this course: hand in a notebook from exercises/ with its cells kept",
-                     ("carl", ""): "not a notebook that can be read (NotJSONError)",
+                     ("carl", ""): "05_toys.ipynb is not a notebook that can be read (JSONDecodeError): hand in the file that JupyterLab saves",
                      ("dora", "double"): "the answer's cell is missing (grade id 'double')"}
 
 
@@ -145,6 +149,35 @@ def test_command_prints_points_and_writes_csv_and_json(tmp_path, blank, capsys):
         assert [(row["exercise"], row["points"]) for row in csv.DictReader(file)] == [("double", "2.0"), ("mean", "3.0"), ("negate", "1.0")]
     submission, = json.loads((folder / "grades.json").read_text())["submissions"]
     assert (submission["submission"], submission["points"], submission["max_points"]) == ("anna/05_toys", 6, 6)
+
+
+def test_hidden_inputs_come_from_the_secret_and_nothing_tells_it(tmp_path, monkeypatch, capsys):
+    """The visible inputs and those of the seed 7 are public: an answer that knows both passes without a secret."""
+    setup = """from puffer_min.course.check import register
+@register("double")
+def _(double, rng, hidden):
+    "on a number"
+    number = int(rng.integers(3, 10 ** 6)) if hidden else 3
+    assert double(number) == 2 * number, f"double({number}) is wrong"
+"""
+    public = int(np.random.default_rng([7, zlib.crc32(b"double")]).integers(3, 10 ** 6))
+    toy = DOUBLE | dict(setup=setup, hidden='check("double", double, hidden=True)')
+    path = make_course(tmp_path, monkeypatch, toy_notebook(toy, module="puffer_min.course"))
+    guess = f"def double(number):\n    return 2 * number if number in (3, {public}) else 0"
+    for student in ("anna", "bert"):
+        hand_in(tmp_path, student, fill_in(exercises.generate(read(path)), double=guess))
+    secret.make(tmp_path / "secret")
+
+    def notes(*words):
+        grade.main([str(tmp_path / "handed in"), "--root", str(tmp_path), "--secret", str(tmp_path / "secret"), *words])
+        return [row["note"] for row in csv.DictReader((tmp_path / "handed in" / "grades.csv").open())]
+
+    same, own, again = notes(), notes("--per-student"), notes("--per-student")
+    assert same[0] == same[1] and same[0].startswith("double: double(") and own[0] != own[1] and own == again
+    seeds = secret.hidden_seeds(tmp_path / "secret")
+    told = capsys.readouterr().out + (tmp_path / "handed in" / "grades.json").read_text()
+    assert (tmp_path / "secret").read_text().strip() not in told and str(seeds.of("double")) not in told
+    assert [entry.points for entry in grade.grade_folder(tmp_path / "handed in", tmp_path)] == [2, 2]
 
 
 def test_nothing_to_grade_is_one_sentence(tmp_path, course):
@@ -235,7 +268,7 @@ def released(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", os.environ["PATH"])             # nbgrader_config.py adds to it
         root = tmp_path_factory.mktemp("toys")
-        solutions = make_course(root, patch)
+        solutions = make_course(root, patch, toy_notebook(project="## Project\n\nInvent a toy. See [the rubric](../teaching/rubrics.md)."))
         exercises.main(["release", "--level", "5", "--root", str(root), "--course", str(root / "classroom")])
         yield solutions, root / "classroom"
 
@@ -243,9 +276,10 @@ def released(tmp_path_factory):
 def test_released_notebook_is_the_generated_exercise(released):
     solutions, classroom = released
     notebook = nbformat.read(classroom / "release" / "level05" / "05_toys.ipynb", 4)
+    assert notebook.cells[-1].source == "## Project\n\nInvent a toy. See the rubric." and "](../" not in str(notebook)
     assert "mistakes" not in str(notebook) and "Adding needs" not in str(notebook)
     generated = exercises.generate(read(solutions))
-    sources = [[cell.source.split("\n\n[Solution]")[0] for cell in found.cells] for found in (notebook, generated)]
+    sources = [[exercises.without_links(cell.source.split("\n\n[Solution]")[0]) for cell in found.cells] for found in (notebook, generated)]
     assert sources[0] == sources[1]
     assert [cell.metadata.get("exercise") for cell in notebook.cells] == [cell.metadata.get("exercise") for cell in generated.cells]
 
@@ -266,10 +300,55 @@ def test_nbgraders_cycle_from_release_to_feedback(released, monkeypatch):
             notebook.cells.append(nbformat.from_dict(copied | {"id": "copied"}))
         nbformat.write(notebook, path)
         submit_and_grade(config, api, "level05", student)
-    assert points_in_gradebook(classroom, "level05", "05_toys", "right") == {"double-test": 2, "mean-test": 3, "negate-test": 1}
-    assert points_in_gradebook(classroom, "level05", "05_toys", "wrong") == {"double-test": 0, "mean-test": 3, "negate-test": 0}
+    assert points_in_gradebook(classroom, "level05", "05_toys", "right") == {"double-test": 2, "mean-test": 3, "negate-test": 1, **WAITS}
+    assert points_in_gradebook(classroom, "level05", "05_toys", "wrong") == {"double-test": 0, "mean-test": 3, "negate-test": 0, **WAITS}
     feedback = Text((classroom / "feedback" / "wrong" / "level05" / "05_toys.html").read_text())
     assert "double(0.5) is not 1.0" in feedback.words
+
+
+def test_accidents_cost_what_they_concern_and_export_tells_them_from_0_points(released, monkeypatch, tmp_path):
+    from nbgrader.api import Gradebook
+    from nbgrader.apps.exportapp import ExportApp
+    from nbgrader.coursedir import CourseDirectory
+
+    _, classroom = released
+    config, api = run_nbgrader(classroom, tmp_path / "exchange")
+    blank = nbformat.read(classroom / "release" / "level05" / "05_toys.ipynb", 4)
+    odd = fill_in(copy.deepcopy(blank), double=RIGHT["double"])
+    odd.cells.append(nbformat.from_dict(cell_of(odd, "mean-answer") | {"id": "copied", "source": RIGHT["mean"]}))
+    cell_of(odd, "double-test").metadata.nbgrader = {"grade_id": "double-test", "points": 1000, "schema_version": 99}
+    folders = {}
+    for student in ("broken", "foreign", "linked", "odd"):
+        folders[student] = classroom / "submitted" / student / "level05"
+        folders[student].mkdir(parents=True)
+    nbformat.write(odd, folders["odd"] / "05_toys (1).ipynb")
+    (folders["broken"] / "05_toys.ipynb").write_text("{")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), folders["foreign"] / "03_algorithms.ipynb")
+    (folders["linked"] / "05_toys.ipynb").symlink_to(folders["odd"] / "05_toys (1).ipynb")
+    for student in folders:
+        result = api.autograde("level05", student)
+        assert result["success"], result.get("log", "") + result.get("error", "")
+    with Gradebook(f"sqlite:///{classroom / 'gradebook.db'}") as gradebook:
+        gradebook.update_or_create_student("absent")
+    assert points_in_gradebook(classroom, "level05", "05_toys", "odd") == {"double-test": 2, "mean-test": 3, "negate-test": 0, **WAITS}
+    assert api.generate_feedback("level05", "odd")["success"] and api.generate_feedback("level05", "broken")["success"]
+    words = Text((classroom / "feedback" / "odd" / "level05" / "05_toys.html").read_text()).words
+    assert "05_toys (1).ipynb was taken for 05_toys.ipynb" in words and "of the copies of the answer 'mean' the last one counts" in words
+    assert "is not a notebook that can be read" in Text((classroom / "feedback" / "broken" / "level05" / "05_toys.html").read_text()).words
+
+    app = ExportApp(config=config)
+    app.plugin_class = config.ExportApp.plugin_class
+    app.coursedir = CourseDirectory(config=config)
+    app.init_plugin()
+    app.plugin_inst.to = str(tmp_path / "grades.csv")
+    with Gradebook(app.coursedir.db_url, app.coursedir.course_id) as gradebook:
+        app.plugin_inst.export(gradebook)
+    rows = {row["student_id"]: row for row in csv.DictReader((tmp_path / "grades.csv").open())}
+    assert {name: (row["state"], row["score"]) for name, row in rows.items() if name in ("absent", *folders)} == {
+        "absent": ("not handed in", ""), "broken": ("not gradable", ""), "foreign": ("not gradable", ""), "linked": ("not gradable", ""),
+        "odd": ("waits for a person", "5.0")}
+    assert rows["linked"]["note"] == "05_toys.ipynb is a link to another file: hand in the notebook itself"
+    assert rows["foreign"]["note"].startswith("03_algorithms.ipynb holds no exercise of 05_toys") and rows["odd"]["max_score"] == "16.0"
 
 
 @pytest.mark.skipif(not REAL, reason="no level has exercises yet")
@@ -277,7 +356,7 @@ def test_nbgraders_cycle_on_a_real_level(tmp_path, monkeypatch):
     pytest.importorskip("nbgrader")
     monkeypatch.setenv("PATH", os.environ["PATH"])
     solutions, classroom = read(REAL[0]), tmp_path / "classroom"
-    assignment, worth = f"level{solutions.level:02d}", {}
+    assignment, worth = f"level{solutions.level:02d}", {grade_id(cell): 0 for cell in solutions.notebook.cells if is_task(cell)}
     exercises.release(solutions.level, ROOT, classroom)
     config, api = hand_out(classroom, assignment, monkeypatch)
     path = Path(assignment) / solutions.path.name

@@ -38,10 +38,10 @@ NEGATE = dict(
     mistakes=[{"name": "returns it as it is", "source": "return number"}])
 
 
-def toy_notebook(*parts, module="toy_checks"):
-    """The solutions notebook of level 5 with the given exercises (default: all three), `check` taken from `module`."""
+def toy_notebook(*parts, module="toy_checks", project=""):
+    """The solutions notebook of level 5 with the given exercises (default: all three), `check` taken from `module`, and `project` for a person to grade."""
     exercises = [exercise(**part) for part in parts or (DOUBLE, MEAN, NEGATE)]
-    notebook = solutions_notebook(level=5, title="Toys", introduction="Three small things.",
+    notebook = solutions_notebook(level=5, title="Toys", introduction="Three small things.", project=project,
                                   setup=f"import math\nfrom {module} import check", exercises=exercises)
     for cell in notebook.cells:
         cell.source = cell.source.replace("from puffer_min.course import check", f"from {module} import check")

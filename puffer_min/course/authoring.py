@@ -106,16 +106,27 @@ def test_cell(exercise, *, check, points, part="", hidden=""):
                          metadata={"nbgrader": nbgrader_marks(name, grade=True, points=points)})
 
 
-def solutions_notebook(*, level, title, introduction, setup, exercises):
+def project_cell(level, text, points):
+    """A locked Markdown cell that a person grades: the level's open project and its rubric. The student adds
+    cells under it.
+    """
+    marks = nbgrader_marks(f"level{level:02d}-project") | {"task": True, "points": points}
+    return new_markdown_cell(text.strip("\n"), id="project", metadata={"nbgrader": marks})
+
+
+def solutions_notebook(*, level, title, introduction, setup, exercises, project="", project_points=10):
     """The notebook: a title, the introduction, one locked set-up cell, then the exercises in order.
 
     setup: code that every exercise may rely on; it imports, defines and fixes constants, and holds nothing
     that an answer would change, because each exercise is tried in a namespace of this cell's names alone.
+    project: Markdown of an open project that a person grades, the last cell.
     """
     cells = [new_markdown_cell(f"# Level {level} exercises: {title}\n\n{introduction.strip()}", id="title"),
              new_code_cell(setup.strip("\n"), id="setup", metadata={"nbgrader": nbgrader_marks("setup")})]
     for number, part in enumerate(exercises, 1):
         cells += exercise_cells(part, level, number)
+    if project:
+        cells.append(project_cell(level, project, project_points))
     return new_notebook(cells=cells, metadata=KERNEL)
 
 

@@ -13,6 +13,7 @@ import argparse
 import copy
 import hashlib
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,11 @@ def give_stub(cell):
     details = cell.metadata.exercise
     cell.source = replace_region(cell.source, details["stub"])
     cell.metadata.exercise = nbformat.from_dict({"id": details["id"], "stub_hash": text_hash(cell.source)})
+
+
+def without_links(text):
+    """Markdown whose links to files of the repository are words alone, for a reader who has none of them."""
+    return re.sub(r"(?<!!)\[([^\]]+)\]\((?![a-z]+:|#)[^)\s]+\)", r"\1", text)
 
 
 def answered(notebook):

@@ -10,6 +10,8 @@ that the student added run at their place in the submission.
 Each exercise's answer runs in a process of its own, in a sandbox (`sandbox` says what it sees and may use),
 after the set-up cells and the student's own cells, without the other answers. What is right is decided in a
 kernel of the course's own, see `judge`: nothing an answer does costs or earns another exercise's points.
+Hidden tests draw their inputs from the course's secret where there is one (`secret`). A submission that holds
+nothing to grade has the state "not gradable", which is not 0 points.
 Where the system has no sandbox, the answers run as you, and a warning says so.
 """
 
@@ -24,18 +26,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import nbformat
-
 from puffer_min.course.exercises import solutions_of
+from puffer_min.course.handed_in import NotGradable, level_of, load, rebuilt
 from puffer_min.course.sandbox import MODES, best_mode, works
+from puffer_min.course.secret import NO_SECRET, PLACE, hidden_seeds
 from puffer_min.course.session import Session
-from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, read, replace_region, role
+from puffer_min.course.solutions import ROOT, SolutionsError, grade_id, is_task, read, replace_region, role
 
 CELL_SECONDS = 120.0
 NOTEBOOK_SECONDS = 1800.0
 STOP_SECONDS = 120.0            # what the judge needs beyond the answer's own time
 TRIAL = """from puffer_min.course.judge import trial as _trial
-_trial(get_ipython(), {program!r}, {test!r}, {seconds!r}, {mode!r})"""
+_trial(get_ipython(), {program!r}, {test!r}, {seconds!r}, {mode!r}, {seed!r})"""
 WARNING = """WARNING: there is no sandbox here, so the answers run as you: they can read and change whatever
 you can, gradebooks included, and use the network. Install bubblewrap (`apt install bubblewrap`), or grade in
 a container (Containerfile), or grade only submissions from people you trust."""
@@ -43,7 +45,10 @@ a container (Containerfile), or grade only submissions from people you trust."""
 
 @dataclass(frozen=True)
 class Grade:
-    """One exercise of one submission. `note` is empty for full points, otherwise one sentence."""
+    """One exercise of one submission. `note` is empty for full points, otherwise one sentence. `state` is
+    "graded", "not attempted", "not gradable" (there is nothing to grade, which is not 0 points), "waits for a
+    person", or "remark" for a sentence about the whole submission.
+    """
 
     submission: str
     notebook: str
@@ -51,6 +56,7 @@ class Grade:
     points: float
     max_points: float
     note: str
+    state: str = "graded"
 
 
 @dataclass(frozen=True)
@@ -109,12 +115,13 @@ def assemble(notebook, solutions):
     return steps
 
 
-def verdicts(steps, session, cell_timeout, notebook_timeout, mode):
+def verdicts(steps, session, cell_timeout, notebook_timeout, mode, seed_of):
     """Puts every answer to its tests, each test in a process of its own; yields (step, sentence) of every
     test, the sentence empty where it passes.
 
     session: the judge's kernel, which runs set-up cells and tests but no cell of the student's. mode: of
-    `sandbox`. Raises SolutionsError when one of the course's own set-up cells fails.
+    `sandbox`. seed_of: the seed of an exercise's hidden inputs. Raises SolutionsError when a set-up cell of
+    the course fails.
     """
     before, deadline = [], time.monotonic() + notebook_timeout
     for step in steps:
@@ -131,7 +138,8 @@ def verdicts(steps, session, cell_timeout, notebook_timeout, mode):
                                      f"{outcome.sentence}")
         elif step.kind == "test":
             program = [(cell.kind, cell.source) for cell in before if cell.exercise in ("", step.exercise)]
-            outcome = session.run(TRIAL.format(program=program, test=step.source, seconds=seconds, mode=mode),
+            outcome = session.run(TRIAL.format(program=program, test=step.source, seconds=seconds, mode=mode,
+                                               seed=seed_of(step.exercise)),
                                   seconds * (len(program) + 1) + STOP_SECONDS)
             if outcome.status in ("timeout", "died"):
                 session.restore()
@@ -139,38 +147,52 @@ def verdicts(steps, session, cell_timeout, notebook_timeout, mode):
 
 
 def run_notebook(notebook, solutions, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS,
-                 mode=None):
+                 mode=None, seed_of=NO_SECRET.of):
     """All `verdicts` on a submitted notebook, by a judge of its own."""
     # the judge starts in an empty folder: a numpy.py beside the notebook must not become its numpy
     with tempfile.TemporaryDirectory() as empty, Session(empty, setup_timeout=cell_timeout) as session:
         return list(verdicts(assemble(notebook, solutions), session, cell_timeout, notebook_timeout,
-                             mode or best_mode()))
+                             mode or best_mode(), seed_of))
 
 
 def grade_notebook(path, courses, name, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS,
-                   mode=None):
+                   mode=None, seeds=NO_SECRET):
     """Grades one submitted notebook: a `Grade` per exercise. Never raises for what a student handed in: the
     note says what is wrong. mode: of `sandbox`, default the safest that there is.
     """
     try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:
-        return [Grade(name, "", "", 0.0, 0.0, f"not a notebook that can be read ({type(error).__name__})")]
-    solutions = matching(notebook, courses)
-    if solutions is None:
-        return [Grade(name, "", "", 0.0, 0.0,
-                      "holds no exercise of this course: hand in a notebook from exercises/ with its cells "
-                      "kept")]
-    points, notes = defaultdict(float), defaultdict(list)
+        given = load(path)
+        solutions = matching(given, courses)
+        if solutions is None:
+            raise NotGradable("holds no exercise of this course: hand in a notebook from exercises/ with its "
+                              "cells kept")
+    except NotGradable as error:
+        level = level_of(path, courses)
+        return [Grade(name, level.name if level else "", "", 0.0, points_of(level) if level else 0.0,
+                      str(error), "not gradable")]
+    notebook, remarks = rebuilt(given, solutions)
+    points, notes, student = defaultdict(float), defaultdict(list), name.split("/")[0]
     try:
-        for step, sentence in run_notebook(notebook, solutions, cell_timeout, notebook_timeout, mode):
+        for step, sentence in run_notebook(notebook, solutions, cell_timeout, notebook_timeout, mode,
+                                           lambda exercise: seeds.of(exercise, student)):
             points[step.exercise] += 0.0 if sentence else step.points
             notes[step.exercise] += [sentence] if sentence else []
     except SolutionsError as error:
         notes = {exercise.id: [str(error)] for exercise in solutions.exercises}
-    answers = answers_in(notebook, solutions)
-    return [grade_exercise(name, solutions, exercise, answers, points, notes)
-            for exercise in solutions.exercises]
+    answers = answers_in(given, solutions)
+    return [*(grade_exercise(name, solutions, exercise, answers, points, notes)
+              for exercise in solutions.exercises),
+            *(Grade(name, solutions.name, grade_id(cell), 0.0, 0.0,
+                    f"graded by a person, of {cell.metadata.nbgrader.points:g} points", "waits for a person")
+              for cell in solutions.notebook.cells if is_task(cell)),
+            *(Grade(name, solutions.name, "", 0.0, 0.0, remark, "remark") for remark in remarks)]
+
+
+def points_of(solutions):
+    """The most points of a level."""
+    cells = solutions.notebook.cells
+    return float(sum(cells[test].metadata.nbgrader.points for exercise in solutions.exercises
+                     for test in exercise.tests))
 
 
 def grade_exercise(name, solutions, exercise, answers, points, notes):
@@ -178,24 +200,24 @@ def grade_exercise(name, solutions, exercise, answers, points, notes):
     cells = solutions.notebook.cells
     worth = float(sum(cells[test].metadata.nbgrader.points for test in exercise.tests))
     earned = points.get(exercise.id, 0.0)
-    note = "; ".join(dict.fromkeys(notes.get(exercise.id, [])))
+    note, state = "; ".join(dict.fromkeys(notes.get(exercise.id, []))), "graded"
     if earned == worth:
         note = ""
     elif exercise.id not in answers:
-        note = f"the answer's cell is missing (grade id '{exercise.id}')"
+        note, state = f"the answer's cell is missing (grade id '{exercise.id}')", "not attempted"
     elif answers[exercise.id].strip() == replace_region(exercise.source, exercise.stub).strip():
-        note = "not attempted"
-    return Grade(name, solutions.name, exercise.id, earned, worth, note)
+        note = state = "not attempted"
+    return Grade(name, solutions.name, exercise.id, earned, worth, note, state)
 
 
 def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=NOTEBOOK_SECONDS, jobs=1,
-                 report=None, mode=None):
+                 report=None, mode=None, seeds=NO_SECRET):
     """Grades every notebook under `folder`, in the order of their paths; calls report(grades of one notebook)
     as each is done.
 
     jobs: notebooks graded at once; checks that measure speed are fair only with 1. mode: of `sandbox`,
-    default the safest that there is; a warning goes to stderr when that is none. Raises SolutionsError when
-    there is nothing to grade.
+    default the safest that there is; a warning goes to stderr when that is none. seeds: of the hidden
+    inputs; a student is the first folder of a path. Raises SolutionsError when there is nothing to grade.
     """
     folder = Path(folder)
     paths = [path for path in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
@@ -213,7 +235,7 @@ def grade_folder(folder, root=ROOT, cell_timeout=CELL_SECONDS, notebook_timeout=
 
     def grade_one(path):
         name = path.relative_to(folder).with_suffix("").as_posix()
-        return grade_notebook(path, courses, name, cell_timeout, notebook_timeout, mode)
+        return grade_notebook(path, courses, name, cell_timeout, notebook_timeout, mode, seeds)
 
     everything = []
     with ThreadPoolExecutor(jobs) as pool:
@@ -233,12 +255,18 @@ def write_grades(grades, folder):
         writer = csv.DictWriter(file, fieldnames=list(Grade.__dataclass_fields__))
         writer.writeheader()
         writer.writerows(rows)
-    submissions = [{"submission": name, "points": points, "max_points": worth,
-                    "exercises": [row for row in rows if row["submission"] == name]}
+    submissions = [{"submission": name, "state": state_of(name, grades), "points": points,
+                    "max_points": worth, "exercises": [row for row in rows if row["submission"] == name]}
                    for name, (points, worth) in totals(grades).items()]
     record.write_text(json.dumps({"submissions": submissions}, indent=1, ensure_ascii=False) + "\n",
                       encoding="utf-8")
     return table, record
+
+
+def state_of(submission, grades):
+    """"not gradable" for a submission that holds nothing to grade, else "graded"."""
+    states = {grade.state for grade in grades if grade.submission == submission}
+    return "not gradable" if "not gradable" in states else "graded"
 
 
 def totals(grades):
@@ -271,14 +299,19 @@ def main(arguments=None):
     parser.add_argument("--jobs", type=int, default=1,
                         help="notebooks graded at once; more than one disturbs checks of speed")
     parser.add_argument("--sandbox", choices=MODES, help="default: the first of these that works here")
+    parser.add_argument("--secret", type=Path, help="file of the course's secret (default: "
+                                                    f"{PLACE.relative_to(ROOT)} if it is there)")
+    parser.add_argument("--per-student", action="store_true",
+                        help="other hidden inputs for each student, the first folder of a path")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds solutions/")
     options = parser.parse_args(arguments)
     if options.sandbox and not works(options.sandbox):
         sys.exit(f"the sandbox {options.sandbox} does not start here: leave --sandbox out to take the safest "
                  "that does.")
     try:
+        seeds = hidden_seeds(options.secret, options.per_student)
         grades = grade_folder(options.folder, options.root, options.timeout, options.notebook_timeout,
-                              options.jobs, print_grades, options.sandbox)
+                              options.jobs, print_grades, options.sandbox, seeds)
     except (SolutionsError, ChildProcessError) as error:
         sys.exit(str(error))
     table, record = write_grades(grades, options.out or options.folder)

@@ -12,6 +12,7 @@ next:
                            ### BEGIN HIDDEN TESTS … ### END HIDDEN TESTS  removed; one imports check afresh
     markdown   <details> hints </details>
     markdown   tag "solution-only": explanation, optional                  removed
+    markdown   [task]      a project that a person grades, the last cell, optional
 
 What can be read in the notebook (goal, difficulty, minutes) is read from there and kept nowhere else.
 nbgrader's own metadata allows no foreign key, so the stub, the mistakes and `beyond`, a sentence on what only
@@ -94,6 +95,11 @@ def marks(cell):
 def role(cell):
     """What nbgrader makes of a cell: "solution", "grade", "locked", or "" for an ordinary one."""
     return next((kind for kind in ("solution", "grade", "locked") if marks(cell).get(kind)), "")
+
+
+def is_task(cell):
+    """Whether a person grades a cell."""
+    return bool(marks(cell).get("task"))
 
 
 def grade_id(cell):
