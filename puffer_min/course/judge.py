@@ -35,7 +35,7 @@ from puffer_min.course.sandbox import Process, Stopped
 from puffer_min.course.session import Outcome
 from puffer_min.course.wire import OPAQUE, unpack, write_back
 
-START_SECONDS = 60.0                    # for the answer's process to start and to load the checks
+START_SECONDS = 180.0                   # for the answer's process to start and to load the checks
 _DROPPED: set[str] = set()              # cells the student added that ended a process: they run once
 
 

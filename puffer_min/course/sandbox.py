@@ -43,7 +43,7 @@ MEMORY = 8 << 30                # bytes of memory that a process may write to
 FILE = 512 << 20                # bytes of a file, and of all files together in a sandbox
 TASKS = 256                     # processes and threads
 MESSAGE = 256 << 20             # bytes of a reply
-PROBE_SECONDS = 60.0
+PROBE_SECONDS = 180.0           # a busy machine must not look like one without a sandbox
 CLOSE_SECONDS = 10.0            # for killed processes to be gone
 PR_SET_PDEATHSIG = 1
 
