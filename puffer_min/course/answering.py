@@ -12,6 +12,7 @@ Requests are pickles from the judge, replies are what `wire` packs. Nothing here
 for "test": that is for exercises whose answers work on live objects, see `judge`.
 """
 
+import builtins
 import importlib.abc
 import importlib.util
 import os
@@ -30,7 +31,7 @@ REGISTRY = sys.modules["puffer_min.course.check"]
 PACKAGE = "puffer_min.course.checks"
 WATCHED = ("puffer_min", "envs", "numpy", "IPython", "builtins", "math", "random", "time", "copy", "inspect",
            "functools", "contextlib", "traceback")
-OURS = ("puffer_min", "envs", "IPython")            # to which nothing may be added either
+OURS = ("puffer_min", "envs", "IPython")    # whose classes and use of builtins nothing may be added to hide
 
 
 class FromText(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -153,7 +154,7 @@ class Answering:
         now = functions(self.checks)
         modules = {place[0] for place in self.before}
         added = [place for place in now if place not in self.before and place[0] in modules
-                 and place[0].partition(".")[0] in OURS]
+                 and place[0].partition(".")[0] in OURS and (len(place) > 2 or hasattr(builtins, place[1]))]
         for place in [*(place for place in self.before if now.get(place) != self.before[place]), *added]:
             return "CheckFailed", f"the answer changes {'.'.join(place)}, which is not part of it", ""
         return None
