@@ -412,3 +412,86 @@ def test_a_caller_that_awaits_a_slow_worker_burns_no_cpu():
         before = time.process_time()
         vec.step(np.zeros(2, np.int32))
         assert time.process_time() - before < 0.1
+
+
+# ---------------------------------------------------------------------- workers that are started again
+
+class Mortal(Counter):
+    """Dies of `how` in the step in which the file `token` is there, once, because it removes the file."""
+
+    def __init__(self, token, how):
+        super().__init__()
+        self.token, self.how = Path(token), how
+
+    def step(self, actions):
+        try:
+            self.token.unlink()
+        except FileNotFoundError:
+            return super().step(actions)
+        if self.how == "raises":
+            raise LookupError("no licence")
+        if self.how == "exits":
+            os._exit(3)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("start_method", STARTS)
+@pytest.mark.parametrize("how, words", [("raises", r"raised LookupError\('no licence'\)"), ("exits", "ended with exit code 3"),
+                                        ("is killed", "was killed by SIGKILL; out of memory")])
+def test_a_worker_that_fails_is_started_again_on_request_and_its_episodes_are_cut(tmp_path, nothing_left, start_method, how, words):
+    token = tmp_path / "token"
+    with make_vec(Mortal, 4, 2, "process", start_method=start_method, restarts=1, token=str(token), how=how) as vec:
+        vec.reset(0)
+        actions, pids = np.zeros(4, np.int32), list(vec.pids)
+        for _ in range(3):
+            vec.step(actions)
+        before, ended = vec.observations.copy(), vec.terminals | vec.truncations
+        token.touch()
+        with pytest.warns(RuntimeWarning, match=rf"^worker [01] \(environments \d to \d\) {words}.*: it is started again \(1 of 1 restarts\)"):
+            vec.step(actions)
+        assert not token.exists() and vec.restarted == 1
+        failed = next(worker for worker in range(2) if vec.pids[worker] != pids[worker])
+        rows, others = slice(2 * failed, 2 * failed + 2), slice(2 - 2 * failed, 4 - 2 * failed)
+        cut = vec.truncations if vec.truncates else vec.terminals
+        assert cut[rows].all() and not vec.rewards[rows].any() and not ended[rows].any()
+        if vec.truncates:
+            assert np.array_equal(vec.final_observations[rows], before[rows])
+        assert not np.array_equal(vec.observations[others], before[others]), "the other worker has stepped"
+        assert gone([pids[failed]])
+        for _ in range(3):
+            vec.step(actions)
+        assert not (vec.terminals | vec.truncations)[rows].all() and len(vec.get_state()["parts"]) == 2
+        token.touch()
+        with pytest.raises((WorkerDied, LookupError)):
+            vec.step(actions)
+
+
+def test_a_worker_is_started_again_while_the_others_are_received_as_they_are_ready(tmp_path, nothing_left):
+    token = tmp_path / "token"
+    with make_vec(Mortal, 6, 3, "process", batch_envs=2, restarts=2, token=str(token), how="exits") as vec:
+        vec.async_reset(0)
+        with pytest.warns(RuntimeWarning, match="started again"):
+            for step in range(40):                              # the two others are enough for a while
+                vec.recv()
+                if step in (7, 21):
+                    token.touch()
+                vec.send(np.zeros(2, np.int32))
+            received = vec.recv_rest()
+        assert vec.restarted == 2 and received.terminals.sum() >= 2
+        assert vec.step(np.zeros(6, np.int32))[0].shape == (6, 3)
+
+
+def test_only_processes_are_started_again():
+    with pytest.raises(ValueError, match="restarts=1 with backend='thread': expected \"process\""):
+        make_vec(Counter, 2, 2, "thread", restarts=1)
+
+
+def test_training_goes_on_where_a_worker_was_started_again(tmp_path):
+    from puffer_min import train
+    token = tmp_path / "token"
+    settings = {"total_steps": 512, "num_envs": 4, "horizon": 16, "torch_threads": 1, "hidden_size": 16, "backend": "process",
+                "num_workers": 2, "worker_restarts": 1}
+    touch = type("Touch", (), {"update": lambda self, run, update: token.touch() if update["update"] == 3 else None})
+    with pytest.warns(RuntimeWarning, match="started again"):
+        result = train(Mortal, run_dir=tmp_path / "run", env_settings={"token": str(token), "how": "is killed"}, callbacks=[touch()], **settings)
+    assert result.ended == "done" and result.history[-1]["step"] == 512

@@ -40,7 +40,7 @@ from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import name_of
 from puffer_min.commands.log import in_short, say
 from puffer_min.commands.run import Result, Run
-from puffer_min.cores import cores
+from puffer_min.cores import cores, rest_openmp
 from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.checkpoint import (
     CheckpointError,
@@ -64,7 +64,7 @@ from puffer_min.selfplay.opponents import League, Opponents
 from puffer_min.selfplay.sides import two_sided_settings
 from puffer_min.vector import NO_ISOLATE, make_vec
 from puffer_min.vector.autotune import probe_of
-from puffer_min.vector.process import START_METHOD, rest_openmp
+from puffer_min.vector.process import START_METHOD
 from puffer_min.vector.serial import is_native
 
 
@@ -142,7 +142,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
             env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
                            backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
-                           env_settings=training_settings(env) | env_settings, **share)
+                           env_settings=training_settings(env) | env_settings,
+                           restarts=config.worker_restarts, **share)
             stack.callback(close, env)
         if in_python:
             settings = workers | settings_of_kind(EnvSpec.of(env), overrides)

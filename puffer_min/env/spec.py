@@ -69,7 +69,17 @@ def same_spec(specs):
     return first
 
 
-class Described:
+class Closing:
+    """Base of what a `with` statement closes."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+class Described(Closing):
     """Base of batches and vectorizers: has every attribute of an `EnvSpec` and every array of `Buffers`."""
 
     def describe(self, spec: EnvSpec, num_envs: int, num_agents: int) -> None:

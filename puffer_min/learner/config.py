@@ -22,6 +22,7 @@ class Config:
     num_envs: int = 1024                # environments stepped at a time
     backend: str = "serial"             # how they are stepped: serial, thread, process, auto (see make_vec)
     num_workers: int | None = None      # threads or processes that step them; None: make_vec's choice
+    worker_restarts: int = 0            # times that worker processes that fail are started again (make_vec)
     batch_envs: int | None = None       # environments that act at a time, as they are ready; None: all
     horizon: int = 32                   # steps in a row of the buffer, and how far back an LSTM learns
     batch_size: int | None = None       # agent-steps an update; None: one row for each agent
@@ -121,7 +122,7 @@ def checked(field: dataclasses.Field, value):
     elif kind is bool:
         expected, good = "True or False", isinstance(plain, bool)
     else:
-        least = -1e300 if name in SIGNED else int(kind is int and name != "checkpoint_interval")
+        least = -1e300 if name in SIGNED else int(kind is int and not name.endswith(("interval", "restarts")))
         most = 1 if name in UP_TO_1 else MOST.get(name, 2**31) if kind is int else 1e300
         wanted = numbers.Integral if kind is int else numbers.Real
         good = isinstance(plain, wanted) and not isinstance(plain, bool) and least <= plain <= most

@@ -44,7 +44,7 @@ NO_ISOLATE = "isolate given, which is no option any more: backend=\"process\" al
 LONGEST_WAIT = 2_000_000        # seconds: the system waits for at most 2**31 milliseconds
 
 
-def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *,
+def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, batch_envs=None, *, restarts=0,
              timeout=120.0, start_method=None, report_interval=128, env_settings=None, **settings):
     """A vectorizer over `num_envs` environments: reset(seed), step(actions), or async_reset, recv, send.
 
@@ -61,6 +61,8 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
                   num_workers; None for all.
     timeout       seconds after which a worker that does not answer is given up (process, thread).
     start_method  "fork" or "spawn" for processes; None: fork on Linux, spawn elsewhere.
+    restarts      times in all that a worker process that dies or raises in a step is started again, with a
+                  warning: its episodes are cut, its environments are made anew; `vec.restarted` counts.
     report_interval     steps between logs in `infos`, 0 for never.
     settings, env_settings      keyword arguments of each environment; the latter may have any names.
                   frame_stack=k among either makes the last k observations one (wrappers/frame_stack.py).
@@ -72,8 +74,12 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     num_envs, report_interval = whole("num_envs", num_envs, 1), whole("report_interval", report_interval)
     num_workers = num_workers if num_workers is None else whole("num_workers", num_workers, 1)
     batch_envs = batch_envs if batch_envs is None else whole("batch_envs", batch_envs, 1)
+    restarts = whole("restarts", restarts)
     timeout = number("timeout", timeout, above=0, high=LONGEST_WAIT)
     check_arguments(num_envs, num_workers or 1, backend, batch_envs, start_method)
+    if restarts and backend in ("serial", "thread"):
+        raise ValueError(f"restarts={restarts} with backend={backend!r}: expected \"process\", because only "
+                         "a process can be started again")
     make_env = envs.find(make_env) if isinstance(make_env, str) else make_env
     native, vec = is_native(make_env), None
     common = {"seed": seed, "report_interval": report_interval}
@@ -88,7 +94,7 @@ def make_vec(make_env, num_envs=1, num_workers=None, backend="serial", seed=0, b
     elif vec is None:
         kind = ThreadVectorizer
         if plan.backend == "process":
-            kind, given = ProcessVectorizer, given | {"start_method": start_method}
+            kind, given = ProcessVectorizer, given | {"start_method": start_method, "restarts": restarts}
         vec = kind(make_env, num_envs, plan.num_workers, batch_envs=plan.batch_envs, timeout=timeout, **given)
     vec.plan = plan
     return vec

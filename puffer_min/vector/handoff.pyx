@@ -212,6 +212,15 @@ cdef class Handoff:
         cdef WorkerLines* lines = &self.workers[worker]
         return self.running[worker] and load(&lines.done) != lines.ticket
 
+    def settle(self, int worker):
+        """Finish the step of a worker that has died in its place; returns False if it is no step."""
+        cdef WorkerLines* lines = &self.workers[worker]
+        if lines.command > C_STEP_AND_LOG:
+            return False
+        lines.claimed = lines.ticket
+        self.finish(worker, lines.ticket, 0)
+        return True
+
     def stop(self, workers, double finishing, double closing):
         """Stop the workers that finish their step, then close, in so many seconds: (worker, status)."""
         self.outlast(workers, finishing)

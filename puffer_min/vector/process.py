@@ -14,24 +14,25 @@ carries everything else. What can go wrong, and how it is noticed:
     the caller dies              a thread of each worker notices, also during a long step, and ends the worker
     the caller forgets close()   a finalizer ends the workers, at the latest when the interpreter exits
 
-The first three close the vectorizer. An environment may start processes: they end with its worker at the
-latest. Shared memory has no name, so none can be left behind.
+The first three close the vectorizer. With `restarts`, the first two start the worker again instead: its
+environments are made anew with other seeds, and their episodes are shown as cut. An environment may start
+processes: they end with its worker at the latest. Shared memory has no name, so none can be left behind.
 """
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import pickle
 import signal
 import sys
-import time
+import warnings
 import weakref
 from multiprocessing import connection, reduction
 from types import SimpleNamespace
 
 from gymnasium.vector.utils import CloudpickleWrapper
 
+from puffer_min.cores import children_allowed, end_processes, rest_openmp
 from puffer_min.vector.handoff import Handoff
 from puffer_min.vector.parts import part_bounds
 from puffer_min.vector.shared_memory import buffers_of, create_block, map_block
@@ -39,7 +40,6 @@ from puffer_min.vector.turns import GRACE, Vectorizer
 from puffer_min.vector.worker import work
 
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
-PAUSE_HARD = 2      # omp_pause_hard of OpenMP
 
 
 class WorkerDied(RuntimeError):
@@ -52,19 +52,24 @@ class ProcessVectorizer(Vectorizer):
     backend = "process"
 
     def __init__(self, make_env, num_envs, num_workers, *, seed=0, batch_envs=None, report_interval=128,
-                 timeout=120.0, start_method=None, spin_us=0, yield_us=100, env_settings=None):
+                 timeout=120.0, start_method=None, spin_us=0, yield_us=100, env_settings=None, restarts=0):
         self._timeout, self._creator, self._method = timeout, os.getpid(), start_method or START_METHOD
         self._bounds, waits = part_bounds(num_envs, num_workers), {"spin_us": spin_us, "yield_us": yield_us}
-        made = packed_for(self._method, make_env, env_settings)
+        self.restarts, self.restarted = restarts, 0     # times that workers may be, and were started again
+        self._made = made = packed_for(self._method, make_env, env_settings)
         self._processes, self._pipes, self._handoff = [], [], None
-        self._finalizer = weakref.finalize(self, end_workers, self._processes, self._pipes, self._creator)
-        if self._method == "fork":
-            rest_openmp()
+        self._finalizer = weakref.finalize(self, end_processes, self._processes, self._pipes, self._creator)
         try:
             for worker, (first, last) in enumerate(self._bounds):
                 self._start(worker, first, last - first, seed, made, self._creator)
             parts = [self._answer(worker) for worker in range(num_workers)]
-            arrays = self._share(self._prepare(parts, num_envs, batch_envs, seed, report_interval), waits)
+            layout = self._prepare(parts, num_envs, batch_envs, seed, report_interval)
+            self._block = create_block(layout.size)
+            self._free = weakref.finalize(self, os.close, self._block)
+            arrays, self._sent = layout.arrays(map_block(self._block)), (layout, waits)
+            arrays["masks"][:] = True
+            for worker in range(num_workers):
+                self._share(worker)
             for worker in range(num_workers):
                 self._answer(worker)
         except BaseException:
@@ -80,28 +85,44 @@ class ProcessVectorizer(Vectorizer):
         context, name = multiprocessing.get_context(self._method), f"puffer_min worker {worker}"
         pipe, far_end = context.Pipe()
         process = context.Process(target=work, args=(far_end, worker, *task), daemon=True, name=name)
-        self._pipes.append(pipe)
+        self._pipes[worker:worker + 1] = [pipe]
+        if self._method == "fork":
+            rest_openmp()
         with children_allowed():
             process.start()
         far_end.close()             # the worker's end is now the only one: the worker's death ends the pipe
-        self._processes.append(process)
+        self._processes[worker:worker + 1] = [process]
         with contextlib.suppress(OSError):
             os.setpgid(process.pid, process.pid)        # the worker does it too; the first of both counts
 
-    def _share(self, layout, waits):
-        """Allocate memory for all parts and send it to the workers; returns its arrays."""
-        descriptor = create_block(layout.size)
+    def _share(self, worker, reset=None):
+        """Send a worker its part of the memory, and the seed of a reset that it begins with, or None."""
+        layout, waits = self._sent
         try:
-            arrays = layout.arrays(map_block(descriptor))
-            arrays["masks"][:] = True
-            for worker, span in enumerate(self.spans):
-                reduction.send_handle(self._pipes[worker], descriptor, self._processes[worker].pid)
-                self._pipes[worker].send((layout, *span, waits))
+            reduction.send_handle(self._pipes[worker], self._block, self._processes[worker].pid)
+            self._pipes[worker].send((layout, *self.spans[worker], waits, reset))
         except (BrokenPipeError, ConnectionResetError):
             self._lose(worker)
-        finally:
-            os.close(descriptor)
-        return arrays
+
+    def _restart(self, worker, why):
+        """Start a worker again, with new environments whose episodes begin; those from before are cut."""
+        self.restarted += 1
+        warnings.warn(f"{self._name(worker)} {why}: it is started again ({self.restarted} of {self.restarts} "
+                      "restarts), and its episodes end here", RuntimeWarning, stacklevel=2)
+        end_processes([self._processes[worker]], [self._pipes[worker]], self._creator)
+        (first, last), seed = self._bounds[worker], self.seed + self.restarted
+        rows, flags = slice(*self.spans[worker]), self.truncations if self.truncates else self.terminals
+        observations, living = self.observations[rows].copy(), self.masks[rows].copy()
+        self._start(worker, first, last - first, seed, self._made, self._creator)
+        handoff, self._handoff = self._handoff, None    # while it is made, as at the beginning
+        self._answer(worker)
+        self._share(worker, seed)
+        self._answer(worker)
+        self._handoff, self.pids[worker] = handoff, self._processes[worker].pid
+        self._logs[worker], flags[rows] = 0, living
+        if self.truncates:
+            self.final_observations[rows] = observations
+        return True
 
     def bind(self, buffers):
         """Raise ValueError: workers write into memory that was shared with them when they were made."""
@@ -126,10 +147,21 @@ class ProcessVectorizer(Vectorizer):
     def _look_after(self, workers):
         for worker in workers:
             if not self._processes[worker].is_alive() and self._handoff.is_unfinished(worker):
-                self._lose(worker)
+                if self.restarted == self.restarts or not self._handoff.settle(worker):
+                    self._lose(worker)
+                self._restart(worker, self._end_of(worker))
+
+    def _excuse(self, worker, error):
+        return self.restarted < self.restarts and self._restart(worker, f"raised {error!r}")
 
     def _lose(self, worker):
         """A worker is gone: close the vectorizer and say how the worker ended."""
+        how, name = self._end_of(worker), self._name(worker)
+        self._close(f"{name} {how.partition(';')[0]}")
+        raise WorkerDied(f"{name} {how}")
+
+    def _end_of(self, worker):
+        """How a worker ended, and what may be the cause."""
         process = self._processes[worker]
         process.join(GRACE[0])
         code, hint = process.exitcode, ""
@@ -141,9 +173,7 @@ class ProcessVectorizer(Vectorizer):
             hint = "; a crash in compiled code?"
         elif self._method == "spawn" and self._handoff is None:
             hint = "; with start_method=\"spawn\" a script needs `if __name__ == \"__main__\":`"
-        name = self._name(worker)
-        self._close(f"{name} {how}")
-        raise WorkerDied(f"{name} {how}{hint}")
+        return how + hint
 
     def _living(self):
         here = os.getpid() == self._creator         # not in a fork of the creator
@@ -153,6 +183,7 @@ class ProcessVectorizer(Vectorizer):
         for worker in stopped:
             self._processes[worker].join(GRACE[0])
         self._finalizer()
+        self._free()
 
 
 def packed_for(start_method, make_env, env_settings):
@@ -164,47 +195,3 @@ def packed_for(start_method, make_env, env_settings):
     except Exception as error:
         raise TypeError(f"make_env or a setting cannot be pickled for a worker ({error}): give a function or "
                         "a class, or use start_method=\"fork\"") from error
-
-
-def rest_openmp():
-    """End the idle threads of GNU OpenMP (torch's on Linux); they start again when they are needed.
-
-    A fork has no threads but the one that called it, and GNU OpenMP does not know: an environment that used
-    torch with two threads would wait for the others without end.
-    """
-    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
-        for path in {line.split()[-1] for line in maps if "/libgomp" in line}:
-            pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
-            if pause is not None:
-                pause(PAUSE_HARD)
-
-
-@contextlib.contextmanager
-def children_allowed():
-    """Let this process start others even if it is daemonic, as a worker of a `multiprocessing.Pool` is."""
-    own = multiprocessing.current_process()._config
-    before = own.get("daemon", False)
-    own["daemon"] = False
-    try:
-        yield
-    finally:
-        own["daemon"] = before
-
-
-def end_workers(processes, pipes, creator):
-    """End the workers that are left, with what their environments have started. In a fork, do nothing."""
-    if os.getpid() != creator:
-        return
-    for pipe in pipes:
-        pipe.close()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, number)          # a worker leads a group, once it has begun
-            if process.is_alive():
-                os.kill(process.pid, number)
-        deadline = time.monotonic() + GRACE[0]
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-    processes.clear()
-    pipes.clear()

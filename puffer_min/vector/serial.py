@@ -16,7 +16,7 @@ from puffer_min.emulation.gymnasium_env import GymnasiumEnv
 from puffer_min.emulation.pettingzoo_env import PettingZooEnv
 from puffer_min.env.batch import PythonBatch
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import Closing, EnvSpec
 from puffer_min.vector.parts import Received, refuse_turn
 from puffer_min.wrappers.frame_stack import StackedBatch
 
@@ -49,7 +49,7 @@ def is_native(make_env) -> bool:
     return getattr(make_env, "native", False)
 
 
-class Serial:
+class Serial(Closing):
     """The serial backend: one batch, stepped in this process. All other attributes are those of the batch."""
 
     backend, num_workers = "serial", 1
@@ -107,12 +107,6 @@ class Serial:
         if self.batch.buffers is None:
             raise RuntimeError("this vectorizer is closed; make a new one with make_vec(...)")
         refuse_turn(method, self._results is not None, all_workers)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
 
     def __repr__(self):
         return f"Serial({self.batch!r})"

@@ -42,6 +42,7 @@ class Vectorizer(Described):
         _message(worker)                        the next message (kind, content), None after `timeout` seconds
         _look_after(workers)                    raise if one of these running workers is dead
         _living()                               workers that can be stopped
+        _excuse(worker, error)                  whether a worker whose step has failed goes on all the same
         _end(stopped)                           end all workers, of which these have stopped
     """
 
@@ -211,8 +212,8 @@ class Vectorizer(Described):
         infos = []
         if said:
             with uninterrupted():
-                for worker, _ in said:
-                    infos += self._answer(worker) or []
+                for worker, status in said:
+                    infos += self._answer(worker, excused=status == handoff.FAILED) or []
         return workers, infos
 
     def _await(self, wanted):
@@ -230,6 +231,9 @@ class Vectorizer(Described):
     def _living(self):
         return self._everyone
 
+    def _excuse(self, worker, error):
+        return False
+
     def _give_up(self, names, deed):
         """Close the vectorizer because workers are late, and say so."""
         self._close(f"{names} did not {deed} in time", patient=False)
@@ -246,7 +250,7 @@ class Vectorizer(Described):
             self._handoff.take_ready(1)
             return self._answer(worker, close=False)
 
-    def _answer(self, worker, close=True):
+    def _answer(self, worker, close=True, excused=False):
         """The content of the message that a worker sends; raises the exception that the message holds."""
         kind, content = self._message(worker) or self._give_up(self._name(worker), "answer")
         if self._handoff is not None:           # None while a process makes its environments
@@ -254,6 +258,8 @@ class Vectorizer(Described):
         if kind != "error":
             return content
         error = self._error_of(worker, content)
+        if excused and self._excuse(worker, error):
+            return None
         if close:
             self._close(f"{self._name(worker)} raised {type(error).__name__}")
         raise error
@@ -363,12 +369,6 @@ class Vectorizer(Described):
     def _refuse(self, method, all_workers=False):
         self._require_open()
         refuse_turn(method, self._handoff.in_flight, all_workers)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
 
     def __repr__(self):
         sizes = f"num_envs={self.num_envs}, num_workers={self.num_workers}, batch_envs={self.batch_envs}"

@@ -4,7 +4,8 @@ A worker process makes its environments, binds them to its rows of shared memory
 stopped. The pipe between it and its caller (process.py) carries, one after the other:
 
     worker -> caller    ("ready", Part)             the environments are made
-    caller -> worker    file descriptor, Layout     memory for all; the worker binds its rows of it
+    caller -> worker    file descriptor, Layout     memory for all; the worker binds its rows of it, and
+                        ...                         resets them, if it takes the place of one that failed
     worker -> caller    ("ready", None)
 
 After that, steps go through the hand-off alone. The pipe carries the rest: infos, exceptions with their
@@ -87,7 +88,7 @@ def work(pipe, worker, first_env, num_envs, seed, made, parent):
                            env_settings=env_settings)
         pipe.send_bytes(packed("ready", Part.of(batch)))
         descriptor = reduction.recv_handle(pipe)
-        layout, first, last, waits = pipe.recv()
+        layout, first, last, waits, reset = pipe.recv()
         arrays = layout.arrays(map_block(descriptor))
         os.close(descriptor)
         batch.bind(buffers_of(arrays).rows(first, last))
@@ -95,6 +96,9 @@ def work(pipe, worker, first_env, num_envs, seed, made, parent):
         logs = arrays["logs"]
         answer = Answer(batch, pipe.recv, pipe.send_bytes, packed, packed_error, logs[worker], masks)
         channel = handoff.Handoff(arrays["handoff"], len(logs), **waits)
+        if reset is not None:                                   # of a worker that was started again
+            batch.reset(reset)
+            answer.show_masks()
         pipe.send_bytes(packed("ready", None))
     except (EOFError, BrokenPipeError):
         return                                                  # the caller has given up meanwhile
