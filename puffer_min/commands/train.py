@@ -40,7 +40,7 @@ from puffer_min.commands.dashboard import make_dashboard
 from puffer_min.commands.locate import name_of
 from puffer_min.commands.log import in_short, say
 from puffer_min.commands.run import Result, Run
-from puffer_min.cores import cores, rest_openmp
+from puffer_min.cores import cores
 from puffer_min.env.spec import EnvSpec
 from puffer_min.learner.checkpoint import (
     CheckpointError,
@@ -60,6 +60,7 @@ from puffer_min.learner.presets import (
     settings_of_kind,
 )
 from puffer_min.measure import duration
+from puffer_min.processes import rest_openmp
 from puffer_min.selfplay.opponents import League, Opponents
 from puffer_min.selfplay.sides import two_sided_settings
 from puffer_min.vector import NO_ISOLATE, make_vec

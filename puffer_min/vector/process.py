@@ -32,7 +32,7 @@ from types import SimpleNamespace
 
 from gymnasium.vector.utils import CloudpickleWrapper
 
-from puffer_min.cores import children_allowed, end_processes, rest_openmp
+from puffer_min.processes import children_allowed, end_processes, rest_openmp
 from puffer_min.vector.handoff import Handoff
 from puffer_min.vector.parts import part_bounds
 from puffer_min.vector.shared_memory import buffers_of, create_block, map_block
