@@ -179,11 +179,12 @@ def test_the_game_can_be_played_while_a_cell_runs(notebook, by_hand):
     wait_for(lambda: not notebook.cells()[WAITING]["pending"], 20, "the cell to stop")
 
 
-def test_a_saved_notebook_shows_the_first_picture_before_anything_is_run(lab):
+def test_a_saved_notebook_shows_the_first_seconds_before_anything_is_run(lab):
     with lab.open("saved.ipynb") as opened:
         picture = opened.page.locator(".jp-OutputArea-output img")
         picture.wait_for()
-        assert picture.evaluate("(img) => [img.naturalWidth, img.naturalHeight]") == [264, 264]
+        width, height = picture.evaluate("(img) => [img.naturalWidth, img.naturalHeight]")
+        assert width > 3 * height > 300 and "film strip" in picture.get_attribute("alt")      # five boards side by side
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
