@@ -44,7 +44,8 @@ def the_map() -> Drawing:
         760,
         420,
         "The ten levels of the course as stairs, from results at the bottom to open-endedness at "
-        "the top. Levels 1 to 4 are about learning, 5 to 7 about moving data, 8 and 9 about simulating.",
+        "the top. Levels 1 to 4 are about learning, 5 to 7 about moving data, 8 and 9 about simulating, "
+        "10 about what to learn next.",
     )
     for number, (name, what, colour) in enumerate(LEVELS):
         d.box(16 + 62 * number, 372 - 40 * number, 170, 38, name, what, colour=colour, size=13)
