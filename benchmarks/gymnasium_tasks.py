@@ -12,7 +12,7 @@ A task is reached when the mean return of the last 100 training episodes (WINDOW
 1,000 steps) is at its goal. Every run is a process of its own, with one thread of torch for the peers:
 networks this small are slower with two. Seconds count from the making of the environments, after all
 imports: wall-clock, and of processors (all processes of the run), which other work on the machine changes
-less. --limit ends a run after so many seconds of wall-clock.
+less. --limit ends a run after so many seconds of processors.
 """
 
 import argparse
@@ -76,7 +76,7 @@ class Curve:
             self.points.append([round(at[0], 2), round(at[1], 2), steps, round(mean, 3)])
             if self.reached is None and mean >= self.goal:
                 self.reached = self.points[-1][:3]
-        return self.reached is not None or at[0] > self.limit
+        return self.reached is not None or at[1] > self.limit
 
 
 def processor_seconds():
@@ -184,7 +184,7 @@ def main():
     parser.add_argument("tasks", nargs="*", help="names of tasks (all)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=1, help="the first seed (1)")
-    parser.add_argument("--limit", type=float, default=600, help="seconds of wall-clock for a run (600)")
+    parser.add_argument("--limit", type=float, default=600, help="seconds of processors for a run (600)")
     parser.add_argument("--who", nargs="*", default=list(TRAINERS), choices=list(TRAINERS))
     parser.add_argument(
         "--json", metavar="FILE", help="add the runs to this file, and draw all that it holds"
