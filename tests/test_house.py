@@ -16,7 +16,7 @@ from puffer_min.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("env", "emulation", "wrappers", "intake", "vector", "learner", "selfplay", "commands", "course")        # each imports from those before it
-LEAVES = {"clock": -1, "cores": -1, "measure": 0}          # below all rooms; to measure, actions of `env` are drawn
+LEAVES = {"clock": -1, "cores": -1, "processes": -1, "measure": 0}          # below all rooms; to measure, actions of `env` are drawn
 
 
 @functools.cache
