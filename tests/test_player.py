@@ -282,7 +282,7 @@ def test_a_picture_of_the_wrong_kind_is_named():
     class Grey(Pair):
         def render(self, index=0):
             return np.zeros((4, 4))
-    with pytest.raises(TypeError, match=r"render\(\) gave float64 \(4, 4\), expected uint8 \(height, width, 3\)"):
+    with pytest.raises(TypeError, match=r"render\(\) gave float64 \(4, 4\), expected an array uint8 \(height, width, 3\)"):
         Game(Grey()).frame()
 
 
