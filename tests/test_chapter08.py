@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from puffer_min.course import ablation, faults, stalling
+from puffer_min.course.check import CheckFailed, check
 from puffer_min.course.checks import level08
 from puffer_min.course.debugging import CASES, TESTS, expected_tests, shows
+from puffer_min.course.solutions import replace_region
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = json.loads((ROOT / "chapters" / "08_environments.ipynb").read_text())["cells"]
@@ -114,6 +116,36 @@ def test_the_greedy_order_is_not_the_best_one_in_the_table_that_deceives_it():
         order.append(max(sorted(set(table) - set(order)), key=lambda test: len(table[test] & left)))
         left -= table[order[-1]]
     assert expected_tests(order, table, suspects) > expected_tests(level08.best_order(table, suspects), table, suspects)
+
+
+def test_going_on_greedily_from_every_first_test_is_not_the_best_in_the_table_that_deceives_it_twice():
+    table = level08.TWICE_DECEIVED
+    suspects = sorted(set().union(*table.values()))
+    best = expected_tests(level08.best_order(table, suspects), table, suspects)
+    for order in ([test] for test in table):
+        left = set(suspects) - table[order[0]]
+        while len(order) < len(table):
+            order.append(max(sorted(set(table) - set(order)), key=lambda test: len(table[test] & left)))
+            left -= table[order[-1]]
+        assert expected_tests(order, table, suspects) > best, order
+
+
+@pytest.mark.parametrize("mistake, said", [
+    ("looks at the reset alone", "it looks at the reset alone"), ("keeps references", "copy what you keep"),
+    ("forgets truncations", "beside a truncation"), ("the upper bound alone", "the upper bound alone"),
+    ("counts steps with an end", "several agents can end at one"), ("one bound for all numbers", "one pair of bounds"),
+    ("a bound counts as outside", "takes a bound itself for outside"), ("empty rows of all times", "in the middle of an episode"),
+    ("constant in time alone", "agents may differ"), ("empty where the first number is zero", "the first number alone"),
+    ("resets at the first end of each step", "begins again by itself"), ("always the same action", "random_actions(env)")])
+def test_the_first_days_check_names_the_mistake(mistake, said):
+    cell = next(cell for cell in SOLUTIONS if cell["id"] == "first_day-answer")
+    source = next(entry["source"] for entry in cell["metadata"]["exercise"]["mistakes"] if entry["name"] == mistake)
+    scope = {}
+    exec("".join(next(cell for cell in SOLUTIONS if cell["id"] == "setup")["source"]), scope)
+    exec(replace_region("".join(cell["source"]), source), scope)
+    with pytest.raises(CheckFailed, match=re.escape(said)):
+        for part, hidden in itertools.product(("", "edges"), (False, True)):
+            check("first_day", scope["first_day"], part=part, hidden=hidden)
 
 
 def test_effects_of_a_table_by_hand():

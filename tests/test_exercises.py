@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from toy_course import DOUBLE, MEAN, NEGATE, fill_in, make_course, toy_notebook
 
-from puffer_min.course import exercises, solutions
+from puffer_min.course import exercises
 from puffer_min.course.authoring import amend, exercise, solutions_notebook, write
 from puffer_min.course.mistakes import examine, unfair
 from puffer_min.course.session import Session
@@ -202,8 +202,7 @@ def test_amend_replaces_test_cells_and_says_what_only_they_ask(course):
     assert read(course).exercises[0].beyond == "Halves."
 
 
-def test_hidden_tests_must_be_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(solutions, "WITHOUT_BEYOND", set())
+def test_hidden_tests_must_be_named(tmp_path):
     parse(toy_notebook(), tmp_path / "05_toys.ipynb")
     with pytest.raises(SolutionsError, match="exercise 1 .* no exercise.beyond: say in one sentence what only they ask"):
         parse(toy_notebook(DOUBLE | dict(beyond="")), tmp_path / "05_toys.ipynb")

@@ -30,7 +30,6 @@ SOLUTION = ("BEGIN SOLUTION", "END SOLUTION")
 HIDDEN = ("BEGIN HIDDEN TESTS", "END HIDDEN TESTS")
 SOLUTION_ONLY = "solution-only"
 FEWEST, MOST = 3, 8
-WITHOUT_BEYOND = {7, 8}                      # levels whose exercises may still leave `beyond` out
 WIDGETS = re.compile(r"\b(ipywidgets|anywidget|interact\(|interactive\(|Player\(|training_dashboard\()")
 HEADER = re.compile(r"^## Exercise (?P<level>\d+)\.(?P<number>\d+): (?P<title>.+)$", re.M)
 GOAL = re.compile(r"^\*\*Goal\.\*\* +(.+)$", re.M)
@@ -243,8 +242,8 @@ def parse_exercise(notebook, cells, level, number):
                         "`check(...)`.")
     for index in parts["grade"]:
         problems += test_problems(notebook.cells[index])
-    if (not details.get("beyond", "").strip() and int(match["level"]) not in WITHOUT_BEYOND
-            and any(asks_more(notebook.cells[index].source) for index in parts["grade"])):
+    hides = any(asks_more(notebook.cells[index].source) for index in parts["grade"])
+    if hides and not details.get("beyond", "").strip():
         problems.append("it has hidden tests but no exercise.beyond: say in one sentence what only they ask.")
     if not any("<details>" in notebook.cells[index].source for index in cells
                if notebook.cells[index].cell_type == "markdown"):
