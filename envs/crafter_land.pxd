@@ -23,8 +23,8 @@ cdef enum:
     HIGHEST = 40
     MEADOW_ENDS = 20                    # cells from the middle; beyond, `start` is below 1e-6
     WIDTH = 8                           # cells that are computed at once
-    CORNERS = 8000
-    RUNS = 40000
+    CORNERS = 4000                      # there are 3,012
+    RUNS = 30000                        # there are 25,425
 
 cdef enum:                              # the layers, named for what they decide
     HILLS, LAKES, BUMPS, PONDS, MEADOW, CAVES, TUNNELS, SHAFTS, COALS, ORES, MAGMA, BEACHES, WOODS
