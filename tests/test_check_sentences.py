@@ -107,6 +107,17 @@ def test_the_views_shown_are_those_planted(listing, fault):
             each.view(np.float32)[:] += 2
 
 
+@pytest.mark.parametrize("level, id, line, instead, sentence", [
+    (6, "view_culprit", "    numbers[:] = 0.3\n", "", "where it is 'in place'.*zeros stay zeros"),
+    (9, "index_culprit", "np.array([10, *columns], np.int32)", "np.array([10, *columns])", "3 int32, 3 int64, 3 uint8, expected"),
+    (9, "index_culprit", "np.full(len(places), 10, np.int32)", "np.full(10, len(places), np.int32)", "10 int32, 3 int32, 3 uint8, expected")])
+def test_an_experiment_is_told_what_it_took_for_granted(level, id, line, instead, sentence):
+    source = cell(level, id)
+    assert line in source
+    with pytest.raises(CheckFailed, match=sentence):
+        check(id, names(source.replace(line, instead), np=np)[id])
+
+
 def test_the_lines_of_the_index_shown_are_those_planted():
     shown = names(cell(9, "index_culprit-setup"), np=np)
     rows, columns, sides = np.full(3, 9, np.int32), np.array([9, 12, 6], np.int32), np.array([0, 1, 1], np.uint8)

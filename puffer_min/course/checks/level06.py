@@ -365,14 +365,16 @@ class View:
 
 @register("view_culprit", live=True)
 def _(culprit, rng, hidden):
-    "the right listing for rows of other sizes and contents"
-    hints = {"in place": "reading changes the simulator's rows",
+    "the right listing for rows of other sizes and contents, also where they hold zeros at first"
+    hints = {"in place": "reading changes the simulator's rows (zeros stay zeros: write other numbers first)",
              "late": "what the simulator writes later is never seen",
              "bytes": "the numbers are those of single bytes",
              "healthy": "reading changes nothing and shows a tenth of what the simulator has written"}
-    for name in rng.permutation([*hints] * (6 if hidden else 2)).tolist():
+    # every second simulator has written nothing yet
+    runs = [(name, filled) for name in hints for filled in (True, False)] * (3 if hidden else 1)
+    for name, filled in (runs[i] for i in rng.permutation(len(runs))):
         shape = (int(rng.integers(1, 60)), int(rng.integers(1, 9))) if hidden else (4, 3)
-        rows = rng.integers(-50, 50, shape).astype(np.float32).view(np.uint8)
+        rows = (rng.integers(-50, 50, shape) * filled).astype(np.float32).view(np.uint8)
         found = culprit(lambda name=name, rows=rows: (rows, View(rows, name).read))
         expect(found in hints, f"it returns {found!r}, expected one of {', '.join(hints)}")
         expect(found == name, f"it blames {found!r} where it is {name!r}: {hints[name]}")

@@ -132,6 +132,11 @@ class Index:
 
     def nearest(self, rows, columns, sides, radius):
         """found (n,) int, -1 for nobody."""
+        crowd = [np.asarray(part) for part in (rows, columns, sides)]
+        asked, whole = [f"{part.size} {part.dtype}" for part in crowd], len(sides)
+        expect(asked == [f"{whole} int32", f"{whole} int32", f"{whole} uint8"],
+               f"it asks the index about {', '.join(asked)}, expected as many rows and columns of int32 as "
+               "sides of uint8")
         if self.fault != "stale" or self.kept is None or len(self.kept[0]) != len(rows):
             self.kept = rows.copy(), columns.copy()
         (rows, columns), found = self.kept, []
