@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,6 +109,37 @@ def test_a_wait_without_end_is_cut_off_and_named():
 
     with pytest.raises(CheckFailed, match="waits for ever"):
         check("wait_for", wait_for)
+
+
+def test_a_wait_may_not_sleep_for_a_negative_time():
+    def wait_for(done, process, timeout):
+        while not done():
+            time.sleep(-0.5)
+
+    with pytest.raises(CheckFailed, match="raises ValueError for a worker that finishes in time"):
+        check("wait_for", wait_for)
+
+
+def test_one_look_at_three_workers_hardly_ever_finds_the_order():
+    def culprit(make):
+        one, many = make(1), make(3)
+        one.reset(5)
+        first = many.reset(5)
+        kept = first.copy()
+        if len(set(first)) < len(first):
+            return "seeds"
+        if not np.array_equal(one.step(kept)[0], many.step(kept)[0]):
+            return "order"
+        return "healthy" if np.array_equal(first, kept) else "views"
+
+    passed = 0
+    for seed in range(60):
+        try:
+            check("collector_culprit", culprit, hidden=True, seed=seed)
+            passed += 1
+        except CheckFailed:
+            pass
+    assert passed <= 3
 
 
 def test_a_hand_off_that_stands_still_is_named():

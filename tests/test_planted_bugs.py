@@ -49,6 +49,7 @@ def test_a_proof_counts_as_lists_and_as_arrays(id, form):
     ("suspects", "B", ([[1, 2]],), "it gives 1 inputs after the letter, expected 2"),
     ("too_good", "C", ([[np.nan]], [[1]]), "every run of new broke down"),
     ("leak", "A", ([1, 2], [3, 5], [0, 0], 7), "the right version and A both give"),
+    ("leak", "A", ([1, 2], [3, 5], [2, 0], 7), "expected 1 where an episode ended and 0 elsewhere"),
     ("leak", "A", ([1, 2], [3, 5], [1, 0], "x"), "next_value is")])
 def test_a_guess_without_a_proof_is_told_what_the_proof_lacks(id, letter, inputs, sentence):
     with pytest.raises(CheckFailed, match=sentence):

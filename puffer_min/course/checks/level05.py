@@ -374,7 +374,9 @@ def _(culprit, rng, hidden):
              "order": "the reset may look right, but rows of results lie where other environments belong",
              "views": "what one step handed out is overwritten by the next",
              "healthy": "with one worker and with several it hands out the same, and nothing changes later"}
-    for name in rng.permutation([*hints] * (6 if hidden else 2)).tolist():
+    # an answer that looks once finds three workers in order one time in six: only many of them find it out
+    names = [*hints] * 6 + ["order"] * 12 if hidden else [*hints] * 2
+    for name in rng.permutation(names).tolist():
         part = int(rng.integers(1, 5))
         num_envs = 12 * part if hidden else 12
         stream = np.random.default_rng(rng.integers(1000))

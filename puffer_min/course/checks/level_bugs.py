@@ -230,7 +230,9 @@ def a_row(*given):
     alike(arrays, names[:3])
     after, = tables([np.atleast_1d(given[3])], names[3:], 1)
     expect(after.size == 1, f"next_value is {shown(given[3])}, expected one number")
-    return arrays[0], arrays[1], (arrays[2] != 0).astype(float), float(after[0])
+    expect(np.isin(arrays[2], (0, 1)).all(),
+           f"ends is {shown(given[2])}, expected 1 where an episode ended and 0 elsewhere")
+    return *arrays, float(after[0])
 
 
 @register("leak")

@@ -299,10 +299,10 @@ class Clock:
         return self.slept if threading.current_thread() is self.thread else 0.0
 
     def sleep(self, seconds):
-        if threading.current_thread() is self.thread:
-            self.slept += max(seconds, 0.0)
+        if threading.current_thread() is self.thread and seconds >= 0:
+            self.slept += seconds
         else:
-            self.kept["sleep"](seconds)
+            self.kept["sleep"](seconds)                     # which refuses a time below 0
 
 
 class Worker:
