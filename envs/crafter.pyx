@@ -76,8 +76,13 @@ ACHIEVEMENTS = (
     "make_iron_sword", "make_stone_pickaxe", "make_stone_sword", "make_wood_pickaxe", "make_wood_sword",
     "place_furnace", "place_plant", "place_stone", "place_table", "wake_up")
 
-cdef Shapes SHAPES
-shape(&SHAPES)
+cdef Shapes SHAPES                   # made with the first environment
+
+
+cdef const Shapes* shapes() noexcept:
+    if SHAPES.num_corners == 0:
+        shape(&SHAPES)
+    return &SHAPES
 
 
 def noise(seed, x, y, z):
@@ -96,7 +101,7 @@ def noise_of_world(seed):
     cdef double[:, :, :, ::1] noises = found
     if land == NULL:
         raise MemoryError
-    land.shapes = &SHAPES
+    land.shapes = shapes()
     seed_simplex(&land.simplex, seed)
     lay(land)
     for layer in range(LAYERS):
@@ -142,7 +147,7 @@ cdef class Crafter(Native):
         self.prepare(num_envs, 1, space, Discrete(17), seed, common, ("score",), True)
         self.games = <Game*> self.claim(self.num_envs * sizeof(Game))
         self.land = <Land*> self.claim(sizeof(Land))
-        self.land.shapes = &SHAPES
+        self.land.shapes = shapes()
         self.reached = <int64_t*> self.claim((1 + FEATS) * sizeof(int64_t))
         self.light = <double*> self.claim((self.length + 1) * sizeof(double))
         (<double[:self.length + 1]> self.light)[:] = crafter_picture.daylight(self.length)

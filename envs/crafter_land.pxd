@@ -117,23 +117,26 @@ cdef inline int shape_corner(Corner* corner, Run* run) noexcept nogil:
     """Writes the runs of a corner; returns their number. It stands at its numbers, each increased by a third
     of their sum."""
     cdef int layer = corner.layer, line, cell, x, y, runs = 0
-    cdef double skew = (corner.i + corner.j + corner.k) * (1.0 / 3), dx, dy, dz
+    cdef double skew = (corner.i + corner.j + corner.k) * (1.0 / 3), across, along, dz, left
     corner.dz = dz = NOISES[layer].z - corner.k - skew
     if dz * dz >= 2 or not (-2 < corner.i + skew < along_x(layer, SIZE) + 2
                             and -2 < corner.j + skew < along_y(layer, SIZE) + 2):
         return 0
     for line in range(SIZE):
+        across = along_y(layer, line) - corner.j if layer == SHAFTS else along_x(layer, line) - corner.i
+        across -= skew
+        left = 2 - across * across - dz * dz
+        if left <= 0:
+            continue
         run.blocks = 0
         for cell in range(SIZE):
             x, y = (cell, line) if layer == SHAFTS else (line, cell)
-            dx, dy = along_x(layer, x) - corner.i - skew, along_y(layer, y) - corner.j - skew
-            if layer == SHAFTS:
-                dx, dy = dy, dx
+            along = along_x(layer, x) - corner.i if layer == SHAFTS else along_y(layer, y) - corner.j
+            along -= skew
             if cell % WIDTH == 0 and run.blocks == 0:
-                run.first, run.across, run.along = place(layer, x, y), dx, dy
-                run.left = 2 - dx * dx - dz * dz
-            if dx * dx + dy * dy + dz * dz < 2 and (layer != MEADOW or (x - 32) ** 2 + (y - 32) ** 2
-                                                    <= MEADOW_ENDS * MEADOW_ENDS):
+                run.first, run.across, run.along, run.left = place(layer, x, y), across, along, left
+            if along * along < left and (layer != MEADOW or (x - 32) ** 2 + (y - 32) ** 2
+                                         <= MEADOW_ENDS * MEADOW_ENDS):
                 run.blocks = cell // WIDTH - run.first % SIZE // WIDTH + 1
         if run.blocks:
             runs, run = runs + 1, run + 1

@@ -37,7 +37,7 @@ def children_allowed():
         own["daemon"] = before
 
 
-def end_processes(processes, pipes, creator, grace=0.5):
+def end_processes(processes, pipes, creator, grace):
     """End what is left of `processes`, each with its group, and close their pipes. In a fork, do nothing.
 
     grace   seconds after SIGTERM, and after SIGKILL

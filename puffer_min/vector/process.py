@@ -58,7 +58,8 @@ class ProcessVectorizer(Vectorizer):
         self.restarts, self.restarted = restarts, 0     # times that workers may be, and were started again
         self._made = made = packed_for(self._method, make_env, env_settings)
         self._processes, self._pipes, self._handoff = [], [], None
-        self._finalizer = weakref.finalize(self, end_processes, self._processes, self._pipes, self._creator)
+        self._finalizer = weakref.finalize(self, end_processes, self._processes, self._pipes, self._creator,
+                                           GRACE[0])
         try:
             for worker, (first, last) in enumerate(self._bounds):
                 self._start(worker, first, last - first, seed, made, self._creator)
@@ -109,7 +110,7 @@ class ProcessVectorizer(Vectorizer):
         self.restarted += 1
         warnings.warn(f"{self._name(worker)} {why}: it is started again ({self.restarted} of {self.restarts} "
                       "restarts), and its episodes end here", RuntimeWarning, stacklevel=2)
-        end_processes([self._processes[worker]], [self._pipes[worker]], self._creator)
+        end_processes([self._processes[worker]], [self._pipes[worker]], self._creator, GRACE[0])
         (first, last), seed = self._bounds[worker], self.seed + self.restarted
         rows, flags = slice(*self.spans[worker]), self.truncations if self.truncates else self.terminals
         observations, living = self.observations[rows].copy(), self.masks[rows].copy()
