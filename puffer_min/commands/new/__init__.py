@@ -3,12 +3,12 @@
     python -m puffer_min new my_env                 my_env.py, on PufferEnv
     python -m puffer_min new my_env --compiled      my_env.pyx, on the native base; also `new my_env.pyx`
     python -m puffer_min train my_env.pyx           compiles it and trains (compiled.py)
+
+The files are template.py.txt and template.pyx.txt, one game in both, with NAME and CLASS filled in.
 """
 
 import keyword
 from pathlib import Path
-
-from puffer_min.commands.new.templates import COMPILED, PYTHON
 
 
 def write_template(name: str, compiled: bool = False) -> Path:
@@ -28,7 +28,8 @@ def write_template(name: str, compiled: bool = False) -> Path:
                          "it becomes the name of a module")
     path = path.with_suffix(".pyx" if compiled else ".py")
     title = "".join(part.capitalize() for part in stem.split("_")) or "Environment"
-    text = (COMPILED if compiled else PYTHON).replace("NAME", stem).replace("CLASS", title)
+    template = Path(__file__).with_name(f"template{path.suffix}.txt").read_text(encoding="utf-8")
+    text = template.replace("NAME", stem).replace("CLASS", title)
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
