@@ -350,7 +350,7 @@ def reached(terms, seed):
 
 @register("throughput")
 def _(throughput_settings, rng):
-    "settings there are, with which it still learns: a mean return of 60 in 16,000 steps, two seeds of three"
+    "settings with which it still learns: a mean return of 60 in 16,000 steps, two seeds of three"
     terms, seed = terms_of(throughput_settings()), int(rng.integers(1000))
     learns(lambda seed: reached(terms, seed), 60, seeds=(seed, seed + 1, seed + 2))
 
