@@ -52,3 +52,18 @@ def test_what_a_reader_would_see_wrong_is_an_error_when_it_is_drawn(draw, mistak
 def test_a_diagram_without_alt_text_is_refused(draw):
     with pytest.raises(ValueError, match="alt text"):
         draw["Drawing"](100, 60, " ")
+
+
+def test_the_moving_picture_of_the_readme_moves_and_its_tool_draws_another():
+    """The games are played anew: frames are compared by their kind, because sums differ between processors."""
+    image = pytest.importorskip("PIL.Image")
+    committed = image.open(ROOT / "docs" / "pictures" / "games.gif")
+    assert committed.n_frames == 60
+    first = committed.convert("RGB").tobytes()
+    committed.seek(59)
+    assert committed.convert("RGB").tobytes() != first
+    one, two = runpy.run_path(str(ROOT / "tools" / "games.py"))["film"](frames=2)
+    assert one.size == two.size == committed.size
+    for place in range(4):                                  # each of the four games moves
+        part = (240 * place, 0, 240 * (place + 1), 240)
+        assert one.crop(part).tobytes() != two.crop(part).tobytes()
