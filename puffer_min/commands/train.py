@@ -15,11 +15,9 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import multiprocessing
 import os
 import re
-import select
-import signal
-import struct
 import sys
 import typing
 import warnings
@@ -42,25 +40,13 @@ from puffer_min.commands.log import in_short, say
 from puffer_min.commands.run import Result, Run
 from puffer_min.cores import cores
 from puffer_min.env.spec import EnvSpec
-from puffer_min.learner.checkpoint import (
-    CheckpointError,
-    config_of,
-    factory_of,
-    read_checkpoint,
-    require_same_environment,
-)
+from puffer_min.learner import checkpoint as files
+from puffer_min.learner import presets
+from puffer_min.learner.checkpoint import CheckpointError, read_checkpoint, require_same_environment
 from puffer_min.learner.config import Config
 from puffer_min.learner.distributed import ALONE, join, of_rank
-from puffer_min.learner.presets import (
-    NUM_ENVS,
-    WORTH_WORKERS,
-    fitting_minibatch,
-    kind_of,
-    settings_for,
-    settings_of_kind,
-)
 from puffer_min.measure import duration
-from puffer_min.processes import rest_openmp
+from puffer_min.processes import children_allowed, rest_openmp
 from puffer_min.selfplay.opponents import League, Opponents
 from puffer_min.selfplay.sides import two_sided_settings
 from puffer_min.vector import NO_ISOLATE, make_vec
@@ -117,8 +103,8 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                                   "resume from the checkpoint.pt of a run")
         if isinstance(env, str) and env in envs.names():    # before its settings go to another environment
             require_same_environment(saved, resume, None, env)
-        config, seed = config or config_of(saved, resume), saved["seed"]
-        policy = factory_of(saved, resume, policy)
+        config, seed = config or files.config_of(saved, resume), saved["seed"]
+        policy = files.factory_of(saved, resume, policy)
         env_settings = saved["env_settings"] | (env_settings or {})
         missing = [name for name in saved.get("settings_left_out", ()) if name not in env_settings]
         if missing:
@@ -130,7 +116,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
         env_settings = two_sided_settings(env) | env_settings
     preset, make_env = saved and saved.get("preset"), env if made else None
     in_python = config is None and makes_python(env)
-    config = settings_for(name_of(env), config, **overrides)
+    config = presets.settings_for(name_of(env), config, **overrides)
     if in_python:
         workers, seconds = workers_for(env, training_settings(env) | env_settings, overrides)
         config = dataclasses.replace(config, **workers | overrides)
@@ -147,13 +133,14 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                            restarts=config.worker_restarts, **share)
             stack.callback(close, env)
         if in_python:
-            settings = workers | settings_of_kind(EnvSpec.of(env), overrides)
+            settings = workers | presets.settings_of_kind(EnvSpec.of(env), overrides)
             config = Config(**settings)
             preset = told(env, seconds, settings, overrides)
         if opponents:
             env = League(env, make_env or env, opponents, seed)
             if "minibatch_size" not in overrides:
-                config = dataclasses.replace(config, minibatch_size=fitting_minibatch(config, env.num_agents))
+                fitting = presets.fitting_minibatch(config, env.num_agents)
+                config = dataclasses.replace(config, minibatch_size=fitting)
         stack.enter_context(torch_settings(config, world))
         run = Run(env, name_of(env), env_settings, config, seed, world, policy, make_env, preset)
         if opponents:
@@ -177,36 +164,37 @@ def step_seconds(make_env, env_settings: dict) -> float:
     if START_METHOD != "fork" or cores() == 1:
         return 0.0
     rest_openmp()
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
+    fork = multiprocessing.get_context("fork")
+    reader, writer = fork.Pipe(duplex=False)
+    child = fork.Process(target=send_step_seconds, args=(writer, make_env, env_settings))
+    with warnings.catch_warnings(), children_allowed():
         warnings.simplefilter("ignore")                 # of threads, which the child does not use
-        child = os.fork()
-    if not child:
-        try:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, 1)
-            os.dup2(nothing, 2)
-            probe = probe_of(make_env, {"seed": 0, "env_settings": env_settings})
-            os.write(writer, struct.pack("d", probe.step))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as file:
-        answered = select.select([file], [], [], LONGEST_PROBE)[0]
-        told = file.read(8) if answered else b""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return struct.unpack("d", told)[0] if len(told) == 8 else 0.0
+        child.start()
+    writer.close()
+    try:
+        return reader.recv() if reader.poll(LONGEST_PROBE) else 0.0
+    except EOFError:                                    # the environment has failed
+        return 0.0
+    finally:
+        child.kill()
+        child.join()
+
+
+def send_step_seconds(writer, make_env, env_settings: dict) -> None:
+    """In a process of its own: send the seconds of a step, and show nothing."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    writer.send(probe_of(make_env, {"seed": 0, "env_settings": env_settings}).step)
 
 
 def workers_for(make_env, env_settings: dict, given: dict) -> tuple[dict, float]:
     """(copies, backend and workers for environments in Python unless they are `given`, seconds of a step)."""
-    num_envs = given.get("num_envs", NUM_ENVS)
+    num_envs = given.get("num_envs", presets.NUM_ENVS)
     settings, decided = {"num_envs": num_envs}, {"backend", "num_workers", "batch_envs"} & given.keys()
     several = "TORCHELASTIC_RUN_ID" in os.environ       # processes of torchrun step their own environments
     seconds = 0.0 if decided or several else step_seconds(make_env, env_settings)
-    if seconds * num_envs > WORTH_WORKERS and num_envs > 1:
+    if seconds * num_envs > presets.WORTH_WORKERS and num_envs > 1:
         settings |= {"backend": "process", "num_workers": min(cores(), num_envs)}
     return settings, seconds
 
@@ -218,11 +206,11 @@ def makes_python(env) -> bool:
 
 def preset_of(env, env_settings: dict, given: dict) -> Config:
     """The settings that `train` takes for `env`: the preset of its name, or in Python of its kind."""
-    config = settings_for(name_of(env), **given)
+    config = presets.settings_for(name_of(env), **given)
     if makes_python(env):
         with contextlib.suppress(Exception):            # one that cannot be made: `train` tells why
             vec = make_vec(env, env_settings=training_settings(env) | env_settings)
-            config = Config(**settings_of_kind(EnvSpec.of(vec), given))
+            config = Config(**presets.settings_of_kind(EnvSpec.of(vec), given))
             vec.close()
     return config
 
@@ -263,7 +251,7 @@ def told(env, seconds: float, settings: dict, given: dict) -> str:
     takes = f" (a step takes {duration(seconds)})" if seconds else ""
     said = ", ".join(f"{name}={value}" for name, value in settings.items() if name not in given)
     line = (f"{name_of(env)} is written in Python{takes}, so it has the preset for "
-            f"{kind_of(EnvSpec.of(env))}: {said}; settings that you give hold.")
+            f"{presets.kind_of(EnvSpec.of(env))}: {said}; settings that you give hold.")
     say(line)
     return line
 
@@ -342,13 +330,13 @@ def parse_value(kind, text: str):
     if type(None) in typing.get_args(kind) and text.lower() == "none":
         return None
     kind = plain_type(kind)
+    if kind not in (int, float):
+        return text
     try:
-        number = float(text) if kind in (int, float) else None
-        if kind is not int:
-            return text if number is None else number
-        if number.is_integer():
-            return int(number)
-        raise ValueError
+        number = float(text)
+        if kind is int and not number.is_integer():
+            raise ValueError
+        return kind(number)
     except (ValueError, OverflowError):
         expected = "a whole number" if kind is int else "a number"
         raise argparse.ArgumentTypeError(f"{text!r} given, expected {expected}") from None
