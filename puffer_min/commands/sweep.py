@@ -26,9 +26,7 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import envs
 from puffer_min.commands import train as training
@@ -78,59 +76,52 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
         envs.find(env)                                  # refuses an unknown name before a folder is made
     present = training.preset_of(env, env_settings or {}, settings)
     search = search or (SEARCH_IN_PYTHON if training.makes_python(env) else SEARCH)
-    spaces = {name: parse(name, text) for name, text in search.items() if name not in settings}
+    spaces = dict(parse(name, text) for name, text in search.items() if name not in settings)
     if not isinstance(seed, int) or seed < 0:
         raise SweepError(f"seed={seed!r} given, expected a whole number of at least 0")
     out = Path(out or f"sweeps/{study_name or env_name}")
     out.mkdir(parents=True, exist_ok=True)
     storage = storage or f"sqlite:///{out / 'study.db'}"
-    me, said, signals = f"{socket.gethostname()}:{os.getpid()}", contextlib.nullcontext, []
-
-    def objective(trial):
-        trial.set_user_attr("process", me)
-        chosen = {name: space.suggest(trial) for name, space in spaces.items()}
-        try:
-            with tempfile.TemporaryDirectory() as folder, said():
-                result = training.train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder,
-                               env_settings=env_settings, **settings | chosen)
-        except optuna.TrialPruned as error:
-            return give_up(trial, str(error))
-        except (ValueError, TypeError) as error:        # a sentence, such as that sizes do not divide
-            return give_up(trial, str(error))
-        except Exception as error:                      # of the environment, or a NaN: of this trial alone
-            return give_up(trial, in_short(error))
-        if result.ended == "interrupted":
-            signals.append(result.signal)
-            raise KeyboardInterrupt
-        score = last_score(result.history)
-        if score is None:
-            return give_up(trial, "no episode ended")
-        return score, result.history[-1]["seconds"]
+    me, said = f"{socket.gethostname()}:{os.getpid()}", contextlib.nullcontext
 
     def watch(update):
         if update["seconds"] > max_seconds:
             raise optuna.TrialPruned(f"longer than {max_seconds:g} s")
 
-    def give_up(trial, reason):
-        trial.set_user_attr("reason", reason)
-        raise optuna.TrialPruned(reason)
+    def outcome(trial):
+        """(score, seconds) of training with the settings of `trial`; TrialPruned says why it is given up."""
+        try:
+            with tempfile.TemporaryDirectory() as folder, said():
+                result = training.train(env, seed=seed + trial.number, dashboard=watch, run_dir=folder,
+                                        env_settings=env_settings, **settings | settings_of(trial))
+        except (optuna.TrialPruned, ValueError, TypeError) as error:    # a sentence, such as of sizes
+            raise optuna.TrialPruned(str(error)) from error
+        except Exception as error:                      # of the environment, or a NaN: of this trial alone
+            raise optuna.TrialPruned(in_short(error)) from error
+        if result.ended == "interrupted":
+            raise KeyboardInterrupt if result.signal == signal.SIGINT else SystemExit(128 + result.signal)
+        score = last_score(result.history)
+        if score is None:
+            raise optuna.TrialPruned("no episode ended")
+        return score, result.history[-1]["seconds"]
 
     with in_a_sentence(optuna, storage):
         ranges = {name: str(text) for name, text in search.items()}
         study = open_study(optuna, storage, study_name or env_name, ranges)
         end_stale_trials(optuna, study)
         if not study.get_trials(deepcopy=False):                        # what is to be beaten
-            own = {name: getattr(present, name) for name in spaces}
-            known = {space.parameter: space.encode(own[name]) for name, space in spaces.items()
-                     if space.holds(own[name])}
-            study.enqueue_trial(known, skip_if_exists=True)
+            study.enqueue_trial(within(spaces, present), skip_if_exists=True)
         while (done := finished(study)) < trials:
+            trial = study.ask(spaces)
+            trial.set_user_attr("process", me)
             try:
-                study.optimize(objective, n_trials=1)
-            except KeyboardInterrupt:
-                if signals in ([], [signal.SIGINT]):
-                    raise
-                raise SystemExit(128 + signals[0]) from None
+                study.tell(trial, outcome(trial))
+            except optuna.TrialPruned as error:
+                trial.set_user_attr("reason", str(error))
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            except BaseException:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                raise
             report(line(study, done + 1, trials))
             said = functools.partial(contextlib.redirect_stderr, io.StringIO())     # train has said it all
             reasons = reasons_of(study)
@@ -210,52 +201,48 @@ def is_alive(process: int) -> bool:
     return True
 
 
-class Space(NamedTuple):
-    """The values of one setting that are searched.
+def parse(name: str, text: str) -> tuple:
+    """(parameter, distribution) of Optuna's for the setting `name` and "LOW:HIGH", "LOW:HIGH:log" or "A,B,C".
 
-    parameter   its name with Optuna
-    suggest     trial -> a value
-    holds       value -> whether it lies within
-    encode      value -> the number that Optuna has for it
+    The parameter 1-NAME is the setting's distance from 1. Raises SweepError for something else.
     """
-
-    parameter: str
-    suggest: Callable
-    holds: Callable
-    encode: Callable = lambda value: value
-
-
-def parse(name: str, text: str) -> Space:
-    """The space of the setting `name`, for "LOW:HIGH", "LOW:HIGH:log" or "A,B,C". Raises SweepError."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     kind = type(getattr(Config(), require_setting(name).name))
-    whole = kind is int
     if not text:
         raise SweepError(f"{name} given without a range, expected {name}=LOW:HIGH or {name}=A,B,C")
     if ":" not in text:
-        choices = [parse_setting(f"{name}={choice}")[1] for choice in text.split(",")]
-        return Space(name, lambda trial: trial.suggest_categorical(name, choices), choices.__contains__)
+        return name, CategoricalDistribution([parse_setting(f"{name}={each}")[1] for each in text.split(",")])
     low, high, *log = text.split(":")
     try:
-        low, high = (int(float(x)) if whole else float(x) for x in (low, high))
+        low, high = (int(float(x)) if kind is int else float(x) for x in (low, high))
         if not low < high or log not in ([], ["log"]) or (log and low <= 0):
             raise ValueError
     except ValueError:
         raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, "
                          "or A,B,C") from None
+    if kind is int:
+        return name, IntDistribution(low, high, log=bool(log))
+    if not log or name not in FROM_ONE:
+        return name, FloatDistribution(low, high, log=bool(log))
+    if high >= 1:
+        raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance "
+                         "from 1 is searched")
+    return f"1-{name}", FloatDistribution(1 - high, 1 - low, log=True)
 
-    def within(value):
-        return value is not None and low <= value <= high       # None: a setting that is off
-    if whole:
-        return Space(name, lambda trial: trial.suggest_int(name, low, high, log=bool(log)), within)
-    if log and name in FROM_ONE:
-        if high >= 1:
-            raise SweepError(f"{name}={text} given, expected HIGH below 1: on a log scale its distance "
-                             "from 1 is searched")
 
-        def from_one(trial):
-            return 1 - trial.suggest_float(f"1-{name}", 1 - high, 1 - low, log=True)
-        return Space(f"1-{name}", from_one, within, lambda value: 1 - value)
-    return Space(name, lambda trial: trial.suggest_float(name, low, high, log=bool(log)), within)
+def within(spaces: dict, config: Config) -> dict:
+    """The parameters of `config` that lie within `spaces`, parameter -> distribution."""
+    found = {}
+    for parameter, space in spaces.items():
+        value = getattr(config, parameter.removeprefix("1-"))
+        if hasattr(space, "choices"):
+            holds = value in space.choices
+        else:
+            value = 1 - value if parameter.startswith("1-") else value
+            holds = value is not None and space.low <= value <= space.high      # None: a setting that is off
+        if holds:
+            found[parameter] = value
+    return found
 
 
 def last_score(history) -> float | None:
