@@ -265,7 +265,7 @@ def test_without_a_name_the_names_are_told(capsys):
 
 def test_too_large_batches_are_left_out(monkeypatch):
     monkeypatch.setattr(benchmark, "MAX_AGENTS", 4)
-    assert [speed.num_envs for speed in benchmark.speeds("squared", (1, 4, 8), 0.01)] == [1, 4]
+    assert [speed["num_envs"] for speed in benchmark.speeds("squared", (1, 4, 8), 0.01)] == [1, 4]
 
 
 @pytest.mark.alone

@@ -31,7 +31,7 @@ from puffer_min.commands import locate
 from puffer_min.cores import cores
 from puffer_min.learner.checkpoint import load_policy
 from puffer_min.learner.networks.export import export
-from puffer_min.measure import Measurement, measure, quantity
+from puffer_min.measure import measure, quantity
 from puffer_min.vector.serial import is_native, make_batch
 
 BATCHES = (1, 64, 1024, 4096)
@@ -91,21 +91,15 @@ def copy_speed(size: int, seconds: float = 0.2) -> float:
 
 # ---------------------------------------------------------------------- the table
 
-@dataclass(frozen=True)
-class Speed:
-    """One environment at one batch size: its speed, bytes per agent-step, share of the copying bound."""
+def speeds(name: str, batches, seconds: float) -> list[dict]:
+    """Measure the environment `name` with each number of environments in `batches`, except too large ones.
 
-    num_envs: int
-    measurement: Measurement
-    bytes_per_step: int
-    share_of_copy: float
-
-
-def speeds(name: str, batches, seconds: float) -> list[Speed]:
-    """Measure the environment `name` with each number of environments in `batches`, except too large ones."""
+    Each is a dict: num_envs, bytes_per_step (of an agent), share_of_copy (of the speed of copying them), and
+    the fields of a `Measurement`.
+    """
     found, make_env = [], locate.load_environment(name)
     for num_envs in batches if is_native(make_env) else [n for n in batches if n <= MAX_COPIES]:
-        if found and found[0].measurement.per_call // found[0].num_envs * num_envs > MAX_AGENTS:
+        if found and found[0]["per_call"] // found[0]["num_envs"] * num_envs > MAX_AGENTS:
             break
         env = make_batch(make_env, num_envs)
         try:
@@ -113,7 +107,8 @@ def speeds(name: str, batches, seconds: float) -> list[Speed]:
             measurement = measure(env, seconds=seconds, name=name)
             row = size / env.num_agents
             rows_copied = copy_speed(max(size, 64), min(seconds, 0.1)) / 2 / row        # per second
-            found.append(Speed(num_envs, measurement, round(row), measurement.best / rows_copied))
+            found.append({"num_envs": num_envs, "bytes_per_step": round(row),
+                          "share_of_copy": measurement.best / rows_copied, **measurement.as_dict()})
         finally:
             env.close()
     return found
@@ -202,13 +197,11 @@ def run(args: argparse.Namespace) -> int:
             broken += 1
             show(f"{name:<14} not measured: {error}")
             continue
-        first, share = found[0], max(speed.share_of_copy for speed in found)
-        rates = [quantity(speed.measurement.best) for speed in found] + ["-"] * (len(BATCHES) - len(found))
-        agents = first.measurement.per_call // first.num_envs
-        show(_row(name, agents, first.bytes_per_step, rates, f"{share:.2g}"))
-        rows = [{"num_envs": speed.num_envs, "bytes_per_step": speed.bytes_per_step,
-                 "share_of_copy": speed.share_of_copy, **speed.measurement.as_dict()} for speed in found]
-        results.append({"name": name, "rows": rows})
+        first, share = found[0], max(speed["share_of_copy"] for speed in found)
+        rates = [quantity(speed["best"]) for speed in found] + ["-"] * (len(BATCHES) - len(found))
+        agents = first["per_call"] // first["num_envs"]
+        show(_row(name, agents, first["bytes_per_step"], rates, f"{share:.2g}"))
+        results.append({"name": name, "rows": found})
     report = {"machine": f"{platform.system()} {platform.machine()}, {cores()} cores",
               "numpy": np.__version__, "yardstick": asdict(machine), "decisions": taken,
               "environments": results}

@@ -134,8 +134,9 @@ class Session:
     def __init__(self, game: Game, terminal: Terminal, fps: int):
         self.game, self.terminal, self.fps = game, terminal, fps
         self.paused, self.ended, self.notice, self.until = False, False, "", 0.0
-        commands = {" ": self.pause, "n": self.once, "r": game.restart, "p": self.pass_controls,
-                    "q": self.quit, "Escape": self.quit, "+": self.faster, "-": self.slower}
+        commands = {" ": (self.pause, "pause"), "n": (self.once, "step"), "r": (game.restart, "restart"),
+                    "p": (self.pass_controls, "who plays"), "+": (self.faster, "faster"),
+                    "-": (self.slower, "slower"), "q": (self.quit, "quit"), "Escape": (self.quit, "")}
         self.commands = {key: command for key, command in commands.items() if key not in game.keys}
 
     def run(self) -> None:
@@ -145,7 +146,7 @@ class Session:
         while not self.ended:
             for key in self.terminal.keys(due - time.monotonic() if not self.paused else 3600.0):
                 if key in self.commands:
-                    self.commands[key]()
+                    self.commands[key][0]()
                 elif key in self.game.keys:
                     pressed = key
                     if self.paused:
@@ -199,9 +200,8 @@ class Session:
         state = f"{who}, {'paused' if self.paused else f'{self.fps} FPS'}"
         shown = [("/".join(SYMBOLS.get(key, key) for key in keys), words) for keys, words in game.legend()]
         legend = "  ".join(f"{keys} {words}" for keys, words in shown)
-        words = {" ": "pause", "n": "step", "r": "restart", "p": "who plays", "+": "faster", "-": "slower",
-                 "q": "quit"}
-        commands = "  ".join(f"{SYMBOLS.get(key, key)} {words[key]}" for key in self.commands if key in words)
+        commands = "  ".join(f"{SYMBOLS.get(key, key)} {words}" for key, (_, words) in self.commands.items()
+                             if words)
         notice = self.notice if time.monotonic() < self.until else state
         self.terminal.show(game.frame(), [numbers, notice, f"{legend}  |  {commands}"])
 

@@ -298,13 +298,12 @@ def shared_state(subject):
     step = disturb(subject, second)
     found = changed(subject.env, second, lambda: [step() for _ in range(32)])
     second.close()
-    names = {kind: [name for name, other in found.items() if (other == "cache") == (kind == "cache")]
-             for kind in ("state", "cache")}
-    if names["state"]:
-        raise Problem(f"{', '.join(names['state'][:3])} is one object for all environments, and stepping one "
+    written = [name for name, only_grew in found.items() if not only_grew]
+    if written:
+        raise Problem(f"{', '.join(written[:3])} is one object for all environments, and stepping one "
                       "of them changes it; give each its own, made in __init__")
-    if names["cache"]:
-        raise Doubt(f"{', '.join(names['cache'][:3])} is one object for all environments, and grows when one "
+    if found:
+        raise Doubt(f"{', '.join([*found][:3])} is one object for all environments, and grows when one "
                     "of them is stepped: keep it in the object, unless what it holds decides nothing")
     return "nothing that both reach changes"
 

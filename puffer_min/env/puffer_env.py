@@ -166,9 +166,9 @@ class PufferEnv:
                 if old is not None and new is not None and new is not old:
                     new[...] = old
         self.buffers = buffers
-        self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
-        self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
-        self.final_observations = buffers.final_observations if self.truncates else None
+        vars(self).update(buffers._asdict())
+        if not self.truncates:
+            self.final_observations = None
 
     def join(self, buffers, log, rows):
         """Become part of a batch: write into `buffers`, and keep episodes in `rows` (a slice) of its `log`.
@@ -239,8 +239,8 @@ class PufferEnv:
 
     def close(self):
         """Let go of the buffers. Closing twice is harmless; stepping afterwards is an error."""
-        self.buffers = self.observations = self.actions = self.rewards = self.terminals = None
-        self.truncations = self.masks = self.final_observations = None
+        self.buffers = None
+        vars(self).update(dict.fromkeys(Buffers._fields))
 
     def __repr__(self):
         sizes = f"num_envs={self.num_envs}, num_agents={self.num_agents}"

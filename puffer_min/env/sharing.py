@@ -1,6 +1,6 @@
 """What two environments share and one of them changes: class attributes, globals, defaults of arguments.
 
-    written = changed(env, other, step_other)      {"Board.cells": "array", ...}
+    written = changed(env, other, step_other)      {"Board.cells": False, "Board.seen": True}
 
 From each environment a walk goes through the attributes of its layers and of their classes, through the
 globals, defaults and closures of their methods, and through lists, dicts and objects in these. What both
@@ -24,10 +24,8 @@ STREAMS = np.random.Generator | np.random.RandomState | random.Random
 SKIPPED = (type, types.ModuleType, types.FunctionType, types.MethodType, Space)
 
 
-def changed(env, other, step_other) -> dict[str, str]:
-    """Name -> kind ("array", "stream", "container", "cache") of what both reach and `step_other()` changes.
-
-    A cache is a dict, set or list that has only grown.
+def changed(env, other, step_other) -> dict[str, bool]:
+    """Name of what both reach and `step_other()` changes -> whether it is a dict, set or list that only grew.
     """
     first, second = reached(env), reached(other)
     shared = {key: first[key] for key in first.keys() & second.keys()}
@@ -37,7 +35,7 @@ def changed(env, other, step_other) -> dict[str, str]:
     for key, (name, thing) in shared.items():
         now = content(thing)
         if now != before[key]:
-            found[name] = kind_of(thing, before[key], now)
+            found[name] = only_grew(thing, before[key], now)
     return found
 
 
@@ -127,12 +125,7 @@ def plain(part):
     return part if isinstance(part, int | float | str | bytes | np.generic | None) else id(part)
 
 
-def kind_of(thing, before, now) -> str:
-    if isinstance(thing, np.ndarray | bytearray):
-        return "array"
-    if isinstance(thing, STREAMS):
-        return "stream"
+def only_grew(thing, before, now) -> bool:
     if isinstance(thing, dict | set):
-        return "cache" if before.items() <= now.items() else "container"
-    grown = isinstance(thing, list | deque) and now[:len(before)] == before
-    return "cache" if grown else "container"
+        return before.items() <= now.items()
+    return isinstance(thing, list | deque) and now[:len(before)] == before

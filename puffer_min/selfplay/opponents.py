@@ -118,9 +118,7 @@ class League:
         self.num_agents = len(self.rows)
         buffers = Buffers.allocate(self.num_agents, vec.single_observation_space, vec.single_action_space,
                                    self.env_spec.truncates)
-        self.observations, self.actions, self.rewards = buffers.observations, buffers.actions, buffers.rewards
-        self.terminals, self.truncations, self.masks = buffers.terminals, buffers.truncations, buffers.masks
-        self.final_observations = buffers.final_observations
+        vars(self).update(buffers._asdict())
         self.random, self.seed = np.random.default_rng([seed, len(self.their_rows)]), seed
         self.referee, self.table = Referee(vec, self.sides), Table(vec, self.sides, seed)
         self.learner = self.save = None

@@ -20,7 +20,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.utils import seeding
 
-from envs.core.settings import number, whole
+from envs.core.settings import choice, number, whole
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.wrappers.pixels import Shrink, areas, nearest
 
@@ -68,12 +68,9 @@ class Atari(PufferEnv):
             self.rom, emulator = rom_of(game), ale_py.ALEInterface
         else:
             self.rom = game
-        if observation not in OBSERVATIONS:
-            raise ValueError(f"observation={observation!r} given, expected one of "
-                             f"{', '.join(map(repr, OBSERVATIONS))}")
         if len(size) != 2:
             raise ValueError(f"size={size!r} given, expected rows and columns, such as (84, 84)")
-        self.game, self.observation = game, observation
+        self.game, self.observation = game, choice("observation", observation, OBSERVATIONS)
         self.frame_skip, self.noops = whole("frame_skip", frame_skip, 1, 1000), whole("noops", noops)
         self.episodic_life, self.clip_rewards = bool(episodic_life), bool(clip_rewards)
         self.ale = emulator()
@@ -81,8 +78,8 @@ class Atari(PufferEnv):
         self.ale.setInt("max_num_frames_per_episode", whole("max_frames", max_frames, 1, 2**31 - 1))
         self.ale.loadROM(self.rom)
         self.choices = self.ale.getLegalActionSet() if full_actions else self.ale.getMinimalActionSet()
-        self.action_names = tuple(choice.name.lower() for choice in self.choices)
-        self.keys = {KEYS[choice.name]: i for i, choice in enumerate(self.choices) if choice.name in KEYS}
+        self.action_names = tuple(each.name.lower() for each in self.choices)
+        self.keys = {KEYS[each.name]: i for i, each in enumerate(self.choices) if each.name in KEYS}
         self.start_actions = [whole("start_actions", action, 0, len(self.choices) - 1)
                               for action in start_actions]
         height, width = self.ale.getScreenDims()
@@ -172,9 +169,9 @@ class Atari(PufferEnv):
 
     def _play(self, action):
         """Hold an action; returns the points. Screens 0 and 1 are the last two afterwards."""
-        ale, choice, points = self.ale, self.choices[action], 0
+        ale, held, points = self.ale, self.choices[action], 0
         for left in range(self.frame_skip - 1, -1, -1):
-            points += ale.act(choice)
+            points += ale.act(held)
             if ale.game_over():
                 self._look(0)
                 self._look(1)

@@ -89,17 +89,10 @@ def key_of(path: Path) -> str:
     parts = [*(compile_settings.ROOT / "envs" / "core").glob("*.pxd"), *path.parent.glob("*.pxd")]
     for file in [path, *sorted(parts)]:
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    versions = sys.version, np.__version__, cython_version(), compile_settings.is_sanitized()
+    cython = importlib.util.find_spec("Cython") and importlib.metadata.version("cython")
+    versions = sys.version, np.__version__, cython, compile_settings.is_sanitized()
     digest.update(repr((compile_settings.directives(), compile_settings.compile_args(), versions)).encode())
     return digest.hexdigest()[:16]
-
-
-def cython_version() -> str | None:
-    """The version of Cython; None if there is none."""
-    try:
-        return importlib.metadata.version("cython")
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def compile_into(library: Path, source: Path, name: str) -> None:
