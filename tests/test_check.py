@@ -1,6 +1,5 @@
 """The contract test: a sound environment passes, and each mistake makes exactly the check fail that is named after it."""
 
-import argparse
 
 import gymnasium
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Text
 
 import envs
-from puffer_min.commands import check as check_module
+from puffer_min.__main__ import main
 from puffer_min.commands.check import check_environment
 from puffer_min.env.contract import CHECKS
 from puffer_min.env.puffer_env import PufferEnv
@@ -527,9 +526,7 @@ def test_spaces_that_no_buffer_holds_are_a_problem_of_construction():
 # ---------------------------------------------------------------------------------------------------------------- the command
 
 def command(*words):
-    parser = argparse.ArgumentParser()
-    check_module.add_arguments(parser)
-    return check_module.run(parser.parse_args(words))
+    return main(["check", *words])
 
 
 SOURCE = '''

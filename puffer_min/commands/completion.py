@@ -5,35 +5,16 @@
 
 It completes `python -m puffer_min ...` (python3 as well) and leaves every other use of Python to the shell:
 commands, the names of native environments, flags, and the values of flags that have a list of them. The lists
-are written into the script, so completing starts no Python; write it again after an update.
+are written into completion.bash, so completing starts no Python; write it again after an update.
 """
 
 import argparse
+from pathlib import Path
 
 import envs
 from puffer_min.commands import COMMANDS, parser_of
 
 SHELLS = ("bash", "zsh")
-SCRIPT = """\
-_puffer_min() {{
-    local i at=-1 current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
-    COMPREPLY=()
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        [[ ${{COMP_WORDS[i]}} == puffer_min && ${{COMP_WORDS[i-1]}} == -m ]] && at=$((i + 1)) && break
-    done
-    ((at < 0)) && return
-    if ((COMP_CWORD == at)); then
-        COMPREPLY=($(compgen -W "{commands}" -- "$current"))
-        return
-    fi
-    local words=""
-    case "${{COMP_WORDS[at]}}" in
-{cases}
-    esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-}}
-complete -o default -o bashdefault -F _puffer_min python python3
-"""
 CASE = """\
         {command})
             case "$before" in
@@ -45,7 +26,8 @@ CASE = """\
 def script(shell: str) -> str:
     """The script for a shell."""
     cases = [case(command, parser_of(command)) for command in COMMANDS]
-    text = SCRIPT.format(commands=" ".join(COMMANDS), cases="\n".join(cases))
+    text = Path(__file__).with_suffix(".bash").read_text(encoding="utf-8")
+    text = text.replace("@COMMANDS@", " ".join(COMMANDS)).replace("@CASES@", "\n".join(cases))
     return "autoload -Uz bashcompinit && bashcompinit\n" * (shell == "zsh") + text
 
 
