@@ -9,8 +9,8 @@ a plain Gymnasium environment are clocked too, and their share of the time is re
 figure, because other programs only make a repeat slower; the median is given too.
 
 An *agent-step* is one row of the batch advanced by one step; a *tick* is one environment advanced by one step
-(ten agent-steps in a game of ten agents). `require_alike` refuses to compare figures that were measured under
-different conditions.
+(ten agent-steps in a game of ten agents). Figures that were measured under different `Conditions` cannot be
+compared; puffer_min/course/bench.py refuses to.
 """
 
 from __future__ import annotations
@@ -57,10 +57,6 @@ class Conditions:
         parts = [] if self.num_envs is None else [f"num_envs={self.num_envs}, num_agents={self.num_agents}"]
         parts += ["PROFILED"] * self.profiled + ["debug build"] * self.debug + [f"Python {self.python}"]
         return ", ".join(parts)
-
-
-class UnlikeConditions(ValueError):
-    """Two figures that were measured under different conditions cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +111,6 @@ class Measurement:
     def as_dict(self) -> dict:
         """All fields and the figures that follow from them, for JSON."""
         return asdict(self) | {"best": self.best, "median": self.median, "ticks": self.ticks}
-
-
-def require_alike(a: Measurement, b: Measurement, apart_from=()) -> None:
-    """Raise UnlikeConditions, naming what differs, unless all conditions but `apart_from` are equal."""
-    others = asdict(b.conditions)
-    unlike = [f"{name} {value!r} and {others[name]!r}" for name, value in asdict(a.conditions).items()
-              if value != others[name] and name not in apart_from]
-    if unlike:
-        raise UnlikeConditions(f"{a.name} and {b.name} were measured under different conditions "
-                               f"({'; '.join(unlike)}): measure both alike")
 
 
 def measure(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per_call: int = 1,

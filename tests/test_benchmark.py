@@ -14,16 +14,9 @@ import envs
 import puffer_min
 from puffer_min import measure as measuring
 from puffer_min.commands import bench as benchmark
+from puffer_min.course.bench import UnlikeConditions, require_alike
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.measure import (
-    UnlikeConditions,
-    draw_actions,
-    duration,
-    measure,
-    measure_together,
-    quantity,
-    require_alike,
-)
+from puffer_min.measure import draw_actions, duration, measure, measure_together, quantity
 from puffer_min.vector import make_vec
 
 real_yardstick = benchmark.yardstick

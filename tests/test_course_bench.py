@@ -4,8 +4,8 @@ import pytest
 
 import envs
 from puffer_min.course import bench
-from puffer_min.course.bench import Comparison
-from puffer_min.measure import Conditions, Measurement, UnlikeConditions
+from puffer_min.course.bench import Comparison, UnlikeConditions
+from puffer_min.measure import Conditions, Measurement
 
 QUICK = {"seconds": 0.01, "repeats": 2}
 

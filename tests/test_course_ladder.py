@@ -5,8 +5,8 @@ import math
 import pytest
 
 from puffer_min.course import Ladder
-from puffer_min.course.bench import bench
-from puffer_min.measure import Conditions, Measurement, UnlikeConditions
+from puffer_min.course.bench import UnlikeConditions, bench
+from puffer_min.measure import Conditions, Measurement
 
 
 def measured(rate, **conditions):

@@ -32,6 +32,7 @@ from puffer_min.cores import cores
 from puffer_min.learner.checkpoint import load_policy
 from puffer_min.learner.networks.export import export
 from puffer_min.measure import measure, quantity
+from puffer_min.selfplay.arena import one_thread
 from puffer_min.vector.serial import is_native, make_batch
 
 BATCHES = (1, 64, 1024, 4096)
@@ -73,12 +74,9 @@ def yardstick(seconds: float = 1.0) -> Yardstick:
         for i in range(loop):
             total += i
 
-    matrix, threads = torch.ones(512, 512), torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    matrix = torch.ones(512, 512)
+    with one_thread():
         flops = measure(lambda: torch.mm(matrix, matrix), per_call=2 * 512**3, **each).best
-    finally:
-        torch.set_num_threads(threads)
     copies = [copy_speed(size, seconds / 4) for size in (64 * 2**20, 2**19)]
     return Yardstick(measure(adds, per_call=loop, **each).best, *copies, flops, f"torch {torch.__version__}")
 
@@ -118,15 +116,12 @@ def speeds(name: str, batches, seconds: float) -> list[dict]:
 
 def decisions(checkpoint, seconds: float) -> dict[str, list[float]]:
     """Microseconds of one decision of the policy in `checkpoint`: way -> [median, 99th percentile]."""
-    policy, threads = load_policy(checkpoint), torch.get_num_threads()
+    policy = load_policy(checkpoint)
     space = policy.policy.spec.single_observation_space
     layout = getattr(space, "layout", None)
     sample = (space if layout is None else layout.space).sample()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         found = {"act": latency(lambda: policy.act(sample), seconds)}
-    finally:
-        torch.set_num_threads(threads)
     if importlib.util.find_spec("onnxruntime"):
         found["onnxruntime"] = latency(onnx_decision(policy, sample), seconds)
     return found

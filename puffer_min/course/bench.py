@@ -10,10 +10,24 @@ so that their ratio holds on a busy machine.
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import envs
-from puffer_min.measure import Measurement, duration, measure, measure_together, quantity, require_alike
+from puffer_min.measure import Measurement, duration, measure, measure_together, quantity
+
+
+class UnlikeConditions(ValueError):
+    """Two figures that were measured under different conditions cannot be compared."""
+
+
+def require_alike(a: Measurement, b: Measurement, apart_from=()) -> None:
+    """Raise UnlikeConditions, naming what differs, unless all conditions but `apart_from` are equal."""
+    others = asdict(b.conditions)
+    unlike = [f"{name} {value!r} and {others[name]!r}" for name, value in asdict(a.conditions).items()
+              if value != others[name] and name not in apart_from]
+    if unlike:
+        raise UnlikeConditions(f"{a.name} and {b.name} were measured under different conditions "
+                               f"({'; '.join(unlike)}): measure both alike")
 
 
 @dataclass(frozen=True, repr=False)

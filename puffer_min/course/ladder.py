@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import log10
 
-from puffer_min.course.bench import bench, factor, html_table, text_table
-from puffer_min.measure import Conditions, Measurement, quantity, require_alike
+from puffer_min.course.bench import bench, factor, html_table, require_alike, text_table
+from puffer_min.measure import Conditions, Measurement, quantity
 
 AS_PREDICTED = 1.25             # a factor this close, up or down, counts as predicted
 NO_GAIN = 1.1

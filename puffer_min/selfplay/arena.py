@@ -169,7 +169,7 @@ def arena(env, players, *, games: int = 1000, width: float = 0.1, seed: int = 0,
 
 @contextlib.contextmanager
 def one_thread():
-    """torch with one thread, because the games of one player in a step are a small batch."""
+    """torch with one thread: for batches as small as the games of one player in a step."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -108,6 +108,18 @@ def numbers_of(given, callback) -> dict[str, float]:
                         "numbers by name or None")
 
 
+def environment_of(callback, run, deed) -> tuple:
+    """(what makes environments for `callback`, their settings): its own, or else the run's.
+
+    Raises ValueError if there is neither; `deed` says what the callback does with an environment.
+    """
+    make_env = callback.make_env or run.make_env
+    if make_env is None:
+        raise ValueError("the run was given a vectorizer, expected env=, what makes an environment to "
+                         f"{deed}: {type(callback).__name__}(every, env=...)")
+    return make_env, run.env_settings if callback.env_settings is None else callback.env_settings
+
+
 class Every:
     """Whether it is time: once for each `steps` agent-steps, and at the last update of a run."""
 

@@ -11,7 +11,7 @@ settings that help learning (`training_settings`). These here are played by one 
 import contextlib
 
 from envs.core.settings import whole
-from puffer_min.commands.callbacks.callback import Callback, Every
+from puffer_min.commands.callbacks.callback import Callback, Every, environment_of
 from puffer_min.commands.evaluate import evaluate, sized
 from puffer_min.commands.log import say
 from puffer_min.learner.checkpoint import CheckpointError, read_checkpoint
@@ -39,11 +39,7 @@ class Evaluation(Callback):
         self.greedy, self.metric = greedy, metric
 
     def start(self, run):
-        make_env = self.make_env or run.make_env
-        if make_env is None:
-            raise ValueError("the run was given a vectorizer, expected env=, what makes an environment to "
-                             "evaluate in: Evaluation(every, env=...)")
-        settings = run.env_settings if self.env_settings is None else self.env_settings
+        make_env, settings = environment_of(self, run, "evaluate in")
         self.own_seed = run.seed + OTHER_SEEDS if self.seed is None else self.seed
         self.env = sized(make_env, self.episodes, self.own_seed, settings)
         self.every.start(run)

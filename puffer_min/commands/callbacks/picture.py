@@ -1,7 +1,7 @@
 """`EpisodeGIF`: every so many steps, an episode of the present policy as a GIF in the run's folder."""
 
 from envs.core.settings import whole
-from puffer_min.commands.callbacks.callback import Callback, Every
+from puffer_min.commands.callbacks.callback import Callback, Every, environment_of
 from puffer_min.commands.callbacks.evaluation import OTHER_SEEDS
 from puffer_min.commands.locate import settings_to_watch
 from puffer_min.env.actions import actions_of
@@ -33,12 +33,8 @@ class EpisodeGIF(Callback):
         except ImportError as error:
             raise ImportError("EpisodeGIF needs Pillow, which is not installed: "
                               "pip install pillow") from error
-        make_env = self.make_env or run.make_env
-        if make_env is None:
-            raise ValueError("the run was given a vectorizer, expected env=, what makes an environment to "
-                             "draw: EpisodeGIF(every, env=...)")
-        settings = run.env_settings if self.env_settings is None else self.env_settings
         self.image = Image
+        make_env, settings = environment_of(self, run, "draw")
         settings = settings_to_watch(make_env) | settings
         self.env = make_vec(make_env, seed=run.seed + OTHER_SEEDS, report_interval=0, env_settings=settings)
         self.env.reset()
