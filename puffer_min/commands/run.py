@@ -206,10 +206,10 @@ class Run:
 
     def description(self) -> dict:
         """The part of a checkpoint that playing needs."""
-        left_out = {"settings_left_out": self.settings_left_out} if self.settings_left_out else {}
-        said = {"preset": self.preset} if self.preset else {}
-        return left_out | said | files.describe_policy(self.learner.policy, self.env, self.env_name,
-                                                self.env_settings, self.config, self.seed)
+        more = {"settings_left_out": self.settings_left_out, "preset": self.preset}
+        described = files.describe_policy(self.learner.policy, self.env, self.env_name, self.env_settings,
+                                          self.config, self.seed)
+        return {name: value for name, value in more.items() if value} | described
 
     def contents(self, learner_state: dict, env_state) -> dict:
         """A whole checkpoint."""
@@ -261,8 +261,7 @@ class Run:
 
     def save(self) -> bool:
         """Write the checkpoint. If that fails, says so and returns False; the last one stays."""
-        contents = self.contents(self.learner.get_state(), self.env_state())
-        return self.write(self.checkpoint, contents)
+        return self.write(self.checkpoint, self.contents(self.learner.get_state(), self.env_state()))
 
     def write(self, path, contents) -> bool:
         """Write a checkpoint to `path`. If that fails, says so and returns False."""

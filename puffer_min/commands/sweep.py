@@ -159,7 +159,7 @@ def open_study(optuna, storage, name, search):
     Raises SweepError if it was made with another search than `search`, name -> range.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with quiet(optuna.exceptions.ExperimentalWarning):
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
         # constant_liar: a trial that another process runs counts as a bad one, so that two processes do not
         # try the same. The sampler has no seed: with one, all processes would try the same.
         sampler = optuna.samplers.TPESampler(constant_liar=True, multivariate=True, n_startup_trials=8)
@@ -304,19 +304,10 @@ def importance(study) -> dict[str, float]:
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.values]
     if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2:
         return {}
-    with quiet(UserWarning):                                    # it says each time that a low target is good
+    with warnings.catch_warnings(action="ignore"):              # it says each time that a low target is good
         evaluator = optuna.importance.PedAnovaImportanceEvaluator()
         return optuna.importance.get_param_importances(study, evaluator=evaluator,
                                                        target=lambda trial: -trial.values[0])
-
-
-@contextlib.contextmanager
-def quiet(*kinds):
-    """Without warnings of these kinds."""
-    with warnings.catch_warnings():
-        for kind in kinds:
-            warnings.simplefilter("ignore", kind)
-        yield
 
 
 def draw(study, shares, out) -> list[Path]:
@@ -333,7 +324,7 @@ def draw(study, shares, out) -> list[Path]:
             study, evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
             target=lambda trial: -trial.values[0], target_name="the score")
     for name, picture in drawings.items():
-        with quiet(optuna.exceptions.ExperimentalWarning, UserWarning):
+        with warnings.catch_warnings(action="ignore"):          # the pictures are experimental
             figure = picture().figure
         figure.savefig(out / name, bbox_inches="tight")
         pyplot.close(figure)

@@ -167,8 +167,7 @@ def step_seconds(make_env, env_settings: dict) -> float:
     fork = multiprocessing.get_context("fork")
     reader, writer = fork.Pipe(duplex=False)
     child = fork.Process(target=send_step_seconds, args=(writer, make_env, env_settings))
-    with warnings.catch_warnings(), children_allowed():
-        warnings.simplefilter("ignore")                 # of threads, which the child does not use
+    with warnings.catch_warnings(action="ignore"), children_allowed():      # it does not use our threads
         child.start()
     writer.close()
     try:

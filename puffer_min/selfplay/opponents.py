@@ -89,8 +89,7 @@ class Opponents:
     def record(self) -> dict:
         """What a checkpoint holds of it; players=None where one is no file and no scripted player."""
         named = all(isinstance(each, str) or hasattr(each, "__fspath__") for each in self.players)
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | {
-            "players": [str(each) for each in self.players] if named else None}
+        return vars(self) | {"players": [str(each) for each in self.players] if named else None}
 
 
 class League:

@@ -3,9 +3,8 @@
 from envs.core.settings import whole
 from puffer_min.commands.callbacks.callback import Callback, Every, environment_of
 from puffer_min.commands.callbacks.evaluation import OTHER_SEEDS
+from puffer_min.commands.game import Game
 from puffer_min.commands.locate import settings_to_watch
-from puffer_min.env.actions import actions_of
-from puffer_min.env.values import picture
 from puffer_min.vector import make_vec
 
 FRAME = 40                      # milliseconds that a frame is shown: 25 a second
@@ -37,30 +36,22 @@ class EpisodeGIF(Callback):
         make_env, settings = environment_of(self, run, "draw")
         settings = settings_to_watch(make_env) | settings
         self.env = make_vec(make_env, seed=run.seed + OTHER_SEEDS, report_interval=0, env_settings=settings)
-        self.env.reset()
-        picture(self.env.render())
+        Game(self.env).frame()                          # what draws nothing says so now
         self.every.start(run)
 
     def update(self, run, update):
         if not self.every(run):
             return
-        frames = [self.image.fromarray(frame) for frame in self.episode(run.actor(self.greedy))]
+        game = Game(self.env, run.actor(self.greedy), seed=self.env.seed)
+        frames = [game.frame().copy()]
+        while len(frames) < self.steps:
+            game.step()
+            if game.ended:                              # the picture is already of the next episode
+                break
+            frames.append(game.frame().copy())
+        frames = [self.image.fromarray(frame) for frame in frames]
         frames[0].save(run.run_dir / f"episode-{update['step']}.gif", save_all=True, append_images=frames[1:],
                        duration=FRAME, loop=0)
-
-    def episode(self, policy):
-        """The pictures of an episode of the first agent, without the first of the next one."""
-        env = self.env
-        env.reset(env.seed)
-        frames = [picture(env.render()).copy()]
-        while len(frames) < self.steps:
-            _, _, terminals, truncations, _ = env.step(actions_of(policy, env, env.observations))
-            ends = terminals | truncations
-            if ends[0]:
-                break
-            policy.observe_ends(ends)
-            frames.append(picture(env.render()).copy())
-        return frames
 
     def end(self, run):
         self.env.close()
