@@ -149,7 +149,7 @@ def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, se
         conditions = Conditions(unit or runner.unit, runner.num_envs, runner.num_agents,
                                 *_profiled_and_debug(things[name]), platform.python_version())
         rates = tuple(runner.per_call * counts[name] / t for t in times[name])
-        share = runner.resetting / sum(times[name]) if runner.resets_outside else None
+        share = None if runner.reset is None else runner.resetting / sum(times[name])
         found[name] = Measurement(name, rates, runner.per_call, conditions, sum(times[name]), share)
     return found
 
@@ -167,69 +167,44 @@ def _calibrate(runner: _Runner, seconds: float) -> int:
 # ---------------------------------------------------------------------- what is clocked
 
 class _Runner:
-    """A callable in a clocked loop."""
+    """A callable, or the `step` of an environment with a ring of actions, in a clocked loop.
 
-    unit, num_envs, num_agents = "calls", None, None
-    resets_outside, resetting = False, 0.0
+    per_call    units of a call; num_envs: None for a callable without arguments
+    reset       of an environment that its caller must reset; None: it resets itself
+    """
 
-    def __init__(self, call, per_call):
-        self.call, self.per_call = call, per_call
+    def __init__(self, call, per_call, num_envs=None, actions=(), reset=None):
+        self.call, self.per_call, self.num_envs, self.reset = call, per_call, num_envs, reset
+        self.unit, self.num_agents = ("calls", None) if num_envs is None else ("agent-steps", per_call)
+        self.actions, self.resetting = itertools.cycle(actions), 0.0
 
     def run(self, count: int) -> float:
         """The seconds of `count` calls, with garbage collection turned off."""
         collecting = gc.isenabled()
         gc.disable()
+        began = time.perf_counter()
         try:
-            return self.clocked(count)
+            self.loop(count)
+            return time.perf_counter() - began
         finally:
             if collecting:
                 gc.enable()
 
-    def clocked(self, count):
-        call = self.call
-        began = time.perf_counter()
-        for _ in itertools.repeat(None, count):
-            call()
-        return time.perf_counter() - began
-
-
-class _Batch(_Runner):
-    """An environment that resets itself: its `step` with a ring of actions."""
-
-    unit = "agent-steps"
-
-    def __init__(self, env, actions, num_envs, num_agents):
-        super().__init__(env.step, num_agents)
-        self.num_envs, self.num_agents = num_envs, num_agents
-        self.actions = itertools.cycle(actions)
-
-    def clocked(self, count):
-        step = self.call
-        began = time.perf_counter()
-        for actions in itertools.islice(self.actions, count):
-            step(actions)
-        return time.perf_counter() - began
-
-
-class _Single(_Batch):
-    """A Gymnasium environment, which its caller must reset."""
-
-    resets_outside = True
-
-    def __init__(self, env, actions):
-        super().__init__(env, actions, 1, 1)
-        self.reset = env.reset
-
-    def clocked(self, count):
-        step, reset, clock = self.call, self.reset, time.perf_counter
-        began = clock()
-        for action in itertools.islice(self.actions, count):
-            _, _, terminal, truncated, _ = step(action)
-            if terminal or truncated:
-                before = clock()
-                reset()
-                self.resetting += clock() - before
-        return clock() - began
+    def loop(self, count):
+        call, clock = self.call, time.perf_counter
+        if self.num_envs is None:
+            for _ in itertools.repeat(None, count):
+                call()
+        elif self.reset is None:
+            for actions in itertools.islice(self.actions, count):
+                call(actions)
+        else:
+            for action in itertools.islice(self.actions, count):
+                _, _, terminal, truncated, _ = call(action)
+                if terminal or truncated:
+                    before = clock()
+                    self.reset()
+                    self.resetting += clock() - before
 
 
 def _runner(thing, seed: int, per_call: int) -> _Runner:
@@ -237,19 +212,19 @@ def _runner(thing, seed: int, per_call: int) -> _Runner:
         raise TypeError(f"measure: given the class {thing.__name__}, expected an object: make one first")
     if hasattr(thing, "num_agents") and hasattr(thing, "single_action_space"):              # of this package
         thing.reset(seed=seed)
-        return _Batch(thing, draw_actions(thing, seed), thing.num_envs, thing.num_agents)
+        return _Runner(thing.step, thing.num_agents, thing.num_envs, draw_actions(thing, seed))
     if isinstance(thing, gymnasium.vector.VectorEnv):
         thing.reset(seed=seed)
-        return _Batch(thing, _samples(thing, seed), thing.num_envs, thing.num_envs)
+        return _Runner(thing.step, thing.num_envs, thing.num_envs, _samples(thing, seed))
     if isinstance(thing, gymnasium.Env):
         thing.reset(seed=seed)
-        return _Single(thing, _samples(thing, seed))
+        return _Runner(thing.step, 1, 1, _samples(thing, seed), thing.reset)
     if hasattr(thing, "num_envs") and hasattr(thing, "step_async"):                 # of Stable-Baselines3
         thing.seed(seed)
         thing.reset()
         actions = np.reshape(_samples(thing, seed, 64 * thing.num_envs),
                              (64, thing.num_envs, *thing.action_space.shape))
-        return _Batch(thing, actions, thing.num_envs, thing.num_envs)
+        return _Runner(thing.step, thing.num_envs, thing.num_envs, actions)
     if callable(thing):
         return _Runner(thing, per_call)
     raise TypeError(f"measure: given {type(thing).__name__}, expected an environment or a callable "
