@@ -15,6 +15,7 @@ onnxruntime, if it is installed, from the policy's ONNX file.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import platform
@@ -99,16 +100,13 @@ def speeds(name: str, batches, seconds: float) -> list[dict]:
     for num_envs in batches if is_native(make_env) else [n for n in batches if n <= MAX_COPIES]:
         if found and found[0]["per_call"] // found[0]["num_envs"] * num_envs > MAX_AGENTS:
             break
-        env = make_batch(make_env, num_envs)
-        try:
+        with contextlib.closing(make_batch(make_env, num_envs)) as env:
             size = sum(array.nbytes for array in env.buffers if array is not None)
             measurement = measure(env, seconds=seconds, name=name)
             row = size / env.num_agents
             rows_copied = copy_speed(max(size, 64), min(seconds, 0.1)) / 2 / row        # per second
             found.append({"num_envs": num_envs, "bytes_per_step": round(row),
                           "share_of_copy": measurement.best / rows_copied, **measurement.as_dict()})
-        finally:
-            env.close()
     return found
 
 

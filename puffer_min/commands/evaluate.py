@@ -4,6 +4,7 @@
     python -m puffer_min eval snake --checkpoint snake.pt --episodes 200
 """
 
+import contextlib
 import math
 
 import gymnasium
@@ -38,16 +39,12 @@ def evaluate(env, policy, *, episodes: int = 100, seed: int = 0, env_settings: d
         raise TypeError(f"evaluate: given a Gymnasium vector environment ({type(env).__name__}), expected "
                         "one environment, a function that makes one, or a vectorizer of make_vec")
     episodes = whole("episodes", episodes, 1)
-    made = isinstance(env, str | type) or not hasattr(env, "step")
-    if made:
-        env = sized(env, episodes, seed, env_settings or {})
-    elif isinstance(env, gymnasium.Env):
-        env = adapt(env)
-    try:
+    if isinstance(env, str | type) or not hasattr(env, "step"):
+        made = sized(env, episodes, seed, env_settings or {})
+    else:
+        made = contextlib.nullcontext(adapt(env) if isinstance(env, gymnasium.Env) else env)
+    with made as env:
         return _play(env, policy, math.ceil(episodes / env.num_agents), seed)
-    finally:
-        if made:
-            env.close()
 
 
 def sized(env, episodes, seed, settings):
