@@ -228,8 +228,6 @@ class League:
 
     def seat_anew(self, environments):
         """Draw opponents for games that begin in `environments` (n,)."""
-        if not len(environments):
-            return
         weights = self.weights()
         drawn = self.random.choice([*weights], len(environments), p=[*weights.values()])
         place = np.full(self.sides.num_envs, NOBODY)
@@ -240,8 +238,6 @@ class League:
 
     def note(self, environments, results):
         """Count games that ended, by the opponent that played them."""
-        if not len(environments):
-            return
         mine = np.where(environments % 2 == 0, results, LOST - results)      # side 0 or 1 is the policy's
         points = (LOST - mine) / 2
         seats = self.table.seats.reshape(self.sides.num_envs, -1)[environments].max(1)

@@ -153,8 +153,7 @@ class Atari(PufferEnv):
             self.ale.act(self.choices[0])
             if self.ale.game_over():
                 self.ale.reset_game()
-        self._look(0)
-        self._look(1)
+        self._look(0, 1)
         self._press_start()
 
     def _press_start(self):
@@ -163,8 +162,7 @@ class Atari(PufferEnv):
             self._play(action)
             if self.ale.game_over():
                 self.ale.reset_game()
-                self._look(0)
-                self._look(1)
+                self._look(0, 1)
         self.lives = self.ale.lives()
 
     def _play(self, action):
@@ -173,8 +171,7 @@ class Atari(PufferEnv):
         for left in range(self.frame_skip - 1, -1, -1):
             points += ale.act(held)
             if ale.game_over():
-                self._look(0)
-                self._look(1)
+                self._look(0, 1)
                 break
             if left < 2:
                 self._look(left)
@@ -182,14 +179,13 @@ class Atari(PufferEnv):
             self._look(1)
         return points
 
-    def _look(self, which):
-        """Take the emulator's screen as screen 0 or 1."""
-        if self.observation == "ram":
-            return
-        self.ale.getScreen(self.pixels.screen)
-        if not self.pixels.look(which):
-            self.ale.getScreenGrayscale(self.grey)
-            self.pixels.teach(which, self.grey)
+    def _look(self, *screens):
+        """Take the emulator's screen as screen 0, 1 or both."""
+        for which in screens if self.observation != "ram" else ():
+            self.ale.getScreen(self.pixels.screen)
+            if not self.pixels.look(which):
+                self.ale.getScreenGrayscale(self.grey)
+                self.pixels.teach(which, self.grey)
 
     def _show(self, row):
         """Write the observation into a row of the batch."""
