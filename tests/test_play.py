@@ -182,6 +182,13 @@ def test_settings_reach_the_environment():
     assert play.make_game(arguments("squared", "--set", "size=5")).env.size == 5
 
 
+@pytest.mark.parametrize("name, shape", [("pong", (1, 4, 8)), ("CartPole-v1", (1, 4, 4))])
+def test_a_game_of_stacked_frames_is_played_as_well(name, shape):
+    game = play.make_game(arguments(name, "--set", "frame_stack=4"))
+    game.step()
+    assert game.observations.shape == shape and game.frame().ndim == 3 and game.legend()
+
+
 def test_a_checkpoint_plays_with_the_settings_it_was_trained_with(tmp_path):
     result = puffer_min.train("squared", total_steps=2048, num_envs=64, minibatch_size=2048, run_dir=tmp_path, env_settings={"size": 5})
     game = play.make_game(arguments("squared", "--checkpoint", str(result.checkpoint)))

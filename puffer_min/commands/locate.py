@@ -31,7 +31,7 @@ import envs
 from envs.core.gymnasium_ids import GymnasiumId
 from puffer_min.commands.new.compiled import load_compiled
 from puffer_min.env.puffer_env import PufferEnv
-from puffer_min.vector.serial import adapt, is_native
+from puffer_min.vector.serial import adapt, is_native, make_batch
 
 _loaded = {}                # path of a file -> (its time of change when it was loaded, the module)
 
@@ -57,9 +57,10 @@ def environment(name: str):
 def make_to_watch(name: str, seed: int = 0, settings: dict | None = None):
     """One environment called `name` that can be drawn, for a `Game`."""
     make_env, settings = load_environment(name), settings or {}
-    if is_native(make_env):
-        return make_env(seed=seed, **settings)
-    return adapt(make_env(**settings_to_watch(make_env) | settings))
+    settings = settings_to_watch(make_env) | settings
+    if is_native(make_env) or "frame_stack" in settings:
+        return make_batch(make_env, 1, seed=seed, env_settings=settings)
+    return adapt(make_env(**settings))
 
 
 def settings_to_watch(make_env) -> dict:
