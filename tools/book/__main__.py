@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LINK = re.compile(r"\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)|(?:src|href)=\"([^\"]+)\"")
 TO_CELL = re.compile(r"\(([^()\s#]+)#cell-id=([^()\s]+)\)")
+HEADING = re.compile(r"^(#+) (.*)$|^(?:```|~~~)", re.MULTILINE)
 
 
 def pages() -> list[Path]:
@@ -36,7 +37,9 @@ def pages() -> list[Path]:
         "exercises/*.ipynb",
         "solutions/*.ipynb",
         "docs/*.md",
+        "envs/README.md",
         "teaching/*.md",
+        "solutions/README.md",
     ]
     return [path.relative_to(ROOT) for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
@@ -86,21 +89,27 @@ def label(page: Path, cell: str) -> str:
 
 def prepared(notebook, page: Path):
     """The notebook as MyST-NB wants it: alt texts in its own key, links to a cell (#cell-id=name) as targets,
-    no widgets' state.
+    no widgets' state, no bars of a progress that ended long ago. Solutions are told apart by their titles.
     """
     notebook.metadata.pop("widgets", None)
+    one_title(notebook.cells)
+    if page.parts[0] == "solutions":
+        notebook.cells[0].source = notebook.cells[0].source.replace(" exercises:", " solutions:", 1)
     for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs
+                            if not output.get("data", {}).get("text/html", "").startswith("<progress")]
         if cell.cell_type == "markdown":
             cell.source = TO_CELL.sub(
                 lambda link: f"({link[1]}#{label(page.parent / unquote(link[1]), link[2])})", cell.source
             )
             if "id" in cell:
                 cell.source = f"({label(page, cell.id)})=\n{cell.source}"
+        elif "outputs" in cell and is_prose(cell):
+            cell.metadata.setdefault("tags", []).append("sentences")
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
-            data.pop(
-                "application/vnd.jupyter.widget-view+json", None
-            )  # its picture or text stands beside it
+            data.pop("application/vnd.jupyter.widget-view+json", None)  # its picture or text stands beside it
             alts = {
                 kind: about["alt"]
                 for kind, about in output.get("metadata", {}).items()
@@ -111,6 +120,38 @@ def prepared(notebook, page: Path):
     return notebook
 
 
+def one_title(cells) -> None:
+    """Leave a notebook of several parts (`# Part 1`) one title: its other headings move down a level, until
+    the sections that close the chapter.
+    """
+    written = [cell for cell in cells if cell.cell_type == "markdown"]
+    fenced, titles, closing = False, 0, False
+
+    def moved(found):
+        nonlocal fenced, titles, closing
+        if not found[1]:                                # a fence: a "heading" inside is a comment
+            fenced = not fenced
+        if fenced or not found[1]:
+            return found[0]
+        titles += found[1] == "#"
+        closing |= found[2] == "What limits it now"
+        level = len(found[1])
+        if level == titles == 1:
+            return found[0]
+        return f"{'#' * (max(2, level) if closing else level + 1)} {found[2]}"
+
+    sources = [HEADING.sub(moved, cell.source) for cell in written]
+    if titles > 1:
+        for cell, source in zip(written, sources, strict=True):
+            cell.source = source
+
+
+def is_prose(cell) -> bool:
+    """Whether a cell prints lines that may be wrapped: no columns set with spaces."""
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return not re.search(r"\S {2,}\S|^ {2,}", "\n".join(texts), re.MULTILINE)
+
+
 def contents(found: list[Path]) -> str:
     """The tree of pages for the sidebar, as MyST directives."""
 
@@ -118,7 +159,8 @@ def contents(found: list[Path]) -> str:
         return "\n".join(["```{toctree}", ":hidden:", ":caption: " + caption, "", *names, "```", ""])
 
     def of(folder):
-        return [str(page.with_suffix("")) for page in found if page.parts[0] == folder]
+        inside = [page for page in found if page.parts[0] == folder and page.name != "README.md"]
+        return [str(page.with_suffix("")) for page in inside]
 
     parts = [
         tree("The ten levels", of("chapters")),
@@ -127,11 +169,10 @@ def contents(found: list[Path]) -> str:
         tree("Solutions", of("solutions")),
     ]
     extra = [name for name in ("glossary",) if Path(f"{name}.ipynb") in found]
-    parts.append(
-        tree("Reference", [*extra, *of("docs"), *(f"reference/{name}" for name in reference.PAGES)])
-    )
+    written = [f"reference/{name}" for name in reference.PAGES]
+    parts.append(tree("Reference", [*extra, *of("docs"), "envs/README", *written]))
     if of("teaching"):
-        parts.append(tree("For lecturers", of("teaching")))
+        parts.append(tree("For lecturers", [*of("teaching"), "solutions/README"]))
     return "\n".join(parts)
 
 
@@ -166,6 +207,7 @@ def print_pdf(first: Path, folder: Path) -> None:
                      *sorted((first.parent / "capstone").glob("*.html"))]:
             page.goto(html.as_uri())
             page.emulate_media(media="print", color_scheme="light")
+            page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
             page.pdf(
                 path=folder / f"{html.stem}.pdf",
                 format="A4",

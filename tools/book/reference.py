@@ -1,10 +1,12 @@
 """The book's reference pages, written from the package itself: public names, commands, environments."""
 
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 from PIL import Image
 
 import envs
@@ -58,9 +60,10 @@ def api() -> str:
 
 def shortened(signature: str) -> str:
     """A signature over several lines where it is long, without the addresses of default objects."""
+    signature = re.sub(r"<(?:\w+\.)*(\w+) object at 0x[0-9a-f]+>", r"\1()", signature)
     if len(signature) < 90:
         return signature
-    return signature.replace("(", "(\n    ", 1).replace(", ", ",\n    ")
+    return re.sub(r", (?=[*/]|[A-Za-z_]\w*[:=,)])", ",\n    ", signature.replace("(", "(\n    ", 1))
 
 
 def command_line() -> str:
@@ -103,9 +106,17 @@ def environments(folder: Path) -> str:
             )
             parts.append(f"![A picture of {name} after a hundred random steps]({name}.png)\n")
         parts += [
-            f"Observations `{env.single_observation_space}`, actions `{env.single_action_space}`, "
-            f"{env.agents_per_env} agents an environment.\n",
+            f"Observations `{one_line(env.single_observation_space)}`, actions `{env.single_action_space}`, "
+            f"{env.agents_per_env} agent{'s' * (env.agents_per_env > 1)} in each environment.\n",
             literal(sys.modules[type(env).__module__].__doc__),
         ]
         env.close()
     return "\n".join(parts)
+
+
+def one_line(space) -> str:
+    """A space as it prints itself, with the extremes of its bounds in the place of long arrays."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        return str(space)
+    low, high = space.low.min(), space.high.max()
+    return f"Box({low:g}, {high:g}, {space.shape}, {space.dtype})"

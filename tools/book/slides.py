@@ -4,6 +4,7 @@ lecturer's questions. One HTML file each, nothing beside it; the arrow keys turn
 
 import base64
 import html
+import math
 import re
 from pathlib import Path
 
@@ -13,17 +14,21 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).resolve().parents[2]
 RENDER = MarkdownIt("commonmark").enable("table").render
 PICTURE = re.compile(r"!\[([^\]]*)\]\((diagrams/[^)]+)\)")
+FILM = re.compile(r'<img alt="([^"]*)" src="data:(image/gif);base64,([^"]*)"')
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")
+COLUMNS, LINES = 78, 12                                 # what a screen holds in the type below
 STYLE = """
 body { margin: 0; font: 28px/1.35 Helvetica, Arial, sans-serif; background: #ffffff; color: #222222;
        scroll-snap-type: y mandatory; overflow-y: scroll; height: 100vh; }
-section { min-height: 100vh; box-sizing: border-box; padding: 5vh 8vw; scroll-snap-align: start;
+section { height: 100vh; box-sizing: border-box; padding: 5vh 8vw; scroll-snap-align: start;
           display: flex; flex-direction: column; justify-content: center; break-after: page; }
 h1 { font-size: 56px; } h2 { font-size: 38px; margin: 0 0 3vh; }
-img { max-width: 84vw; max-height: 66vh; object-fit: contain; align-self: center; }
-p.caption { font-size: 22px; color: #5A6270; }
+img { width: 84vw; min-height: 0; flex: 1; object-fit: contain; align-self: center; }
+p.caption { font-size: 20px; color: #5A6270; }
+pre { font-size: 18px; white-space: pre-wrap; overflow-wrap: anywhere; }
+table { font-size: 22px; border-spacing: 1em 0.2em; }
 details summary { cursor: pointer; color: #0072B2; }
-@media print { body { height: auto; overflow: visible; } section { min-height: 0; }
+@media print { body { height: auto; overflow: visible; } section { height: auto; }
                details { display: none; } }
 """
 KEYS = """
@@ -62,13 +67,16 @@ def deck(chapter: Path) -> str:
                 drawn = (chapter.parent / link).read_bytes()
                 slides.append(picture(heading, "image/svg+xml", drawn, alt))
             if "A question with a number" in cell.source or "## Summary" in cell.source:
-                slides += [RENDER(LINK.sub(r"\1", PICTURE.sub("", part))) for part in sections(cell.source)]
+                for part in sections(cell.source):
+                    slides += [RENDER(text) for text in screens(LINK.sub(r"\1", PICTURE.sub("", part)))]
         for output in cell.get("outputs", ()):
             for kind in ("image/png", "image/gif"):
                 if kind in output.get("data", {}):
                     drawn = base64.b64decode(output["data"][kind])
                     slides.append(picture(heading, kind, drawn, output.metadata[kind]["alt"]))
                     break
+            for alt, kind, drawn in FILM.findall(output.get("data", {}).get("text/html", "")):
+                slides.append(picture(heading, kind, base64.b64decode(drawn), html.unescape(alt)))
     slides += questions(title)
     body = "\n".join(f"<section>{slide}</section>" for slide in slides)
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -88,6 +96,21 @@ def sections(source: str) -> list[str]:
     """The parts of a cell that pose the question or sum up."""
     parts = re.split(r"(?m)^(?=## )", source)
     return [part for part in parts if part.startswith(("## A question with a number", "## Summary"))]
+
+
+def screens(part: str) -> list[str]:
+    """A section cut between its paragraphs into parts that fit a screen, each under the heading."""
+    heading, *blocks = re.split(r"(?<!:)\n{2,}(?=\S)", part.strip())
+    heading, _, rest = heading.partition("\n")
+    found, lines = [[]], 0
+    for block in [rest, *blocks] if rest.strip() else blocks:
+        tall = 1 + sum(math.ceil(len(line) / COLUMNS) for line in block.splitlines())
+        if found[-1] and lines + tall > LINES:
+            found.append([])
+            lines = 0
+        found[-1].append(block)
+        lines += tall
+    return ["\n\n".join([heading, *blocks]) for blocks in found]
 
 
 def questions(title: str) -> list[str]:
