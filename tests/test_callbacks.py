@@ -188,6 +188,16 @@ def test_a_callback_that_raises_in_end_is_left_out_and_the_result_comes_back(tmp
     assert "Told.end failed (ZeroDivisionError: no wandb today) and is left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("deed, words", [
+    (lambda run: run.env.close(), "closed the env"), (lambda run: setattr(run, "env", None), "replaced the env"),
+    (lambda run: setattr(run, "learner", None), "replaced the learner"), (lambda run: setattr(run.learner, "policy", None), "replaced the policy")])
+def test_a_callback_that_takes_away_what_the_run_needs_is_named_and_the_policy_is_kept(tmp_path, deed, words):
+    told = Told(update=lambda run: deed(run) if run.learner.steps == 128 else None)
+    with pytest.raises(CallbackError, match=f"^callback Told {words} of the run in update, expected") as caught:
+        train("squared", run_dir=tmp_path, callbacks=[told], **SMALL)
+    assert "The policy of step 128 is in" in caught.value.__notes__[0] and read_checkpoint(tmp_path / "checkpoint.pt")["steps"] == 128
+
+
 def test_a_callback_is_ended_where_an_environment_raises(tmp_path):
     told = Told()
     Steps.at = {40: lambda: boom(None)}

@@ -89,12 +89,24 @@ class Callbacks:
             guarded(f"{type(callback).__name__}.end", getattr(callback, "end", lambda run: None))(run)
 
     @staticmethod
-    def _call(callback, method, *arguments):
+    def _call(callback, method, run, *update):
+        """Call it; what the run cannot do without is put back afterwards, so that a checkpoint is left."""
+        parts = (run, "env"), (run, "learner"), (run.learner, "env"), (run.learner, "policy")
+        held = [(owner, name, getattr(owner, name)) for owner, name in parts]
         try:
-            return getattr(callback, method, lambda *_: None)(*arguments)
+            given = getattr(callback, method, lambda *_: None)(run, *update)
         except Exception as error:
             raise CallbackError(f"callback {type(callback).__name__} failed in {method} "
                                 f"({in_short(error)})") from error
+        finally:
+            deeds = [f"replaced the {name}" for owner, name, part in held if getattr(owner, name) is not part]
+            for part in held:
+                setattr(*part)
+        if deeds or run.env.observations is None:
+            raise CallbackError(f"callback {type(callback).__name__} {(*deeds, 'closed the env')[0]} of the "
+                                f"run in {method}, expected it as it is until the run has ended: make "
+                                "another one to change or to close")
+        return given
 
 
 def numbers_of(given, callback) -> dict[str, float]:
