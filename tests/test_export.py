@@ -213,7 +213,14 @@ def test_the_memory_is_handed_in_and_out_of_predict_and_none_is_kept():
 
 def test_a_mask_of_one_agent_leaves_its_legal_actions():
     actor = Actor(network(Box(-1, 1, (3,)), Discrete(4))[0])
-    assert {actor.act(np.zeros(3, np.float32), np.array([False, True, False, True])) for _ in range(60)} == {1, 3}
+    for mask in (np.array([False, True, False, True]), [False, True, False, True]):
+        assert {actor.act(np.zeros(3, np.float32), mask) for _ in range(60)} == {1, 3}
+
+
+@pytest.mark.parametrize("actions, masks, given", [(Discrete(4), np.ones((1, 4), bool), r"bool \(1, 4\)"), (Box(-1, 1, (2,)), np.ones((2, 4), bool), r"bool \(2, 4\)")])
+def test_masks_that_are_not_of_these_rows_or_of_a_box_are_refused(actions, masks, given):
+    with pytest.raises(ValueError, match=f"masks: {given} given, expected None for a Box, and else a row for each of the 2 observations"):
+        Actor(network(Box(-1, 1, (3,)), actions)[0]).act(np.zeros((2, 3), np.float32), masks)
 
 
 @pytest.mark.parametrize("observation, error, sentence", [

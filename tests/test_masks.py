@@ -7,6 +7,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 
 import puffer_min
 from puffer_min.emulation.gymnasium_env import GymnasiumEnv
+from puffer_min.emulation.pettingzoo_env import PettingZooEnv
 from puffer_min.env.actions import legal_actions
 from puffer_min.vector import make_vec
 
@@ -96,8 +97,10 @@ def test_taxi_tells_its_legal_moves_in_the_info(tmp_path):
             vec.step(vec.action_masks().argmax(1).astype(np.int32))
 
 
-@pytest.mark.parametrize("mask, given", [(np.ones(4), r"float64 \(4,\)"), (None, r"object \(\)"), ([[1] * 5], r"int64 \(1, 5\)")], ids=str)
-def test_a_mask_of_another_size_is_refused_in_a_sentence(mask, given):
+@pytest.mark.parametrize("mask, given", [
+    (np.ones(4), r"float64 \(4,\), array.*"), (None, r"object \(\), .*"), ([[1] * 5], r"int64 \(1, 5\), .*"), ([[1], [1, 1]], r"\[\[1\], \[1, 1\]\]"),
+    (np.array([0, -np.inf, 0, 0, 0]), r"array\(.*-inf.*"), (np.array([1, np.nan, 0, 0, 0]), r"array\(.*nan.*"), ({"a": [1] * 5}, r"object \(\).*")], ids=str)
+def test_a_mask_of_another_size_or_of_other_values_is_refused_in_a_sentence(mask, given):
     class Wrong(Clock):
         def action_masks(self):
             return mask
@@ -155,3 +158,30 @@ def test_the_masks_of_agents_that_come_and_go_are_in_their_slots(tmp_path):
             assert np.array_equal(masks, [[True] * 3 if not lives else np.arange(3) != i for i, lives in enumerate(there)] * 2)
             vec.step(masks.argmax(1).astype(np.int32))
     puffer_min.train(lambda: puffer_min.masks_from_info(Turns()), total_steps=192, num_envs=2, horizon=8, torch_threads=1, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize("masks", [np.ones(3, bool), None, {"d": np.ones(3, bool)}], ids=["array", "None", "stranger"])
+def test_masks_of_named_agents_are_a_dict_of_their_names(masks):
+    env = PettingZooEnv(Turns())
+    env.env.action_masks, env.masks_actions = lambda: masks, True
+    with pytest.raises(TypeError, match="action_masks of Turns gave .* expected a dict, agent -> mask, of possible_agents: a, b, c"):
+        env.action_masks()
+
+
+def test_masks_that_are_an_attribute_are_heeded_too():
+    class Fixed(Clock):
+        action_masks = [0, 1, 0, 0, 0]
+    env = GymnasiumEnv(Fixed())
+    assert env.masks_actions and env.action_masks().tolist() == [[False, True, False, False, False]]
+
+
+@pytest.mark.parametrize("told, error, sentence", [
+    (((0,), 1.0, False, False), TypeError, "Terse: step gave 4 values, expected"), (((0,), 1.0, False, False, None), TypeError, "Terse: step gave an info of type None"),
+    (((0,), 1.0, False, False, {}), ValueError, "no mask 'action_mask' given, but an info with nothing")], ids=["four", "None", "empty"])
+def test_a_step_that_tells_no_mask_is_refused_in_a_sentence(told, error, sentence):
+    class Terse(Clock):
+        def step(self, action):
+            return told
+    env = puffer_min.masks_from_info(Terse())
+    with pytest.raises(error, match=sentence):
+        env.step(0)

@@ -199,8 +199,11 @@ def broken(**methods):
 def test_what_is_wrong_is_said_with_the_agents_name():
     with pytest.raises(TypeError, match="observation_space of frog_3 is .* expected that of frog_0"):
         PettingZooEnv(broken(observation_space=lambda self, name: Discrete(3 + (name == "frog_3"))))
-    with pytest.raises(TypeError, match="Broken has no possible_agents"):
-        PettingZooEnv(broken(possible_agents=[]))
+    for none in ([], None):
+        with pytest.raises(TypeError, match="Broken has no possible_agents"):
+            PettingZooEnv(broken(possible_agents=none))
+    with pytest.raises(ValueError, match="agent frog_0 has no observation in this step"):
+        PettingZooEnv(broken(reset=lambda self, seed=None: (list(Pond.reset(self, seed)[0].values()), {}))).reset(0)
 
     class Silent(Pond):
         def step(self, actions):

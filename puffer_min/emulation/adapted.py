@@ -16,7 +16,7 @@ class Adapted(PufferEnv):
     """
 
     truncates = keeps_last_observations = True
-    masks_actions = False                           # unless `env` has a method action_masks()
+    masks_actions = False                           # unless `env` has action_masks
     derived = ("layout", "action_layout")
 
     def __init__(self, env, observation_space, action_space, info_keys, *arguments):
@@ -25,7 +25,7 @@ class Adapted(PufferEnv):
         self.single_observation_space = self.layout.row_space
         self.single_action_space = self.action_layout.row_space
         with contextlib.suppress(AttributeError):
-            self.masks_actions = callable(self._find("action_masks"))
+            self.masks_actions = self._find("action_masks") is not None
         super().__init__(*arguments)
         self._pending_seed = self.seed              # the random stream of `env` begins at the first reset
 
@@ -41,8 +41,8 @@ class Adapted(PufferEnv):
         return self.observations, []
 
     def action_masks(self):
-        """The legal actions that the environment's own `action_masks()` gives, bool (num_agents, choices)."""
-        return mask_rows(self, self._find("action_masks")())
+        """The legal actions that the environment's own `action_masks` gives, bool (num_agents, choices)."""
+        return mask_rows(self, self._find("action_masks"))
 
     def render(self, index=0):
         """The environment's own picture; it must have been made with render_mode="rgb_array"."""

@@ -32,7 +32,7 @@ class PettingZooEnv(Adapted):
 
     def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
         kind, env = type(env).__name__, parallel(env)
-        self.names = list(getattr(env, "possible_agents", ()))
+        self.names = list(getattr(env, "possible_agents", None) or ())
         if not self.names:
             raise TypeError(f"{kind} has no possible_agents, expected the names of all agents that may ever "
                             "live: each gets a slot")
@@ -132,7 +132,7 @@ def parallel(env):
 
 def of(results, name, what):
     """The result of one agent."""
-    if name not in results:
+    if not hasattr(results, "keys") or name not in results:
         raise ValueError(f"agent {name} has no {what} in this step, expected one for each agent that lived "
                          f"before it; there are {', '.join(map(str, results)) or 'none'}")
     return results[name]

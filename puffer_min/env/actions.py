@@ -1,5 +1,7 @@
 """Legal actions, and the one random player. Actions are checked by `ActionCheck` of envs/core/actions.pyx."""
 
+import contextlib
+
 import numpy as np
 from gymnasium import spaces
 
@@ -78,19 +80,26 @@ def random_choices(space, masks, random):
 def mask_rows(env, given):
     """The masks that the environment behind the adapter `env` gives, as bool (num_agents, choices).
 
-    given   the mask of one agent, or a dict, agent -> mask; agents without one may do everything
+    given   its attribute or method action_masks: the mask of one agent, or where agents have names a dict,
+            agent -> mask; agents without one may do everything
 
-    Raises TypeError for a mask that has not one truth value for each choice.
+    Raises TypeError for a mask that has not one truth value, 0 or 1, for each choice.
     """
-    size = choices(env.single_action_space)
+    given, who = given() if callable(given) else given, f"action_masks of {type(env.innermost).__name__} gave"
+    slots, size = getattr(env, "slots", None), choices(env.single_action_space)
+    if slots is not None and (not isinstance(given, dict) or given.keys() - slots.keys()):
+        raise TypeError(f"{who} {given!r:.60}, expected a dict, agent -> mask, of possible_agents: "
+                        f"{', '.join(map(str, slots))}")
     legal = np.ones((env.num_agents, size), bool)
-    for name, mask in given.items() if isinstance(given, dict) else [(None, given)]:
-        mask = np.asarray(mask)
-        if mask.shape != (size,) or mask.dtype.kind not in "biuf":
-            who = "" if name is None else f" for agent {name}"
-            raise TypeError(f"action_masks of {type(env.innermost).__name__} gave {mask.dtype} {mask.shape}"
-                            f"{who}, expected ({size},): a truth value for each choice of {env.action_space}")
-        legal[env.slots[name] if name is not None else 0] = mask != 0
+    for name, mask in given.items() if slots else [(None, given)]:
+        with contextlib.suppress(ValueError):           # of lists of several lengths
+            mask = np.asarray(mask)
+        fits = getattr(mask, "shape", None) == (size,) and mask.dtype.kind in "biuf"
+        if not fits or mask.dtype != bool and ((mask != 0) & (mask != 1)).any():
+            shape = "" if fits or not hasattr(mask, "shape") else f"{mask.dtype} {mask.shape}, "
+            raise TypeError(f"{who} {shape}{mask!r:.60}{f' for agent {name}' if slots else ''}, expected "
+                            f"({size},): a truth value for each choice of {env.single_action_space}")
+        legal[slots[name] if slots else 0] = mask != 0
     return legal
 
 

@@ -44,6 +44,7 @@ def picture(given) -> np.ndarray:
 
 def info_number(info, key, who) -> float:
     """The number in `info` under `key` at the end of an episode. Raises ValueError without one."""
+    info = info or {}
     try:
         return float(info[key])
     except (KeyError, TypeError, ValueError):

@@ -11,6 +11,8 @@ agent without one may do everything.
 
 import gymnasium
 
+from puffer_min.env.values import step_results
+
 
 def masks_from_info(env, key="action_mask"):
     """`env`, of Gymnasium or of PettingZoo's parallel API, with a method `action_masks()`.
@@ -35,7 +37,7 @@ class InfoMasks(gymnasium.Wrapper):
         return observation, info
 
     def step(self, action):
-        results = self.env.step(action)
+        results = step_results(self.env.step(action), type(self.unwrapped).__name__)
         self.mask = mask_in(results[4], results[0], self.key)
         return results
 
@@ -70,12 +72,13 @@ class ParallelInfoMasks:
         return self.masks
 
     def _keep(self, observations, infos):
-        self.masks = {name: mask_in(infos.get(name, {}), observations[name], self.key)
+        self.masks = {name: mask_in((infos or {}).get(name), observations.get(name), self.key)
                       for name in self.env.agents}
 
 
 def mask_in(info, observation, key):
     """The mask under `key`. Raises ValueError with the keys that there are."""
+    info = info or {}
     if key in info:
         return info[key]
     if isinstance(observation, dict) and key in observation:

@@ -186,8 +186,11 @@ class Actor:
         outputs, _, state = self.policy(seen, state)
         distribution = self.policy.distribution
         if masks is not None:
-            legal = distribution.legal(masks[None] if single and masks.ndim == 1 else masks)
-            outputs = masked(outputs, legal.to(self.device))
+            masks = np.asarray(masks)[None] if single and np.ndim(masks) == 1 else np.asarray(masks)
+            if not hasattr(distribution, "legal") or len(masks) != len(seen):
+                raise ValueError(f"masks: {masks.dtype} {masks.shape} given, expected None for a Box, and else "
+                                 f"a row for each of the {len(seen)} observations")
+            outputs = masked(outputs, distribution.legal(masks).to(self.device))
         if self.greedy:
             actions = distribution.mode(outputs)
         else:
