@@ -251,6 +251,21 @@ def test_an_unknown_environment_is_named_and_the_others_are_measured(capsys):
     assert "not measured: unknown environment 'sqared': did you mean 'squared'?" in out and "cartpole  " in out
 
 
+def test_an_environment_that_fails_while_it_is_measured_costs_the_others_nothing(capsys, monkeypatch):
+    def fails(name, *_):
+        raise KeyError("x") if name == "snake" else ValueError("no such size")
+    monkeypatch.setattr(benchmark, "speeds", fails)
+    assert bench("snake", "squared") == 1
+    out = capsys.readouterr().out
+    assert "snake          not measured: KeyError: 'x'" in out and "squared        not measured: no such size" in out
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "yardstick", lambda seconds: pytest.fail("measured"))
+    with pytest.raises(OSError, match="directory"):
+        bench("squared", "--json", str(tmp_path))
+
+
 def test_without_a_name_the_names_are_told(capsys):
     assert bench() == 2
     assert "name environments (" in capsys.readouterr().err

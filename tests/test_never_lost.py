@@ -454,6 +454,36 @@ def test_a_disk_that_fills_up_costs_neither_the_run_nor_the_policy(tmp_path, mon
     assert str(result).endswith(f"the log is in {tmp_path / 'run'}, the checkpoint is {result.checkpoint}")
 
 
+def test_where_no_checkpoint_can_be_written_at_all_the_result_and_the_status_say_so(tmp_path, monkeypatch, capsys):
+    save, calls = running.save_checkpoint, []
+
+    def full(path, contents):
+        calls.append(path)
+        if len(calls) > 1:                                                          # all but the rehearsal
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(path, contents)
+    monkeypatch.setattr(running, "save_checkpoint", full)
+    monkeypatch.setattr(running.tempfile, "mkdtemp", lambda prefix: (tmp_path / "elsewhere").mkdir() or str(tmp_path / "elsewhere"))
+    assert main(["train", "squared", "--run-dir", str(tmp_path / "run"), "--dashboard", "none", "--total-steps", "128", "--num-envs", "4", "--horizon", "16",
+                 "--minibatch-size", "64"]) == 1
+    assert "and no checkpoint of the last step could be written." in capsys.readouterr().out and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_log_that_is_none_is_begun_anew_and_a_checkpoint_that_is_a_link_keeps_its_folder(tmp_path):
+    first = train("squared", run_dir=tmp_path / "run", **SMALL)
+    first.checkpoint.rename(tmp_path / "kept.pt")
+    first.checkpoint.symlink_to(tmp_path / "kept.pt")
+    (tmp_path / "run" / "log.jsonl").write_bytes(b'3\n\xff{}\n')
+    again = train("squared", resume=first.checkpoint, total_steps=2 * first.history[-1]["step"])
+    assert again.run_dir == tmp_path / "run" and len(puffer_min.read_log(tmp_path / "run" / "log.jsonl")) == len(again.history)
+
+
+def test_settings_that_do_not_fit_the_checkpoint_are_named(tmp_path):
+    first = train("squared", run_dir=tmp_path, **SMALL)
+    with pytest.raises(CheckpointError, match=r"does not fit this run .*; it was saved with .*hidden_size=16.*: give the same"):
+        train("squared", resume=first.checkpoint, hidden_size=32, total_steps=1024)
+
+
 # ---------------------------------------------------------------------- signals
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -519,6 +549,33 @@ def test_a_signal_to_the_whole_group_ends_the_run_with_a_checkpoint_although_it_
 
 
 # ---------------------------------------------------------------------- folders
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there a fork times no step")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
+def test_the_process_that_times_a_step_ends_with_its_run(tmp_path, number):
+    (tmp_path / "hanging.py").write_text(textwrap.dedent("""
+        import os, pathlib, time, test_never_lost
+        from puffer_min.commands import train as training
+        class Hanging(test_never_lost.Steps):
+            def step(self, action):
+                pathlib.Path("new").write_text(str(os.getpid()))
+                os.rename("new", "timing")
+                time.sleep(1000)
+        training.cores = lambda: 2
+        training.step_seconds(Hanging, {})"""))
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    process = subprocess.Popen([sys.executable, "hanging.py"], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "timing").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    timing = int((tmp_path / "timing").read_text())
+    process.send_signal(number)
+    process.wait()
+    until = time.monotonic() + 20
+    while Path(f"/proc/{timing}").exists() and " Z " not in Path(f"/proc/{timing}/stat").read_text():
+        assert time.monotonic() < until, "the process that times goes on without its run"
+        time.sleep(0.02)
+
 
 def test_runs_that_begin_in_one_second_have_a_folder_each(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -166,15 +166,17 @@ def sweep(capsys, *words):
 
 @pytest.mark.parametrize("words, status, sentence", [
     (["sqared"], 2, "unknown environment 'sqared': did you mean 'squared'?"),
-    (["squared", "--seed", "-1"], 2, "seed=-1 given, expected a whole number of at least 0"),
+    (["squared", "--seed", "-1"], 2, "seed=-1 given, expected a whole number >= 0"),
+    (["squared", "--trials", "0"], 2, "trials=0 given, expected a whole number >= 1"),
+    (["squared", "--out", "a?b"], 2, "out='a?b' given, expected a folder without ?"),
     (["squared", "--set", "encoder=nothing"], 2, "no trial of 3 could be trained: "),
     (["squared", "--set", "env.side=3"], 2, "no trial of 3 could be trained: Squared has no setting 'side'"),
     (["squared", "--search", "minibatch_size=129:255"], 1, "no trial of 3 could be trained; the last one: "),
-], ids=["unknown", "seed", "encoder", "setting", "sizes"])
+], ids=["unknown", "seed", "trials", "out", "encoder", "setting", "sizes"])
 def test_a_sweep_in_which_no_trial_can_be_trained_ends_with_the_reason(tmp_path, capsys, words, status, sentence):
     words = words if "--search" in words else [*words, "--search", "gamma=0.9:0.99"]
     sizes = TINY_WORDS[:-2] if any("minibatch" in word for word in words) else TINY_WORDS
-    ended, out, said = sweep(capsys, *words, "--trials", 3, "--out", tmp_path, *sizes)
+    ended, out, said = sweep(capsys, "--trials", 3, "--out", tmp_path, *words, *sizes)
     assert ended == status and sentence in said and "Traceback" not in said
     assert status == 2 or re.search(r"given up \((minibatch_size=.* is not a multiple|.* does not divide)", out)
 
@@ -218,6 +220,8 @@ def test_the_score_is_that_of_the_last_tenth_weighted_by_episodes():
     ("learning_rate", "0.1:0.01", "learning_rate=0.1:0.01 given, expected LOW:HIGH"),
     ("learning_rate", "0:1:log", "with 0 < LOW < HIGH"),
     ("learning_rate", "a:b", "expected LOW:HIGH"),
+    ("learning_rate", "0.1:inf", "expected LOW:HIGH"),
+    ("horizon", "16:inf", "expected LOW:HIGH"),
     ("gamma", "0.9:1:log", "expected HIGH below 1"),
 ])
 def test_a_range_that_is_none_is_refused_in_a_sentence(name, text, sentence):

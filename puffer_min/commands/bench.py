@@ -29,6 +29,7 @@ import torch
 
 import envs
 from puffer_min.commands import locate
+from puffer_min.commands.log import in_short
 from puffer_min.cores import cores
 from puffer_min.learner.checkpoint import load_policy
 from puffer_min.learner.networks.export import export
@@ -173,6 +174,8 @@ def run(args: argparse.Namespace) -> int:
               file=sys.stderr)
         return 2
     show = (lambda *words: None) if args.json == "-" else print
+    if args.json not in (None, "-"):
+        open(args.json, "a", encoding="utf-8").close()          # what cannot be written is said before
     machine = yardstick(max(args.seconds, 0.4))
     show(machine)
     taken = decisions(args.checkpoint, args.seconds) if args.checkpoint else {}
@@ -186,9 +189,10 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         try:
             found = speeds(name, BATCHES, args.seconds)
-        except (ImportError, ValueError, TypeError) as error:
+        except (Exception, SystemExit) as error:        # an environment of one's own may raise any
             broken += 1
-            show(f"{name:<14} not measured: {error}")
+            plain = isinstance(error, ImportError | ValueError | TypeError)
+            show(f"{name:<14} not measured: {error if plain else in_short(error)}")
             continue
         first, share = found[0], max(speed["share_of_copy"] for speed in found)
         rates = [quantity(speed["best"]) for speed in found] + ["-"] * (len(BATCHES) - len(found))

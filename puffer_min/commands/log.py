@@ -30,7 +30,7 @@ def run_folder(given, name: str, resumed):
     if isinstance(given, bytes | int) or "\0" in os.fspath(given or ""):
         raise ValueError(f"run_dir={given!r} given, expected the path of a folder, a text or a Path")
     folder = Path(given or (Path(resumed).parent if resumed else f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"))
-    own = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
+    own = resumed is not None and Path(resumed).parent.resolve() == folder.resolve()
     if folder.name in ("", ".."):
         folder = folder.resolve()
     for number in itertools.count(1):
@@ -155,6 +155,13 @@ def in_short(error) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
+def here(path) -> Path:
+    """`path` as it is named from the present folder, if it lies in that."""
+    with contextlib.suppress(OSError, ValueError):              # there may be no present folder any more
+        return path.relative_to(Path.cwd())
+    return path
+
+
 def say(text) -> None:
     """Print to standard error, unless it is closed, or a signal interrupted another print."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
@@ -162,13 +169,16 @@ def say(text) -> None:
 
 
 def read_log(path) -> list[dict]:
-    """The updates in a log, in order. The last line is left out where a crash cut it short."""
+    """The updates in a log, in order, up to the first line that is none, such as one cut short by a crash."""
     updates = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            updates.append(json.loads(line))
+            update = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(update, dict) or "step" not in update:
+            break
+        updates.append(update)
     return updates
 
 

@@ -28,7 +28,7 @@ import torch
 
 from puffer_min.commands.callbacks.callback import Callbacks
 from puffer_min.commands.dashboard import Plain
-from puffer_min.commands.log import TensorBoard, TrainingLog, guarded, in_short, run_folder, say, writer
+from puffer_min.commands.log import TensorBoard, TrainingLog, guarded, here, in_short, run_folder, say, writer
 from puffer_min.learner import checkpoint as files
 from puffer_min.learner.actor import Actor
 from puffer_min.learner.asynchronous import AsynchronousPPO
@@ -50,6 +50,7 @@ class Result:
                 `reason`) or "interrupted" (by `signal`)
     signal      number of the signal that interrupted the run, or None
     reason      what the callback said that stopped the run, or None
+    saved       whether `checkpoint` holds this policy; False where no file could be written
     """
 
     history: list[dict]
@@ -62,6 +63,7 @@ class Result:
     description: dict = dataclasses.field(repr=False)
     signal: int | None = None
     reason: str | None = None
+    saved: bool = True
 
     def save(self, path) -> Path:
         """Write the policy to `path`, without the state that resuming its training needs."""
@@ -70,11 +72,12 @@ class Result:
     def __str__(self):
         why = {"done": "", "target": ", target reached", "interrupted": ", interrupted",
                "stopped": f", stopped ({self.reason})"}[self.ended]
-        here = Path.cwd()
-        folder = self.run_dir.relative_to(here) if self.run_dir.is_relative_to(here) else self.run_dir
+        folder = here(self.run_dir)
         places = f"log and checkpoint are in {folder}"
         if self.checkpoint.parent != self.run_dir:
             places = f"the log is in {folder}, the checkpoint is {self.checkpoint}"
+        if not self.saved:
+            places = f"the log is in {folder}, and no checkpoint of the last step could be written"
         if not self.history:
             return f"No step of {self.env_name}, because total_steps was reached before; {places}"
         last = self.history[-1]
@@ -102,8 +105,6 @@ class Run:
         self.saves_env, self.inside_update = True, False
         self.history = []
 
-    # ------------------------------------------------------------------ the loop
-
     def go(self, show, *, run_dir=None, resumed=None, tensorboard=False, callbacks=()) -> Result:
         """Iterate until total_steps, target_score, a callback's `stop` or a signal.
 
@@ -116,7 +117,7 @@ class Run:
             folder = stack.enter_context(run_folder(run_dir, default, resumed)) if first else None
             self.run_dir = Path(self.world.share(folder and folder.absolute()))     # an environment may chdir
             self.checkpoint = of_rank(self.run_dir / "checkpoint.pt", self.world.rank)
-            if run_dir is not None and self.run_dir.resolve() != Path(run_dir).resolve():
+            if run_dir and self.run_dir.resolve() != Path(run_dir).resolve():
                 self.say(f"{run_dir} holds another run, which stays as it is: this one is in {self.run_dir}.")
             source = None if resumed is None else of_rank(resumed, self.world.rank).resolve()
             if source == self.checkpoint.resolve():
@@ -138,13 +139,13 @@ class Run:
                 self.ended = self.fail(error, stop)
         return Result(self.history, self.actor(), self.config, self.env_name, self.run_dir, self.checkpoint,
                       self.ended, self.description(), stop.signal if self.ended == "interrupted" else None,
-                      self.reason if self.ended == "stopped" else None)
+                      self.reason if self.ended == "stopped" else None,
+                      self.saved_at == self.learner.steps)
 
     def iterate(self, readers, stop) -> str:
         """Run update after update and show each to all readers; returns why the run ended."""
-        learner, config = self.learner, self.config
+        learner, config, ended = self.learner, self.config, "done"
         learner.clock.restart()
-        ended = "done"
         while learner.steps < config.total_steps and ended == "done":
             self.inside_update = True
             report = learner.iterate()
@@ -213,10 +214,10 @@ class Run:
 
     def contents(self, learner_state: dict, env_state) -> dict:
         """A whole checkpoint."""
-        learner = self.learner
         seconds = self.history[-1]["seconds"] if self.history else self.seconds_before
-        return self.description() | {"steps": learner.steps, "updates": learner.updates, "seconds": seconds,
-                                     "processes": self.world.size, "learner": learner_state, "env": env_state}
+        return self.description() | {
+            "steps": self.learner.steps, "updates": self.learner.updates, "seconds": seconds,
+            "processes": self.world.size, "learner": learner_state, "env": env_state}
 
     def env_state(self, trial=False):
         """The environment's state for a checkpoint; None, and once a sentence, where it cannot be saved.
@@ -268,9 +269,8 @@ class Run:
         try:
             save_checkpoint(path, contents)
         except Exception as error:
-            before = "there is none before it"
-            if self.saved_at is not None:
-                before = f"the last one is of step {self.saved_at:,}"
+            none = self.saved_at is None
+            before = "there is none before it" if none else f"the last one is of step {self.saved_at:,}"
             say(f"The checkpoint of step {self.learner.steps:,} cannot be written to {path} "
                 f"({in_short(error)}); {before}.")
             return False
@@ -280,9 +280,10 @@ class Run:
     def save_elsewhere(self, contents) -> None:
         """Write the last checkpoint into a temporary folder, because the run's own cannot be written."""
         with contextlib.suppress(OSError):
-            path = Path(tempfile.mkdtemp(prefix="puffer_min-")) / self.checkpoint.name
-            if self.write(path, contents):
-                say(f"The last checkpoint is {path}.")
+            folder = Path(tempfile.mkdtemp(prefix="puffer_min-"))
+            if self.write(folder / self.checkpoint.name, contents):
+                return say(f"The last checkpoint is {self.checkpoint}.")
+            folder.rmdir()
 
     # ------------------------------------------------------------------ errors, and resuming
 

@@ -29,6 +29,7 @@ import warnings
 from pathlib import Path
 
 import envs
+from envs.core.settings import whole
 from puffer_min.commands import train as training
 from puffer_min.commands.locate import add_environment, environment, name_of, parse_setting
 from puffer_min.commands.log import alone_in, in_short
@@ -71,15 +72,16 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     KeyboardInterrupt after Ctrl-C and SystemExit after SIGTERM, which count the trial as failed.
     """
     optuna, env_name = require_optuna(), name_of(env)
+    trials, seed = whole("trials", trials, 1), whole("seed", seed)
     training.require_trainable(env)
     if isinstance(env, str):
         envs.find(env)                                  # refuses an unknown name before a folder is made
     present = training.preset_of(env, env_settings or {}, settings)
     search = search or (SEARCH_IN_PYTHON if training.makes_python(env) else SEARCH)
     spaces = dict(parse(name, text) for name, text in search.items() if name not in settings)
-    if not isinstance(seed, int) or seed < 0:
-        raise SweepError(f"seed={seed!r} given, expected a whole number of at least 0")
     out = Path(out or f"sweeps/{study_name or env_name}")
+    if "?" in str(out):
+        raise SweepError(f"out={str(out)!r} given, expected a folder without ?: a URL ends there")
     out.mkdir(parents=True, exist_ok=True)
     storage = storage or f"sqlite:///{out / 'study.db'}"
     me, said = f"{socket.gethostname()}:{os.getpid()}", contextlib.nullcontext
@@ -215,9 +217,9 @@ def parse(name: str, text: str) -> tuple:
     low, high, *log = text.split(":")
     try:
         low, high = (int(float(x)) if kind is int else float(x) for x in (low, high))
-        if not low < high or log not in ([], ["log"]) or (log and low <= 0):
+        if not 0 < high - low < float("inf") or log not in ([], ["log"]) or (log and low <= 0):
             raise ValueError
-    except ValueError:
+    except (ValueError, OverflowError):
         raise SweepError(f"{name}={text} given, expected LOW:HIGH, LOW:HIGH:log with 0 < LOW < HIGH, "
                          "or A,B,C") from None
     if kind is int:

@@ -181,6 +181,8 @@ def step_seconds(make_env, env_settings: dict) -> float:
 
 def send_step_seconds(writer, make_env, env_settings: dict) -> None:
     """In a process of its own: send the seconds of a step, and show nothing."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(int(LONGEST_PROBE) + 1)                # should nobody be left to end it
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
@@ -362,4 +364,4 @@ def run(args) -> int:
         print(f"{result}.")
     if result.signal is not None:
         return 128 + result.signal
-    return 0 if result.checkpoint.parent == result.run_dir else 1
+    return 0 if result.saved and result.checkpoint.parent == result.run_dir else 1

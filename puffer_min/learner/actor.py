@@ -188,8 +188,8 @@ class Actor:
         if masks is not None:
             masks = np.asarray(masks)[None] if single and np.ndim(masks) == 1 else np.asarray(masks)
             if not hasattr(distribution, "legal") or len(masks) != len(seen):
-                raise ValueError(f"masks: {masks.dtype} {masks.shape} given, expected None for a Box, and else "
-                                 f"a row for each of the {len(seen)} observations")
+                raise ValueError(f"masks: {masks.dtype} {masks.shape} given, expected None for a Box, and "
+                                 f"else a row for each of the {len(seen)} observations")
             outputs = masked(outputs, distribution.legal(masks).to(self.device))
         if self.greedy:
             actions = distribution.mode(outputs)

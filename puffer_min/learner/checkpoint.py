@@ -229,9 +229,12 @@ def restore_learner(learner, contents: dict, path) -> None:
         learner.set_state(contents["learner"])
         learner.steps, learner.updates = contents["steps"], contents["updates"]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason, config = f"{type(error).__name__}: {str(error).splitlines()[0]}", learner.config
+        other = ", ".join(f"{name}={value!r}" for name, value in contents["config"].items()
+                          if name != "total_steps" and getattr(config, name, value) != value)
+        advice = f"it was saved with {other}: give the same, or train again" if other else AGAIN
         raise CheckpointError(f"{path} holds a state of training that does not fit this run ({reason}); "
-                              f"{AGAIN}") from error
+                              f"{advice}") from error
 
 
 def pack_state(env) -> torch.Tensor | None:
