@@ -18,6 +18,7 @@ import inspect
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import typing
 import warnings
