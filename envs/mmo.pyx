@@ -123,13 +123,13 @@ cdef class MMO(Native):
     cdef Life* finished
     cdef uint8_t* tiles
     cdef uint8_t* nature
-    cdef uint16_t* ids
     cdef uint8_t* present
     cdef uint8_t* lakes
     cdef uint8_t* meals
-    cdef int32_t* queue             # of the flood fill, and of whom to observe; one after the other for all
-                                    # worlds
+    cdef int32_t* queue             # this and the rest serve all worlds, one after the other
     cdef uint8_t* piece
+    cdef uint16_t* standing
+    cdef uint16_t* before
     cdef readonly int agents, natives, size, season_ticks, lifespan
     cdef readonly bint autopilot, seasons
     cdef readonly object goal
@@ -187,12 +187,13 @@ cdef class MMO(Native):
         self.piles = <Pile*> self.claim(worlds * self.cells * sizeof(Pile))
         self.tiles = <uint8_t*> self.claim(worlds * self.cells * TILE)
         self.nature = <uint8_t*> self.claim(worlds * self.cells)
-        self.ids = <uint16_t*> self.claim(worlds * self.cells * sizeof(uint16_t))
         self.present = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
         self.lakes = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
         self.meals = <uint8_t*> self.claim(worlds * self.bytes_of_bits)
         self.queue = <int32_t*> self.claim(self.cells * sizeof(int32_t))
         self.piece = <uint8_t*> self.claim(self.cells)
+        self.standing = <uint16_t*> self.claim(self.population * sizeof(uint16_t))
+        self.before = <uint16_t*> self.claim((self.cells // 64 + 1) * sizeof(uint16_t))
         self.masks_of_actions = np.zeros((self.num_agents, CHOICES), bool)
 
     cdef World world(self, int i) noexcept nogil:
@@ -204,7 +205,7 @@ cdef class MMO(Native):
         world.lives = &self.finished[<size_t> i * self.ring]
         world.tiles = &self.tiles[<size_t> i * self.cells * TILE]
         world.nature = &self.nature[<size_t> i * self.cells]
-        world.ids = &self.ids[<size_t> i * self.cells]
+        world.standing, world.before = self.standing, self.before
         world.present = &self.present[<size_t> i * self.bytes_of_bits]
         world.lakes = &self.lakes[<size_t> i * self.bytes_of_bits]
         world.meals = &self.meals[<size_t> i * self.bytes_of_bits]
@@ -224,7 +225,6 @@ cdef class MMO(Native):
             world = self.world(i)
             memset(world.head, 0, sizeof(Head))
             memset(world.piles, 0, self.cells * sizeof(Pile))
-            memset(world.ids, 0, self.cells * sizeof(uint16_t))
             memset(world.present, 0, self.bytes_of_bits)
             world.head.treasury = GOLD * self.population
             make_land(&world, self.queue, self.piece)
@@ -299,18 +299,18 @@ cdef class MMO(Native):
         they stand, row by row, where neighbours see the same; and what is still far is asked for in time."""
         cdef uint8_t* rows = <uint8_t*> self.rows.observations + <size_t> i * self.agents * OBSERVATION
         cdef int k, n
-        line_up(world, self.queue)
+        line_up(world)
         for k in range(-3 * AHEAD, self.population):
             if k + 3 * AHEAD < self.population:
-                prefetch(&world.agents[self.queue[k + 3 * AHEAD]])
+                prefetch(&world.agents[world.standing[k + 3 * AHEAD]])
             if 0 <= k + 2 * AHEAD < self.population:
-                come_near(world, &world.agents[self.queue[k + 2 * AHEAD]])
+                come_near(world, &world.agents[world.standing[k + 2 * AHEAD]])
             if 0 <= k + AHEAD < self.population:
-                look(world, &world.agents[self.queue[k + AHEAD]])
-                if self.queue[k + AHEAD] < self.agents:
-                    expect(rows + <size_t> self.queue[k + AHEAD] * OBSERVATION)
+                look(world, &world.agents[world.standing[k + AHEAD]])
+                if world.standing[k + AHEAD] < self.agents:
+                    expect(rows + <size_t> world.standing[k + AHEAD] * OBSERVATION)
             if 0 <= k:
-                n = self.queue[k]
+                n = world.standing[k]
                 if n < self.agents:
                     see(world, &world.agents[n], rows + <size_t> n * OBSERVATION)
                 world.agents[n].hurt = 0

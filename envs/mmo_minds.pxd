@@ -18,7 +18,7 @@ from envs.mmo_rules cimport (FIRST_RECIPE, RECIPES, bid, may_buy, may_craft, may
 from envs.mmo_sight cimport COLUMNS, DOWN, RIGHT, ROWS
 from envs.mmo_world cimport (BIG_FISHES, FISH, FISHES, GATHER, GOODS, HERB, HERBS, MAGIC, NOBODY,
                              OLD_TREE, ORE, ORES, PILE, POTION, RARE_HERBS, RATION, RICH_ORES, TOOL, TOWN,
-                             TRADE, TREE, WATER, WOOD, Agent, World, item_of, newborn, terrain_of)
+                             TRADE, TREE, WATER, WOOD, Agent, World, free, item_of, newborn, terrain_of)
 
 cdef enum:
     FORAGER, MINER, HUNTER, TRADER
@@ -66,7 +66,7 @@ cdef inline int seek(const World* world, const Agent* agent, int items, int terr
                 continue
             cell = agent.cell + (row - DOWN) * world.stride + column - RIGHT
             terrain, item = terrain_of(world, cell), item_of(world, cell)
-            if terrain != WATER and cell != goal and (not may_walk(agent, terrain) or world.ids[cell]):
+            if terrain != WATER and cell != goal and (not may_walk(agent, terrain) or not free(world, cell)):
                 continue
             first[next] = first[at] if at != MIDDLE else <uint8_t> (1 + move)
             if (cell == goal or terrains >> terrain & 1
@@ -90,7 +90,7 @@ cdef inline int wander(World* world, Agent* agent) noexcept nogil:
     for tries in range(4):
         if agent.heading and draw_below(world.stream, RESTLESS):
             cell = agent.cell + step_of(world, agent.heading)
-            if may_walk(agent, terrain_of(world, cell)) and world.ids[cell] == 0:
+            if may_walk(agent, terrain_of(world, cell)) and free(world, cell):
                 return agent.heading
         agent.heading = <uint8_t> (1 + draw_below(world.stream, 4))
     return 0

@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, uint8_t
 from envs.mmo_world cimport (ARMOUR, CRAFT, CRAFTING, DRINK, FIGHT, FISH, FULL, GATHER, GATHERING, GIVE,
                              GOODS, HERB, IDLE, LUMBER, MAGIC, MINING, MOST, NOBODY, NOTHING, PILE, POTION,
                              RANGE, RATION, ROCK, THICKET, TOOL, TOP_LEVEL, TOWN, TRADE, WALK, WATER, WEAPON,
-                             WOOD, Agent, World, easy, item_of, lay, leave, might, newborn, number_of,
+                             WOOD, Agent, World, easy, free, item_of, lay, leave, might, newborn, number_of,
                              pick_up, show, stand, strongest, terrain_of)
 
 cdef enum:
@@ -101,7 +101,7 @@ cdef inline void walk(World* world, Agent* agent, int move) noexcept nogil:
         agent.shore = [agent.y, agent.x]
         if may_gather(world, agent, cell):
             gather(world, agent, cell)
-    elif may_walk(agent, terrain) and world.ids[cell] == 0:
+    elif may_walk(agent, terrain) and free(world, cell):
         leave(world, agent)
         stand(world, agent, agent.y + (move == 2) - (move == 1), agent.x + (move == 4) - (move == 3))
         agent.distance += 1

@@ -2,13 +2,13 @@
 `envs/mmo.pyx` says what they mean.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from envs.mmo_rules cimport (COIN, RECIPES, REACH, ask, distance, may_buy, may_craft, may_fight, may_gather,
                              may_give, may_sell, may_strike, may_use, may_walk, neighbour, step_of)
 from envs.mmo_world cimport (BORDER, GATHERING, GOODS, NEAR, NOBODY, SKILLS, TILE, TOWN, WATER, Agent, World,
-                             fertile, lowest_bit, might, newborn, number_of, strongest, terrain_of)
+                             count_bits, fertile, free, lowest_bit, might, newborn, strongest, terrain_of)
 
 cdef enum:
     ROWS = 11                       # of the window
@@ -47,22 +47,44 @@ cdef inline uint32_t bits_of(const uint8_t* bits, int cell) noexcept nogil:
     return found >> (cell & 7) & ROW_BITS
 
 
+cdef inline int place(const World* world, int cell) noexcept nogil:
+    """How many stand before that cell, row by row: there `standing` has who stands on it."""
+    cdef uint64_t some
+    memcpy(&some, world.present + 8 * (cell >> 6), 8)
+    return world.before[cell >> 6] + count_bits(some & ((<uint64_t> 1 << (cell & 63)) - 1))
+
+
+cdef inline void line_up(World* world) noexcept nogil:
+    """Fill `before` and `standing`."""
+    cdef uint64_t some
+    cdef int word, n, count = 0
+    for word in range(world.cells // 64 + 1):
+        world.before[word] = <uint16_t> count
+        memcpy(&some, world.present + 8 * word, 8)
+        count += count_bits(some)
+    for n in range(world.inhabitants):
+        world.standing[place(world, world.agents[n].cell)] = <uint16_t> n
+
+
 cdef inline void look(World* world, Agent* agent) noexcept nogil:
     """Find the up to NEAR nearest in the window, nearest first;
     of two as near the one with the lower number."""
     cdef uint32_t[NEAR] keys
     cdef uint32_t bits, key
-    cdef int row, n, count = 0, corner = agent.cell - DOWN * world.stride - RIGHT, bit, down, right
-    cdef const uint16_t* ids = world.ids + corner
+    cdef int row, n, count = 0, corner = agent.cell - DOWN * world.stride - RIGHT, at, bit, down, right
     for row in range(ROWS):
         bits = bits_of(world.present, corner + row * world.stride)
-        if row == DOWN:
-            bits &= ~(<uint32_t> 1 << RIGHT)
+        if bits == 0:
+            continue
+        at = place(world, corner + row * world.stride) - 1
         while bits:
+            at += 1
             bit = lowest_bit(bits)
             bits &= bits - 1
+            if row == DOWN and bit == RIGHT:
+                continue
             down, right = row - DOWN, bit - RIGHT
-            key = <uint32_t> (down * down + right * right) << 16 | ids[row * world.stride + bit] - 1
+            key = <uint32_t> (down * down + right * right) << 16 | world.standing[at]
             if count < NEAR:
                 count += 1
             elif key > keys[NEAR - 1]:
@@ -95,18 +117,6 @@ cdef inline void see_records(const World* world, const Agent* agent, uint8_t* re
         record[8] = size_of(other.gold)
         record += RECORD
     memset(record, 0, (NEAR - agent.count) * RECORD)
-
-
-cdef inline void line_up(const World* world, int32_t* queue) noexcept nogil:
-    """The numbers of all inhabitants, row by row as they stand."""
-    cdef uint64_t some
-    cdef int word, count = 0
-    for word in range(world.cells // 64 + 1):
-        memcpy(&some, world.present + 8 * word, 8)
-        while some:
-            queue[count] = world.ids[64 * word + lowest_bit(some)] - 1
-            count += 1
-            some &= some - 1
 
 
 cdef inline int nearest(const World* world, const Agent* agent, const uint8_t* bits) noexcept nogil:
@@ -182,8 +192,6 @@ cdef inline void come_near(const World* world, const Agent* agent) noexcept nogi
     for row in range(ROWS):
         prefetch(world.tiles + TILE * (corner + row * world.stride))
         prefetch(world.tiles + TILE * (corner + row * world.stride + COLUMNS - 1))
-        prefetch(world.ids + corner + row * world.stride)
-        prefetch(world.ids + corner + row * world.stride + COLUMNS - 1)
 
 
 cdef inline void expect(uint8_t* observation) noexcept nogil:
@@ -215,7 +223,7 @@ cdef inline void legal(World* world, const Agent* agent, uint8_t* mask) noexcept
     for n in range(1, 5):
         cell = agent.cell + step_of(world, n)
         terrain = terrain_of(world, cell)
-        mask[n] = terrain == WATER or (may_walk(agent, terrain) and world.ids[cell] == 0)
+        mask[n] = terrain == WATER or (may_walk(agent, terrain) and free(world, cell))
     for n in range(GATHERING):
         able = may_fight(world, agent, n, tick)
         for slot in range(agent.count):

@@ -3,9 +3,12 @@
     tiles     three bytes a cell as they are observed: terrain, occupant, item. Kept up to date by whoever
               changes something, so that observing is copying.
     nature    what grows on the cell: the item that comes back after it was taken
-    ids       who stands there: number + 1, 0 for nobody. At most one inhabitant a cell.
-    present   a bit for each cell, set where somebody stands, to find neighbours with eleven loads;
+    present   a bit for each cell, set where somebody stands, to find neighbours with eleven loads; at most
+              one inhabitant a cell
     lakes     the same of water, meals of common herbs and fish, to find the nearest
+    standing  the numbers of all inhabitants, row by row as they stand; before: how many stand before each
+              64 cells. Who stands on a cell is the number of bits before it, so no number is kept for each
+              cell: a large world would not be in the fast caches. Both are made for each observation.
     piles     what the dead left on the cell; its tile shows PILE while there is anything
 
 A border of BORDER cells of EDGE surrounds the world: nobody's window leaves the grid.
@@ -114,7 +117,8 @@ cdef struct World:                  # where the parts of a world lie: put togeth
     Life* lives
     uint8_t* tiles
     uint8_t* nature
-    uint16_t* ids
+    uint16_t* standing
+    uint16_t* before
     uint8_t* present
     uint8_t* lakes
     uint8_t* meals
@@ -190,7 +194,6 @@ cdef inline void flip(World* world, const Agent* agent) noexcept nogil:
 
 
 cdef inline void leave(World* world, const Agent* agent) noexcept nogil:
-    world.ids[agent.cell] = 0
     world.tiles[TILE * agent.cell + OCCUPANT] = 0
     flip(world, agent)
 
@@ -201,7 +204,6 @@ cdef inline void stand(World* world, Agent* agent, int y, int x) noexcept nogil:
     agent.y, agent.x = y, x
     agent.cell = y * world.stride + x
     agent.regions[region >> 6] |= <uint64_t> 1 << (region & 63)
-    world.ids[agent.cell] = <uint16_t> (number_of(world, agent) + 1)
     flip(world, agent)
     show(world, agent)
 
@@ -220,8 +222,13 @@ cdef inline int free_cell(World* world) noexcept nogil:
     return cell
 
 
+cdef inline bint free(const World* world, int cell) noexcept nogil:
+    """Whether nobody stands there."""
+    return world.tiles[TILE * cell + OCCUPANT] == 0
+
+
 cdef inline bint can_be_born(const World* world, int cell) noexcept nogil:
-    return easy(terrain_of(world, cell)) and terrain_of(world, cell) != TOWN and world.ids[cell] == 0
+    return easy(terrain_of(world, cell)) and terrain_of(world, cell) != TOWN and free(world, cell)
 
 
 # ---------------------------------------------------------------------- what lies on the ground

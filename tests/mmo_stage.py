@@ -25,8 +25,8 @@ AGENT = np.dtype([("y", "i4"), ("x", "i4"), ("cell", "i4"), ("health", "i4"), ("
 HEAD = np.dtype([("made", "i8", 9), ("used", "i8", 9), ("ended", "i8"), ("read", "i8"), ("missed", "i8"), ("stock", "i4", 9), ("treasury", "i4"),
                  ("tick", "i4"), ("fertile", "i4")], align=True)
 HEAP = np.dtype([("gold", "i4"), ("goods", "u1", 9)], align=True)
-NAMES = ("streams", "lengths", "returns", "metrics", "heads", "agents", "lives", "piles", "tiles", "nature", "ids", "present", "lakes", "meals",
-         "queue", "piece")
+NAMES = ("streams", "lengths", "returns", "metrics", "heads", "agents", "lives", "piles", "tiles", "nature", "present", "lakes", "meals", "queue",
+         "piece", "standing", "before")
 
 
 def walking(move):
@@ -62,8 +62,8 @@ def views(env, state) -> dict:
     blocks, worlds, stride = dict(zip(NAMES, state["blocks"], strict=True)), env.num_envs, env.size + 2 * BORDER
     grid = (worlds, stride, stride)
     return {"head": blocks["heads"].view(HEAD), "agents": blocks["agents"].view(AGENT).reshape(worlds, -1),
-            "piles": blocks["piles"].view(HEAP).reshape(grid), "tiles": blocks["tiles"].reshape(*grid, 3), "nature": blocks["nature"].reshape(grid),
-            "ids": blocks["ids"].view("u2").reshape(grid)} | {name: blocks[name].reshape(worlds, -1) for name in ("present", "lakes", "meals")}
+            "piles": blocks["piles"].view(HEAP).reshape(grid), "tiles": blocks["tiles"].reshape(*grid, 3), "nature": blocks["nature"].reshape(grid)} | {
+                name: blocks[name].reshape(worlds, -1) for name in ("present", "lakes", "meals")}
 
 
 def bits_of(cells, size):
@@ -186,11 +186,10 @@ class Stage:
 
     def store(self):
         """Give the environment the state, with a grid and neighbours that fit it."""
-        self.tiles[..., 1] = self.ids[:] = 0
-        for n, one in enumerate(self.agents):
+        self.tiles[..., 1] = 0
+        for one in self.agents:
             self.tiles[one["y"], one["x"], 1] = occupant_of(one, int(self.head["tick"]))
-            self.ids[one["y"], one["x"]] = n + 1
-        for name, cells in (("present", self.ids > 0), ("lakes", self.tiles[..., 0] == WATER), ("meals", np.isin(self.tiles[..., 2], (HERBS, FISHES)))):
+        for name, cells in (("present", self.tiles[..., 1] > 0), ("lakes", self.tiles[..., 0] == WATER), ("meals", np.isin(self.tiles[..., 2], (HERBS, FISHES)))):
             getattr(self, name)[:] = bits_of(cells, self.present.size)
         world = {"agents": self.agents}
         for n, one in enumerate(self.agents):

@@ -93,13 +93,12 @@ def test_the_grid_is_what_the_inhabitants_make_of_it(settings):
         parts = look_into(env)
         for i in range(2):
             world = world_of(parts, i)
-            ids, occupants = np.zeros_like(world["ids"]), np.zeros_like(world["tiles"][..., 1])
-            for n, one in enumerate(world["agents"]):
-                assert ids[one["y"], one["x"]] == 0, "one a cell"
-                ids[one["y"], one["x"]] = n + 1
+            occupants = np.zeros_like(world["tiles"][..., 1])
+            for one in world["agents"]:
+                assert occupants[one["y"], one["x"]] == 0, "one a cell"
                 occupants[one["y"], one["x"]] = occupant_of(one, world["head"]["tick"])
-            assert np.array_equal(ids, world["ids"]) and np.array_equal(occupants, world["tiles"][..., 1])
-            for name, cells in (("present", ids > 0), ("lakes", world["tiles"][..., 0] == WATER), ("meals", np.isin(world["tiles"][..., 2], (HERBS, FISHES)))):
+            assert np.array_equal(occupants, world["tiles"][..., 1])
+            for name, cells in (("present", occupants > 0), ("lakes", world["tiles"][..., 0] == WATER), ("meals", np.isin(world["tiles"][..., 2], (HERBS, FISHES)))):
                 assert np.array_equal(world[name], bits_of(cells, world[name].size)), name
             holds = world["piles"]["goods"].any(-1) | (world["piles"]["gold"] > 0)
             assert np.array_equal(holds, world["tiles"][..., 2] == PILE), "a pile is shown where something lies"
@@ -117,12 +116,12 @@ def test_the_world_turned_over_is_seen_turned_over():
         there = views(other, mirrored)
         there["agents"]["y"], there["agents"]["x"] = parts["agents"]["x"], parts["agents"]["y"]
         there["agents"]["cell"] = there["agents"]["y"] * 56 + there["agents"]["x"]
-        for name in ("tiles", "nature", "ids", "piles"):
+        for name in ("tiles", "nature", "piles"):
             there[name][:] = parts[name].swapaxes(1, 2)
         there["agents"]["shore"] = parts["agents"]["shore"][..., ::-1]
         there["agents"]["heading"] = np.array(turned)[parts["agents"]["heading"]]
         for i in range(2):
-            for name, cells in (("present", there["ids"][i] > 0), ("lakes", there["tiles"][i, ..., 0] == WATER),
+            for name, cells in (("present", there["tiles"][i, ..., 1] > 0), ("lakes", there["tiles"][i, ..., 0] == WATER),
                                 ("meals", np.isin(there["tiles"][i, ..., 2], (HERBS, FISHES)))):
                 there[name][i] = bits_of(cells, there[name].shape[1])
         other.set_state(mirrored)
