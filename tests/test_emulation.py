@@ -117,6 +117,13 @@ def test_unpacking_works_on_part_of_a_larger_batch():
     assert same(sample_of(layout.space, numpy_of(part), 1), samples[4])
 
 
+def test_a_batch_without_rows_is_unpacked_too():
+    """NumPy gives a copy of none strides of 0."""
+    layout = Layout(Dict(speed=Box(0, 100, (2,)), gear=Discrete(3)))
+    parts = layout.unpack(np.zeros((3, layout.dtype.itemsize), np.uint8)[:0].copy())
+    assert {name: part.shape for name, part in parts.items()} == {"speed": (0, 2), "gear": (0,)}
+
+
 def test_leaves_of_one_numeric_dtype_make_an_ordinary_box_with_their_bounds():
     layout = Layout(Dict(a=Box(-2, 3, (2,)), b=Tuple((Box(0, 1, (1, 2)),))))
     assert (layout.row_space.dtype, layout.row_space.shape) == (np.float32, (4,))

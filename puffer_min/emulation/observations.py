@@ -140,7 +140,7 @@ class Layout:
     def views(self, rows) -> list:
         """One view of `rows`, NumPy or torch, for each leaf in order; not for a Box, nor one-hot rows."""
         in_numpy = isinstance(rows, np.ndarray)
-        if in_numpy and rows.strides[1] != rows.itemsize:
+        if in_numpy and rows.size and rows.strides[1] != rows.itemsize:
             raise ValueError(f"rows with strides {rows.strides} given, expected rows that are contiguous in "
                              "themselves; make a copy first")
         if not in_numpy and self.torch_dtypes is None:
