@@ -23,7 +23,7 @@ _HOME = {
     "GymnasiumEnv": "emulation.gymnasium_env", "PettingZooEnv": "emulation.pettingzoo_env",
     "as_gymnasium_vector": "emulation.adapters", "as_sb3": "emulation.adapters",
     "Layout": "emulation.observations", "ActionLayout": "emulation.actions", "as_numpy": "env.arrays",
-    "Atari": "wrappers.atari",
+    "Atari": "wrappers.atari", "with_groups": "wrappers.groups",
     "masks_from_info": "intake.masks", "with_options": "intake.options", "encode": "intake.encode",
     "from_vector_env": "intake.vector_env", "as_tianshou": "intake.tianshou",
     "bounded_policy": "learner.networks.squashed",

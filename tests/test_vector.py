@@ -227,7 +227,7 @@ def test_wrong_actions_are_refused_for_the_whole_batch(actions, error, sentence)
     (dict(make_env=envs.make("squared")), TypeError, "make_env: given an environment, Squared, expected"),
     (dict(make_env=gymnasium.make_vec("CartPole-v1", 2)), TypeError, "make_env: given an environment, CartPoleVectorEnv, expected"),
     (dict(make_env=lambda: gymnasium.make_vec("CartPole-v1", 2)), TypeError, "make_env made CartPoleVectorEnv, expected a PufferEnv"),
-    (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv, a gymnasium.Env or a PettingZoo environment"),
+    (dict(make_env=lambda: 3), TypeError, "make_env made int, expected a PufferEnv, gymnasium.Env or PettingZoo environment"),
     (dict(make_env=lambda: envs.make("squared")), TypeError, r"made a native Squared.*give its name or its class: make_vec\(\"squared\""),
     (dict(make_env=Drift, backend="proces"), ValueError, "backend='proces' given, expected one of 'serial'"),
     (dict(make_env=Drift, num_envs=2, num_workers=3, backend="process"), ValueError, "num_workers=3 with num_envs=2: expected"),

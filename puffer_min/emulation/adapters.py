@@ -20,7 +20,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import EnvSpec, GroupRows
 
 
 def as_gymnasium_vector(vec, copy=True, autoreset_mode=AutoresetMode.SAME_STEP):
@@ -165,9 +165,8 @@ class SB3Methods:
     def set_attr(self, attr_name, value, indices=None):
         self.presented.set_attr(attr_name, value, self._get_indices(indices))
 
-    def env_method(self, method_name, *method_args, indices=None, **method_kwargs):
-        indices = self._get_indices(indices)
-        return self.presented.call(method_name, *method_args, indices=indices, **method_kwargs)
+    def env_method(self, method_name, *args, indices=None, **kwargs):
+        return self.presented.call(method_name, *args, indices=self._get_indices(indices), **kwargs)
 
     def env_is_wrapped(self, wrapper_class, indices=None):
         """True for Monitor: the infos hold returns and lengths, as a Monitor would give them."""
@@ -182,17 +181,18 @@ class Presented:
 
     def __init__(self, vec):
         if not hasattr(vec, "single_observation_space") or not hasattr(vec, "num_agents"):
-            raise TypeError(f"{type(vec).__name__} given, expected a vectorizer, as puffer_min.make_vec(...) "
-                            "gives")
+            raise TypeError(f"{type(vec).__name__} given, expected a vectorizer, as puffer_min.make_vec()")
+        if isinstance(vec.single_observation_space, GroupRows):
+            raise TypeError("agents of several groups given, expected agents with equal spaces: trainers of "
+                            "other libraries have one network; pad the spaces in a wrapper")
         self.vec, self.num_agents = vec, vec.num_agents
         self.layout = getattr(vec.single_observation_space, "layout", None)
         self.observation_space = self.layout.space if self.layout else vec.single_observation_space
         self.action_space, self.spec = vec.single_action_space, EnvSpec.of(vec)
-        self.previous = None                    # observations before the step, where no last ones are kept
         self.render_mode = self.call("render_mode", indices=[0])[0]
         self.metadata = {"render_fps": 30} | self.call("metadata", indices=[0])[0]
         self.metadata["render_modes"] = [self.render_mode] if self.render_mode else []
-        self.began = time.perf_counter()
+        self.began, self.previous = time.perf_counter(), None   # previous: observations, if no last are kept
         self.returns, self.lengths = np.zeros(self.num_agents), np.zeros(self.num_agents, np.int64)
 
     def reset(self, seed):

@@ -47,7 +47,7 @@ class PettingZooEnv(Adapted):
                 space = getattr(env, method)(name)
                 if space != expected:
                     raise TypeError(f"{method} of {name} is {space}, expected that of {self.names[0]}, "
-                                    f"{expected}: all slots are rows of one array; pad them in a wrapper")
+                                    f"{expected}: PettingZooEnv(puffer_min.with_groups(env)) takes others")
         super().__init__(env, *spaces, info_keys, buffers, seed, report_interval)
 
     def step(self, actions):

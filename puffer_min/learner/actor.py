@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from puffer_min.env.spec import GroupRows
 from puffer_min.learner.distributions import masked
+from puffer_min.learner.networks.groups import PolicyOfGroups, parts_of
 
 METHODS = ("distribution", "initial_state", "forward", "replay")
 
@@ -19,6 +21,7 @@ METHODS = ("distribution", "initial_state", "forward", "replay")
 def build_policy(factory, spec, config) -> nn.Module:
     """The network that `factory(spec, config)` makes, with `spec` and the factory's name as attributes.
 
+    Where agents are in groups, the factory makes one for each, and they are one `PolicyOfGroups`.
     Raises TypeError if factory or network is not as policy.py describes it.
     """
     name = name_of_factory(factory)
@@ -28,7 +31,11 @@ def build_policy(factory, spec, config) -> nn.Module:
     except TypeError as error:
         raise TypeError(f"policy={name} given, expected a function or class that takes (spec, config), as "
                         f"puffer_min/learner/policy.py describes it ({error})") from None
-    policy = factory(spec, config)
+    if isinstance(spec.single_observation_space, GroupRows):
+        parts = parts_of(spec.single_observation_space, config)
+        policy = PolicyOfGroups([build_policy(factory, *part) for part in parts], spec)
+    else:
+        policy = factory(spec, config)
     found = {method: getattr(policy, method, None) for method in METHODS}
     missing = [method for method, function in found.items()     # every nn.Module has a forward that raises
                if function is None or getattr(function, "__func__", None) is nn.Module.forward]
@@ -48,6 +55,9 @@ def check_policy(policy, observation) -> None:
 
     Raises TypeError or ValueError, in a sentence, for results that are not as policy.py describes them.
     """
+    for network in getattr(policy, "networks", ()):             # of groups of agents
+        space = network.spec.single_observation_space
+        check_policy(network, torch.from_numpy(np.zeros(space.shape, space.dtype)).to(observation.device))
     rows, horizon, device, name = 2, 3, observation.device, policy.made_by.rpartition(":")[2]
     n, outputs = rows * horizon, policy.distribution.num_outputs
 
@@ -148,6 +158,8 @@ class Actor:
     list of numbers), gets a single action: an int, or an array within the bounds of a Box. Where the actions
     that the environment declares are nested or do not count from 0, `ActionLayout(space).decode(action)`
     gives them.
+
+    Where agents are in groups (`with_groups`), `of` gives the actor of one agent.
     """
 
     takes_masks = True
@@ -161,6 +173,13 @@ class Actor:
         """Set the memory to zero and the random stream back to its start."""
         self.state = None
         self.generator = torch.Generator(self.device).manual_seed(self.seed)
+
+    def of(self, name):
+        """An actor with the network of one agent, or of a group, by its name: it takes that agent's own
+        observations, plain ones too, and gives its own actions. Raises ValueError for an unknown name."""
+        if not isinstance(self.policy, PolicyOfGroups):
+            raise ValueError(f"of({name!r}) given for a policy that all agents share; use act(observation)")
+        return Actor(self.policy.network_of(name), seed=self.seed, greedy=self.greedy)
 
     @torch.inference_mode()
     def act(self, observations, masks=None):
@@ -208,7 +227,11 @@ class Actor:
 
     def rows_of(self, observations):
         """(rows of the space that the policy was made for, whether they are one single observation)."""
-        spec = getattr(self.policy, "spec", None)
+        spec, rows = getattr(self.policy, "spec", None), isinstance(observations, np.ndarray)
+        if isinstance(self.policy, PolicyOfGroups) and not (rows and observations.dtype == np.uint8):
+            raise TypeError(f"observations: {type(observations).__name__} given to the policy of all groups "
+                            "of agents, expected the rows that make_vec gives, or, of one agent, "
+                            f"policy.of({next(iter(self.policy.rows.agents))!r}).act(observation)")
         space = None if spec is None else spec.single_observation_space
         shape, layout = getattr(space, "shape", None), getattr(space, "layout", None)
         if isinstance(observations, np.ndarray) and observations.shape == shape:

@@ -28,7 +28,7 @@ import torch
 from gymnasium import spaces
 
 from puffer_min.emulation.observations import Layout
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import EnvSpec, GroupRows
 from puffer_min.learner.actor import Actor, build_policy, find_factory, name_of_factory
 from puffer_min.learner.config import Config
 from puffer_min.learner.policy import make_policy
@@ -332,7 +332,11 @@ class ResumableRows:
 # ---------------------------------------------------------------------- spaces
 
 def pack_space(space: spaces.Space) -> dict:
-    """A space, or the row space of observations.py, as plain numbers and tensors."""
+    """A space, the row space of observations.py or `GroupRows`, as plain numbers and tensors."""
+    if isinstance(space, GroupRows):
+        parts = [[pack_space(spec.single_observation_space), pack_space(spec.single_action_space)]
+                 for spec in space.groups.values()]
+        return {"kind": "groups", "names": list(space.groups), "of": parts, "agents": dict(space.agents)}
     if getattr(space, "layout", None) is not None:
         return {"kind": "rows", "of": pack_space(space.layout.space)}
     record = {"kind": type(space).__name__, "dtype": str(space.dtype)}
@@ -355,6 +359,9 @@ def pack_space(space: spaces.Space) -> dict:
 def unpack_space(packed: dict) -> spaces.Space:
     """The space of `pack_space`."""
     kind, dtype = packed["kind"], np.dtype(packed.get("dtype", np.int64))   # older files have none
+    if kind == "groups":
+        specs = [EnvSpec(*map(unpack_space, part)) for part in packed["of"]]
+        return GroupRows(dict(zip(packed["names"], specs, strict=True)), packed["agents"])
     if kind == "rows":
         return Layout(unpack_space(packed["of"])).row_space
     if kind == "Box":

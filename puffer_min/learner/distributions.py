@@ -17,10 +17,10 @@ entropy, and gets no gradient.
 
 import math
 
-import numpy as np
 import torch
 from gymnasium import spaces
 
+from puffer_min.env.spec import half_ranges
 from puffer_min.learner import kernels
 
 
@@ -139,12 +139,9 @@ class Gaussian:
     """
 
     def __init__(self, space: spaces.Box):
-        low, high = (np.asarray(bound, np.float64).ravel() for bound in (space.low, space.high))
-        bounded = np.isfinite(low) & np.isfinite(high)
-        with np.errstate(invalid="ignore"):
-            centre, scale = np.where(bounded, (low + high) / 2, 0), np.where(bounded, (high - low) / 2, 1)
+        centre, scale, _ = half_ranges(space)
         self.shape = tuple(space.shape)
-        self.size = low.size
+        self.size = centre.size
         self.num_outputs = 2 * self.size
         self.centre = torch.as_tensor(centre, dtype=torch.float32).unsqueeze(1)
         self.scale = torch.as_tensor(scale, dtype=torch.float32).unsqueeze(1)

@@ -115,7 +115,8 @@ class PPO(Resumable):
         self.updates += 1
         if hasattr(self.policy, "observe"):     # between updates, so that learning sees what acting saw
             rows = self.buffer.trained_rows         # of many rows one in eight is enough
-            seen = self.buffer.observations[rows[::8] if len(rows) >= 256 else rows].flatten(0, 1)
+            every = getattr(self.policy, "observe_every", 8 if len(rows) >= 256 else 1)
+            seen = self.buffer.observations[rows[::every]].flatten(0, 1)
             self.policy.observe(self.to_device(seen), self.world.average_)
         density, waiting = self.buffer.density, self.buffer.waiting
         report = losses | {"density": density, "waiting": waiting} | self.episodes.report()

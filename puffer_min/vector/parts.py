@@ -46,8 +46,8 @@ class Part(NamedTuple):
         """The name is a Gymnasium environment's id, a native environment's name, or the name of the class."""
         driver = getattr(batch, "driver", batch)
         inner = getattr(driver, "env", driver)
-        spec, module = getattr(inner, "spec", None), type(inner).__module__
-        name = module.removeprefix("envs.") if module.startswith("envs.") else type(inner).__name__
+        spec, kind = getattr(inner, "spec", None), inner if hasattr(inner, "__name__") else type(inner)
+        name = kind.__module__.removeprefix("envs.") if kind.__module__.startswith("envs.") else kind.__name__
         return cls(EnvSpec.of(batch), batch.num_envs, batch.num_agents, getattr(spec, "id", None) or name)
 
 

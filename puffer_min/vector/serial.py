@@ -19,6 +19,7 @@ from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.env.spec import Closing, EnvSpec
 from puffer_min.vector.parts import Received, refuse_turn
 from puffer_min.wrappers.frame_stack import StackedBatch
+from puffer_min.wrappers.groups import with_groups
 
 
 def make_batch(make_env, num_envs, *, env_settings=None, first_env=0, buffers=None, seed=0,
@@ -121,10 +122,9 @@ def adapt(env):
     if isinstance(env, gymnasium.Env):
         return GymnasiumEnv(env)
     if hasattr(env, "possible_agents"):
-        return PettingZooEnv(env)
-    kind = type(env)
+        return PettingZooEnv(with_groups(env))
+    name, module = type(env).__name__, type(env).__module__.removeprefix("envs.")
     if getattr(env, "native", False):
-        raise TypeError(f"make_env made a native {kind.__name__}, which steps a whole batch itself; give its "
-                        f"name or its class: make_vec(\"{kind.__module__.removeprefix('envs.')}\", ...)")
-    raise TypeError(f"make_env made {kind.__name__}, expected a PufferEnv, a gymnasium.Env or a "
-                    "PettingZoo environment")
+        raise TypeError(f"make_env made a native {name}, which steps a whole batch itself; give its name or "
+                        f"its class: make_vec(\"{module}\", ...)")
+    raise TypeError(f"make_env made {name}, expected a PufferEnv, gymnasium.Env or PettingZoo environment")

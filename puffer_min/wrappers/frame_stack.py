@@ -19,7 +19,7 @@ from gymnasium import spaces
 
 from envs.core.buffers import Buffers
 from envs.core.settings import whole
-from puffer_min.env.spec import Described, EnvSpec
+from puffer_min.env.spec import Described, EnvSpec, GroupRows
 from puffer_min.wrappers.pixels import push
 
 MOST = 1024             # frames of a stack
@@ -31,8 +31,8 @@ def stacked(spec, frames):
     Raises TypeError for structured observations, whose rows are bytes of several kinds.
     """
     space = spec.single_observation_space
-    if getattr(getattr(space, "layout", None), "structured", False):
-        raise TypeError(f"frame_stack={frames} given for structured observations {space.layout.space}, "
+    if isinstance(space, GroupRows) or getattr(getattr(space, "layout", None), "structured", False):
+        raise TypeError(f"frame_stack={frames} given for structured observations, whose rows are bytes, "
                         "expected one array; give the network a memory instead, recurrent=True")
     low, high = (np.repeat(bound[None], frames, 0) for bound in (space.low, space.high))
     return dataclasses.replace(spec, single_observation_space=spaces.Box(low, high, dtype=space.dtype),

@@ -33,6 +33,7 @@ import torch
 from torch import nn
 
 from puffer_min.learner.checkpoint import policy_from, read_checkpoint
+from puffer_min.learner.networks.groups import PolicyOfGroups
 
 KINDS = (".onnx", ".pt2")
 
@@ -114,12 +115,16 @@ def export(policy, path) -> Path:
 def network_of(policy) -> nn.Module:
     """The network in what `export` takes. Raises TypeError for something else."""
     if isinstance(policy, str | os.PathLike):
-        return policy_from(read_checkpoint(policy), policy)
+        policy = policy_from(read_checkpoint(policy), policy)
     while not isinstance(policy, nn.Module) and hasattr(policy, "policy"):      # Result -> Actor -> network
         policy = policy.policy
     if not isinstance(policy, nn.Module) or not hasattr(policy, "spec"):
         raise TypeError(f"policy: given {type(policy).__name__}, expected the path of a checkpoint, a "
                         "Result, an Actor or a network that build_policy made")
+    if isinstance(policy, PolicyOfGroups):
+        agent = next(iter(policy.rows.agents))
+        raise ValueError("the policy of several groups of agents given, expected the network of one: "
+                         f"export(policy.of({agent!r}), path), a file for each group")
     return policy
 
 
