@@ -83,7 +83,7 @@ def test_every_row_of_the_table_of_features_names_a_test_that_exists():
     assert len(rows) > 20 and len({row[0] for row in rows}) == len(rows)
     for row in rows:
         assert len(row) == 6 and all(row), row
-        file, _, name = row[-1].partition("::")
+        file, _, name = row[-1].strip("`").partition("::")
         path = ROOT / file
         assert path.exists() and (not name or re.search(rf"^def {name}\(", path.read_text(), re.MULTILINE)), row[-1]
 

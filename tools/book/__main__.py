@@ -38,6 +38,7 @@ def pages() -> list[Path]:
         "solutions/*.ipynb",
         "docs/*.md",
         "envs/README.md",
+        "benchmarks/*.md",
         "teaching/*.md",
         "solutions/README.md",
     ]
@@ -171,8 +172,10 @@ def contents(found: list[Path]) -> str:
     extra = [name for name in ("glossary",) if Path(f"{name}.ipynb") in found]
     written = [f"reference/{name}" for name in reference.PAGES]
     parts.append(tree("Reference", [*extra, *of("docs"), "envs/README", *written]))
-    if of("teaching"):
-        parts.append(tree("For lecturers", [*of("teaching"), "solutions/README"]))
+    parts.append(tree("Measurements", of("benchmarks")))
+    order = (ROOT / "teaching" / "index.md").read_text(encoding="utf-8")     # its own place, -1, is the first
+    pages = sorted(of("teaching"), key=lambda page: order.find(f"({Path(page).name}.md)"))
+    parts.append(tree("For lecturers", [*pages, "solutions/README"]))
     return "\n".join(parts)
 
 

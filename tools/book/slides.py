@@ -119,7 +119,7 @@ def questions(title: str) -> list[str]:
     part = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
     slides = []
     for question in re.findall(r"(?ms)^\d+\. (.*?)(?=^\d+\. |\Z)", part):
-        asked, options, *remark = [line.strip() for line in question.strip().splitlines()]
+        asked, options, *remark = [line.strip(" \\") for line in question.strip().splitlines()]
         choices = "\n".join(f"- {option.strip().strip('*')}" for option in options.split(" · "))
         right = re.search(r"\*\*(.*?)\*\*", options)[1]
         answer = "\n\n".join([f"**{right}**", *remark])
