@@ -15,7 +15,6 @@ best slice of each counts: whatever else the machine does makes a slice slower a
 """
 
 import argparse
-import functools
 import importlib.util
 import json
 import os
@@ -27,17 +26,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")                   # before NumPy i
 
 import gymnasium
 import numpy as np
-from crafter_speed import Package
 from gymnasium.spaces import Box, Discrete
 
 import envs
 from puffer_min.cores import cores
 from puffer_min.course.scheduler import Costs, scaling
+from puffer_min.course.survey_rows import Crafter
 from puffer_min.env.puffer_env import PufferEnv
 from puffer_min.measure import quantity
 from puffer_min.vector import ProcessVectorizer, make_vec
 
-unseeded_crafter = functools.partial(Package, None)
 TURNS, SLICE = 7, 0.12          # slices of a contender, seconds each
 
 
@@ -332,13 +330,13 @@ def crafter():
     if not installed("crafter"):
         return []
     return [report("Crafter, 8 environments", {
-        "ours, serial": lambda: Ours(unseeded_crafter, 8),
-        "ours, 2 processes": lambda: Ours(unseeded_crafter, 8, 2, "process"),
+        "ours, serial": lambda: Ours(Crafter, 8),
+        "ours, 2 processes": lambda: Ours(Crafter, 8, 2, "process"),
         "ours, 4 processes, half a batch":
-            lambda: Asynchronous(unseeded_crafter, 8, num_workers=4, backend="process", batch_envs=4),
+            lambda: Asynchronous(Crafter, 8, num_workers=4, backend="process", batch_envs=4),
         "ours, 8 processes, half a batch":
-            lambda: Asynchronous(unseeded_crafter, 8, num_workers=8, backend="process", batch_envs=4),
-        "Gymnasium Async": lambda: Peer(gymnasium.vector.AsyncVectorEnv([unseeded_crafter] * 8), 8)}, turns=4,
+            lambda: Asynchronous(Crafter, 8, num_workers=8, backend="process", batch_envs=4),
+        "Gymnasium Async": lambda: Peer(gymnasium.vector.AsyncVectorEnv([Crafter] * 8), 8)}, turns=4,
                    seconds=1.5)]
 
 

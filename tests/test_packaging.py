@@ -161,6 +161,23 @@ def test_everything_imported_is_named_in_pyproject():
     assert not missing, " ".join(f"{name} is imported by {path} and not named in pyproject.toml." for name, path in missing.items())
 
 
+IMPORTER = """
+import runpy, sys
+sys.path.insert(0, "benchmarks")
+for path in sys.argv[1:]:
+    try:
+        runpy.run_path(path, run_name="imported")
+    except ModuleNotFoundError as error:                    # a peer that is not installed
+        if error.name.partition(".")[0] in {"benchmarks", "envs", "puffer_min"}:
+            raise
+"""
+
+
+def test_every_benchmark_finds_what_it_imports():
+    ran = subprocess.run([sys.executable, "-c", IMPORTER, *map(str, tracked("benchmarks/*.py"))], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.parametrize(("folder", "allowed"), [
     ("envs", {"numpy", "gymnasium"}),
     ("puffer_min", {"numpy", "gymnasium", "torch", "rich", "cloudpickle"}),
