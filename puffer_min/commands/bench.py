@@ -192,7 +192,8 @@ def run(args: argparse.Namespace) -> int:
         except (Exception, SystemExit) as error:        # an environment of one's own may raise any
             broken += 1
             plain = isinstance(error, ImportError | ValueError | TypeError)
-            show(f"{name:<14} not measured: {error if plain else in_short(error)}")
+            print(f"{name:<14} not measured: {error if plain else in_short(error)}",
+                  file=sys.stderr if args.json == "-" else sys.stdout)
             continue
         first, share = found[0], max(speed["share_of_copy"] for speed in found)
         rates = [quantity(speed["best"]) for speed in found] + ["-"] * (len(BATCHES) - len(found))
