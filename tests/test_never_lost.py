@@ -256,14 +256,12 @@ def test_an_error_of_the_environment_leaves_the_policy_of_the_last_update(tmp_pa
     assert [line["step"] for line in puffer_min.read_log(tmp_path / "run" / "log.jsonl")] == list(range(64, 513, 64))
 
 
-@pytest.mark.parametrize(("words", "status"), [
-    (["train", "quits.py", "--total-steps", "64"], 2),
-    (["bench", "quits.py", "--seconds", "0.01", "--json", "-"], 1),        # a fault of one of the environments measured
-    (["sweep", "quits.py", "--trials", "1", "--total-steps", "64"], 2)], ids=["train", "bench", "sweep"])
-def test_an_environment_that_calls_sys_exit_ends_no_command_as_if_it_had_done_its_work(tmp_path, capsys, monkeypatch, words, status):
+@pytest.mark.parametrize("words", [["train", "quits.py", "--total-steps", "64"], ["bench", "quits.py", "--seconds", "0.01"],
+                                   ["sweep", "quits.py", "--trials", "1", "--total-steps", "64"]], ids=lambda words: words[0])
+def test_an_environment_that_calls_sys_exit_ends_no_command_as_if_it_had_done_its_work(tmp_path, capsys, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quits.py").write_text(QUITS)
-    assert main(words) == status
+    assert main(words) == 2
     assert "quits.py, line 8, called sys.exit(None), expected the end of an episode, or an Exception" in capsys.readouterr().err
 
 
