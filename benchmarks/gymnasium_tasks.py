@@ -135,7 +135,9 @@ def one(who, name, seed, limit):
 
 
 def table(records) -> list[str]:
-    """Markdown: for each task the seeds at the goal, and median seconds, those of processors in brackets."""
+    """Markdown: for each task the seeds at the goal and median seconds, those of processors in brackets;
+    where most are not there, medians of their last means and of when that was.
+    """
     lines = ["| task, goal | ours | Stable-Baselines3, zoo | CleanRL |", "|---|--:|--:|--:|"]
     for name in dict.fromkeys(record["task"] for record in records):
         cells = []
@@ -148,8 +150,10 @@ def table(records) -> list[str]:
                 wall, work = (statistics.median([reached[i] for reached in there] + late) for i in (0, 1))
                 cell += f", **{wall:.1f} s** ({work:.1f} s)" if np.isfinite(wall) else ""
             elif runs:
-                last = [run["points"][-1][3] for run in runs if run["points"]]
-                cell += f", at {statistics.median(last):.0f} after {runs[0]['limit']:.0f} s" if last else ""
+                last = [run["points"][-1] for run in runs if run["points"]]
+                if last:
+                    work, mean = (statistics.median([point[i] for point in last]) for i in (1, 3))
+                    cell += f", at {mean:{'.2f' if abs(mean) < 10 else '.0f'}} after ({work:.0f} s)"
             cells.append(cell if runs else "–")
         lines.append(f"| {name}, {GOALS[name]:g} | {' | '.join(cells)} |")
     return lines
