@@ -1,9 +1,9 @@
 """Write the table of teaching/figures.md from the chapters' committed outputs.
 
     python tools/figures.py            the column `here`: what the outputs say now
-    python tools/figures.py --history  and `seen`: the least and the most of all executions that git keeps
+    python tools/figures.py --history  and `seen`: the least and the most of it and of all that git keeps
 
-tests/test_figures.py fails when the outputs say something else than the column `here`, or leave the bounds.
+tests/test_figures.py fails when the outputs say something else than `here`, or leave `seen` or the bounds.
 """
 
 import argparse
@@ -133,22 +133,25 @@ def chapter(level: int) -> Path:
     return next((ROOT / "chapters").glob(f"{level:02}_*.ipynb"))
 
 
+def standing(level: int) -> dict[str, str]:
+    """The texts of the chapter as it stands."""
+    return printed(json.loads(chapter(level).read_text(encoding="utf-8")))
+
+
 def here(figure: Figure) -> float | None:
     """The figure in the chapter as it stands."""
-    return value(figure, printed(json.loads(chapter(figure.level).read_text(encoding="utf-8"))))
+    return value(figure, standing(figure.level))
 
 
 def history(level: int) -> list[dict[str, str]]:
-    """The texts of every execution of a chapter that git keeps."""
+    """The texts of every execution of a chapter that git keeps, and of the one that stands there now."""
     def git(*arguments):
         run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
         return run.stdout
 
-    path, found = chapter(level).relative_to(ROOT), {}
-    for commit in git("log", "--format=%h", "--diff-filter=AM", "--", path).split():
-        texts = printed(json.loads(git("show", f"{commit}:{path}")))
-        found[json.dumps(texts, sort_keys=True)] = texts
-    return list(found.values())
+    path = chapter(level).relative_to(ROOT)
+    commits = git("log", "--format=%h", "--diff-filter=AM", "--", path).split()
+    return [standing(level), *(printed(json.loads(git("show", f"{commit}:{path}"))) for commit in commits)]
 
 
 def main() -> None:
