@@ -1,5 +1,6 @@
 """Running normalisation of observations and rewards, against NumPy; and the other parts of the presets for environments in Python."""
 
+import sys
 import time
 
 import gymnasium
@@ -213,12 +214,19 @@ def test_a_slow_environment_is_stepped_in_processes_unless_the_user_says_how(mon
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("no licence"), SystemExit(3), KeyboardInterrupt()], ids=lambda fault: type(fault).__name__)
-def test_an_environment_that_fails_while_it_is_timed_is_stepped_in_this_process(monkeypatch, fault):
+def test_an_environment_that_fails_while_it_is_timed_is_stepped_in_this_process(monkeypatch, tmp_path, fault):
     monkeypatch.setattr(training, "cores", lambda: 2)
 
     def make_env():
+        print("loading", flush=True)
         raise fault
-    assert training.step_seconds(make_env, {}) == 0.0
+    with open(tmp_path / "said", "w+", buffering=1) as said:        # as in a notebook, whose streams are not files 1 and 2
+        monkeypatch.setattr(sys, "stdout", said)
+        monkeypatch.setattr(sys, "stderr", said)
+        assert training.step_seconds(make_env, {}) == 0.0
+        monkeypatch.undo()
+        said.seek(0)
+        assert said.read() == ""
 
 
 @pytest.mark.parametrize("given", [{"horizon": 100}, {"horizon": 500}, {"minibatch_size": 64}, {"batch_size": 3 * 16 * 128}, {"num_envs": 3},

@@ -184,9 +184,10 @@ def send_step_seconds(writer, make_env, env_settings: dict) -> None:
     """In a process of its own: send the seconds of a step, and show nothing."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(int(LONGEST_PROBE) + 1)                # should nobody be left to end it
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 1)
-    os.dup2(nothing, 2)
+    nothing = open(os.devnull, "w", encoding="utf-8")
+    os.dup2(nothing.fileno(), 1)
+    os.dup2(nothing.fileno(), 2)
+    sys.stdout = sys.stderr = nothing                   # a notebook's own write past the two files
     writer.send(probe_of(make_env, {"seed": 0, "env_settings": env_settings}).step)
 
 
