@@ -202,6 +202,8 @@ def test_agents_with_equal_spaces_are_left_as_they_are_unless_groups_are_named()
         action_space = observation_space
     env = Equal()
     assert puffer_min.with_groups(env) is env
+    with pytest.raises(TypeError, match="Changed has no possible_agents"):
+        make_vec(talk(possible_agents=None))
     named = puffer_min.with_groups(env, lambda name: name[:4])
     assert named.rows.agents == {"listener_0": "list", "speaker": "spea", "listener_1": "list"} and len(named.rows.groups) == 2
 

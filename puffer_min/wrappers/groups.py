@@ -13,11 +13,16 @@ from puffer_min.env.spec import EnvSpec, GroupRows
 def with_groups(env, group_of=None):
     """`env`, of PettingZoo, whose agents are in groups; as it is if all spaces are equal and none is named.
 
-    group_of    function: name of an agent -> name of its group, in which spaces are equal (else TypeError).
+    group_of    function: name of an agent -> name of its group, in which spaces are equal.
                 None: agents with equal spaces are a group, with the name of the first
+
+    What it gives has PettingZoo's parallel API: observations are rows uint8 (width,) and all agents have one
+    action space; `GroupRows` says how both are made. Raises TypeError for unequal spaces in a group, for
+    whole numbers in one group and a Box in another, and for agents that take turns; ValueError for more than
+    256 groups.
     """
     spaces, agents = {}, {}
-    for name in getattr(env, "possible_agents", ()):
+    for name in getattr(env, "possible_agents", None) or ():
         own = env.observation_space(name), env.action_space(name)
         alike = (group for group, given in spaces.items() if given == own)
         agents[name] = group = next(alike, name) if group_of is None else group_of(name)
