@@ -1,6 +1,5 @@
 """The contract test: a sound environment passes, and each mistake makes exactly the check fail that is named after it."""
 
-
 import gymnasium
 import numpy as np
 import pytest

@@ -5,7 +5,8 @@
 
 It completes `python -m puffer_min ...` (python3 as well) and leaves every other use of Python to the shell:
 commands, the names of native environments, flags, and the values of flags that have a list of them. The lists
-are written into completion.bash, so completing starts no Python; write it again after an update.
+are written into the script (its frame is completion.bash), so completing starts no Python; write it again
+after an update.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def run_sweep(env, *, trials: int = 40, search: dict | None = None, study_name: 
     search = search or (SEARCH_IN_PYTHON if training.makes_python(env) else SEARCH)
     spaces = dict(parse(name, text) for name, text in search.items() if name not in settings)
     out = Path(out or f"sweeps/{study_name or env_name}")
-    if "?" in str(out):
+    if storage is None and "?" in str(out):
         raise SweepError(f"out={str(out)!r} given, expected a folder without ?: a URL ends there")
     out.mkdir(parents=True, exist_ok=True)
     storage = storage or f"sqlite:///{out / 'study.db'}"

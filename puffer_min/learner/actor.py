@@ -187,7 +187,8 @@ class Actor:
 
         masks   bool (N, choices), the legal actions as `env.action_masks()` gives them; None: all are legal
 
-        Raises TypeError or ValueError for observations that are not rows of the policy's space.
+        Raises TypeError or ValueError for observations that are not rows of the policy's space, ValueError
+        for masks that are not these rows' or leave an agent no action.
         """
         actions, self.state = self.predict(observations, self.state, masks)
         return actions

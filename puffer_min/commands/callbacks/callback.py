@@ -18,7 +18,8 @@
     run.save_policy(path)               the same in one file, for load_policy and `eval`
 
 A callback that raises ends the run: a checkpoint is written first, and `CallbackError` names the callback and
-the checkpoint. One that raises in `end` is left out with a sentence. In a run of several processes only those
+the checkpoint. So does one that closes or replaces run.env, or replaces run.learner or its policy, which are
+put back. One that raises in `end` is left out with a sentence. In a run of several processes only those
 of the first are called.
 """
 
@@ -49,7 +50,7 @@ class Callback:
 
 
 class CallbackError(ValueError):
-    """A callback raised. The message names it, and a note says where the checkpoint is."""
+    """A callback raised or took what the run needs; the message names it, a note the checkpoint."""
 
 
 class Callbacks:
