@@ -27,6 +27,7 @@ import gymnasium
 import numpy as np
 
 from envs.core import compile_settings
+from envs.core.settings import number, whole
 from puffer_min.env.actions import random_actions
 
 RING_BYTES = 16 * 2**20         # of actions that are drawn before the clock starts, at most
@@ -123,7 +124,7 @@ def measure(thing, *, seconds: float = 1.0, repeats: int = 5, seed: int = 0, per
     seed        of the reset and of the actions
     per_call, unit      for a callable: how many units one call does, and their name (1, "calls")
 
-    Raises TypeError for anything else, ValueError unless seconds > 0 and repeats >= 1.
+    Raises TypeError for anything else, ValueError unless seconds is finite and above 0, and repeats >= 1.
     """
     name = name or _name_of(thing)
     options = {"seconds": seconds, "repeats": repeats, "seed": seed, "per_call": per_call, "unit": unit}
@@ -136,8 +137,7 @@ def measure_together(things: dict, *, seconds: float = 1.0, repeats: int = 5, se
 
     Their repeats take turns, so that other programs slow all of them down.
     """
-    if seconds <= 0 or repeats < 1:
-        raise ValueError(f"seconds={seconds}, repeats={repeats}: expected seconds > 0 and repeats >= 1")
+    seconds, repeats = number("seconds", seconds, above=0), whole("repeats", repeats, 1)
     runners = {name: _runner(thing, seed, per_call) for name, thing in things.items()}
     counts = {name: _calibrate(runner, seconds / repeats) for name, runner in runners.items()}
     times = {name: [] for name in things}

@@ -566,6 +566,15 @@ def test_command_checks_a_file_of_ones_own(own_file, capsys):
     assert "7 ends seen" in out
 
 
+def test_settings_may_have_the_names_of_the_checks_own_arguments(own_file, capsys):
+    """`--set seed=3` is the constructor's, `--seed` that of the resets; and what a class does not take is its own sentence."""
+    assert command("squared", "--steps", "50", "--set", "seed=3") == 0
+    assert "seed=3)" in capsys.readouterr().out.splitlines()[0]
+    assert command(f"{own_file}:Count", "--steps", "50", "--set", "steps=3") == 1
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("problem  construction") and line.endswith("got an unexpected keyword argument 'steps'")
+
+
 def test_command_gives_1_on_a_problem(own_file, capsys):
     assert command(f"{own_file}:Count", "--steps", "50", "--set", "infos=word") == 1
     assert "problem  infos" in capsys.readouterr().out

@@ -78,6 +78,16 @@ def test_a_finished_run_can_be_trained_further(tmp_path):
     assert more.config.total_steps == 2560 and more.config.horizon == 8
 
 
+def test_a_seed_given_with_resume_is_said_not_to_be_used(tmp_path, capsys):
+    first = run(tmp_path, seed=2)
+    capsys.readouterr()
+    train("squared", resume=first.checkpoint, total_steps=1408, seed=5)
+    assert capsys.readouterr().err == f"seed=5 is not used: {first.checkpoint} goes on with the random streams of its own seed=2.\n"
+    for silent in ({}, {"seed": 2}):
+        train("squared", resume=first.checkpoint, total_steps=1408, run_dir=tmp_path / "again", **silent)
+        assert "is not used" not in capsys.readouterr().err
+
+
 def test_ctrl_c_gives_the_signal_handler_back(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     inside = []

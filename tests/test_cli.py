@@ -57,6 +57,38 @@ def test_settings_of_learner_and_environment_are_told_apart(tmp_path, capsys):
     assert status == 0, "the checkpoint remembers the environment's settings"
 
 
+@pytest.mark.parametrize("words, name", [(["train", "squared"], "seed"), (["train", "squared"], "run_dir"), (["sweep", "squared"], "trials"),
+                                         (["exploit", "connect4", "scripted:random"], "games")])
+def test_an_argument_that_is_set_as_a_setting_of_the_learner_is_refused(capsys, words, name):
+    status, _, error = command(capsys, *words, "--set", f"{name}=3")
+    flag = name.replace("_", "-")
+    assert (status, error) == (2, f"--set {name} given, expected --{flag} for the command itself, env.{name} for the environment, "
+                                  "or a setting of the learner\n")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
+def test_bench_takes_a_finite_time(capsys, seconds):
+    status, out, error = command(capsys, "bench", "squared", "--seconds", seconds)
+    assert (status, out) == (2, "") and error == f"seconds={float(seconds)} given, expected a finite number above 0\n"
+
+
+@pytest.mark.parametrize("steps", ["nan", "inf", "2.5"])
+def test_exploit_takes_a_whole_number_of_steps(capsys, steps):
+    with pytest.raises(SystemExit) as ended:
+        main(["exploit", "connect4", "scripted:random", "--steps", steps])
+    assert ended.value.code == 2 and f"--steps: '{steps}' given, expected a whole number\n" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_game_is_refused_in_a_sentence_whatever_its_settings(tmp_path, capsys):
+    assert command(capsys, "train", "squared", "--run-dir", tmp_path, "--dashboard", "none", "--set", "env.size=5", *QUICK)[0] == 0
+    path = tmp_path / "game.py"
+    path.write_text("import gymnasium\nclass Own(gymnasium.Env):\n    observation_space = action_space = gymnasium.spaces.Discrete(2)\n")
+    for words in (["eval", "--checkpoint"], ["train", "--resume"]):
+        status, _, error = command(capsys, words[0], f"{path}:Own", words[1], tmp_path / "checkpoint.pt")
+        assert status == 2 and "checkpoint.pt is a checkpoint of squared with env_settings {'size': 5}, with which this environment" in error
+        assert error.endswith("give the checkpoint of this environment\n")
+
+
 def test_an_environment_of_ones_own_trains_from_its_file(tmp_path, capsys):
     (tmp_path / "coin.py").write_text("""
 import numpy as np

@@ -534,3 +534,67 @@ def test_an_environment_of_turns_is_taken_where_all_may_act_at_once():
         for _ in range(8):
             vec.step(np.int32([[3, 1]] * 3))
         assert vec.log()["n"] >= 4
+
+
+class Duel(ParallelEnv):
+    """Red names a number of three that it sees, blue one of four that is marked in a vector; the larger return of four steps has won."""
+
+    metadata, possible_agents, decided_by_return = {"name": "duel"}, ["red", "blue"], True
+
+    def observation_space(self, agent):
+        return Discrete(3) if agent == "red" else Box(-1, 1, (5,), np.float32)
+
+    def action_space(self, agent):
+        return Discrete(3) if agent == "red" else Discrete(4)
+
+    def seen(self):
+        self.right = {"red": int(self.random.integers(3)), "blue": int(self.random.integers(4))}
+        return {"red": self.right["red"], "blue": np.float32(np.arange(5) == self.right["blue"])}
+
+    def reset(self, seed=None, options=None):
+        if seed is not None:
+            self.random = np.random.default_rng(seed)
+        self.agents, self.time = list(self.possible_agents), 0
+        return self.seen(), {name: {} for name in self.agents}
+
+    def step(self, actions):
+        rewards = {name: float(actions[name] == right) for name, right in self.right.items()}
+        self.time += 1
+        acted, over = self.agents, self.time == 4
+        self.agents = [] if over else acted
+        return self.seen(), rewards, dict.fromkeys(acted, over), dict.fromkeys(acted, False), {name: {} for name in acted}
+
+    def close(self):
+        pass
+
+
+def plays_well(policy):
+    """Whether both networks answer right to all that they may see."""
+    red, blue = policy.of("red"), policy.of("blue")
+    return ([red.act(i) for i in range(3)], [blue.act(np.float32(np.arange(5) == i)) for i in range(4)]) == ([0, 1, 2], [0, 1, 2, 3])
+
+
+def test_groups_learn_against_past_policies_and_resume_exactly(tmp_path):
+    settings = dict(QUICK, num_envs=16, learning_rate=0.01, update_epochs=4, minibatch_size=64, opponents=["uniform", "scripted:random"])
+    whole = puffer_min.train(Duel, seed=1, total_steps=6_720, run_dir=tmp_path / "whole", **settings)
+    half = puffer_min.train(Duel, seed=1, total_steps=6_720, run_dir=tmp_path / "half", callbacks=[Halfway()], **settings)
+    gone_on = puffer_min.train(Duel, resume=half.checkpoint, run_dir=tmp_path / "half")
+    assert all(map(torch.equal, whole.policy.policy.parameters(), gone_on.policy.policy.parameters()))
+    assert plays_well(puffer_min.load_policy(whole.checkpoint, greedy=True))
+    standings = puffer_min.arena(Duel, {"learned": whole.checkpoint, "random": "scripted:random"}, games=40)
+    assert standings.payoff[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_groups_learn_in_environments_that_are_not_waited_for(tmp_path, recurrent):
+    settings = dict(QUICK, num_envs=16, backend="process", num_workers=2, batch_envs=8, learning_rate=0.01, update_epochs=4, minibatch_size=64)
+    settings |= {"recurrent": recurrent, "whole_rows": recurrent, "separate_critic": False}
+    result = puffer_min.train(Duel, total_steps=8_000, run_dir=tmp_path, **settings)
+    assert plays_well(puffer_min.load_policy(result.checkpoint, greedy=True)) or recurrent
+    assert result.history[-1]["episode_return"] > 3.7           # of 4; by chance 1.2
+    assert puffer_min.train(Duel, resume=result.checkpoint, total_steps=8_640, run_dir=tmp_path).history[-1]["episode_return"] > 3.7
+
+
+def test_a_place_in_the_observation_that_tells_whose_turn_it_is_needs_one_array(tmp_path):
+    with pytest.raises(ValueError, match="turn_flag=-1 given for observations of several kinds, expected one array in which it is a place"):
+        puffer_min.train(type("Turns", (Duel,), {"turn_flag": -1}), opponents="latest", total_steps=192, run_dir=tmp_path, **QUICK)

@@ -91,6 +91,16 @@ def test_numbers_of_the_last_info_are_logged(backend, workers):
     assert log["is_success"] == pytest.approx(successes / episodes) and log["steps"] == pytest.approx(log["episode_length"])
 
 
+@pytest.mark.parametrize("missing", ["observation_space", "action_space"])
+def test_an_environment_without_a_space_is_said_in_a_sentence(missing):
+    spaces = {"observation_space": Box(0, 1, (2,)), "action_space": Discrete(2)}
+    del spaces[missing]
+    Bare = type("Bare", (gymnasium.Env,), spaces)
+    for wrapped in (Bare, lambda: gymnasium.wrappers.TimeLimit(Bare(), 9)):
+        with pytest.raises(TypeError, match=f"Bare has no {missing}, expected a space of gymnasium.spaces: set self.{missing} in __init__"):
+            make_vec(wrapped)
+
+
 def test_a_key_that_is_missing_or_no_number_is_named():
     for key, given in (("score", "an info with 'is_success', 'steps', 'note'"), ("note", "'words'")):
         vec = make_vec(lambda key=key: GymnasiumEnv(Success(), info_keys=[key]), 2, seed=3)

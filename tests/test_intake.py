@@ -261,3 +261,10 @@ def test_a_callback_makes_a_curriculum(tmp_path):
             return {"level": run.env.get_attr("level")[0]}
     result = puffer_min.train(Count, total_steps=256, num_envs=4, horizon=16, torch_threads=1, run_dir=tmp_path, callbacks=[Harder()])
     assert [line["level"] for line in result.history] == [1, 2, 3, 4]
+
+
+def test_an_environment_of_pettingzoo_is_no_environment_to_encode():
+    parallel = type("Parallel", (), {"possible_agents": ["a"], "observation_space": lambda self, agent: Discrete(2)})()
+    for given in ({"whole": (int, Discrete(2))}, {"text": (int, Discrete(2))}):
+        with pytest.raises(TypeError, match="encode: Parallel given, expected a gymnasium.Env: encode the observations of PettingZoo's agents in"):
+            puffer_min.encode(parallel, **given)

@@ -185,3 +185,56 @@ def test_a_step_that_tells_no_mask_is_refused_in_a_sentence(told, error, sentenc
     env = puffer_min.masks_from_info(Terse())
     with pytest.raises(error, match=sentence):
         env.step(0)
+
+
+class Absent(puffer_min.PufferEnv):
+    """Two agents, who are there in the steps of `there`, counted from the last reset; those who are may do `legal` of three actions."""
+
+    single_observation_space, single_action_space, num_agents, there, legal = Box(0, 1, (2,)), Discrete(3), 2, range(0), (True, True, True)
+
+    def reset(self, seed=None):
+        self.begin_reset(seed)
+        self.t, self.observations[:] = 0, 1
+        self.masks[:] = self.t in self.there
+        return self.observations, []
+
+    def step(self, actions):
+        self.begin_step(actions)
+        self.t += 1
+        self.terminals[:] = self.masks if self.t % 5 == 0 else False
+        self.masks[:] = self.t in self.there
+        return self.finish_step()
+
+    def action_masks(self):
+        return np.array([(True, True, True), self.legal])
+
+
+QUICK = dict(total_steps=256, num_envs=4, horizon=8, minibatch_size=64, torch_threads=1)
+
+
+@pytest.mark.parametrize("settings", [{"backend": "serial"}, {"backend": "process", "num_workers": 2, "batch_envs": 2}], ids=["serial", "as they are ready"])
+def test_agents_who_stay_away_for_ever_end_a_run_with_a_sentence(tmp_path, settings):
+    for there in (range(0), range(20)):                         # never there; gone after two updates
+        with pytest.raises(ValueError, match="masks: no agent was there in the last 1,000 steps, expected some: set masks to True"):
+            puffer_min.train(type("Gone", (Absent,), {"there": there}), run_dir=tmp_path / str(len(there)), **QUICK | settings)
+
+
+def test_agents_who_stay_away_for_a_while_are_waited_for(tmp_path):
+    result = puffer_min.train(type("Late", (Absent,), {"there": range(500, 2000)}), run_dir=tmp_path, backend="serial", **QUICK)
+    assert result.history[-1]["step"] == 256
+
+
+def test_evaluation_and_the_check_name_an_environment_without_agents():
+    player = type("Player", (), {"act": lambda self, rows: np.zeros(len(rows), np.int32)})()
+    with pytest.raises(ValueError, match="masks: no agent was there in the last 1,000 steps"):
+        puffer_min.evaluate(Absent, player)
+    lines = puffer_min.check_environment(Absent, steps=100).lines
+    found = next(line for line in lines if line.name == "dead rows")
+    assert (found.verdict, found.sentence) == ("problem", "no row holds an agent in 2000 steps of random play; set masks to True in the rows of agents")
+
+
+@pytest.mark.parametrize("settings", [{"backend": "serial"}, {"backend": "process", "num_workers": 2, "batch_envs": 2}], ids=["serial", "as they are ready"])
+def test_an_agent_who_may_do_nothing_is_named_and_told_what_to_do(tmp_path, settings):
+    Stuck = type("Stuck", (Absent,), {"there": range(9999), "legal": (False,) * 3})
+    with pytest.raises(ValueError, match="agent 1 has no legal action in component 0, .*: allow one without effect, or clear its env.masks"):
+        puffer_min.train(Stuck, run_dir=tmp_path, **QUICK | settings)

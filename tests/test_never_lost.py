@@ -304,6 +304,21 @@ def test_a_run_dir_that_is_no_path_is_refused(run_dir):
         train("squared", run_dir=run_dir, **SMALL)
 
 
+def test_an_empty_run_dir_is_the_default_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "squared", "--run-dir", "", "--total-steps", "64", "--num-envs", "4", "--horizon", "16", "--dashboard", "none"]) == 0
+    assert [path.parent.parent.name for path in tmp_path.rglob("checkpoint.pt")] == ["runs"] and "log and checkpoint are in runs/squared-0" in capsys.readouterr().out
+
+
+def test_a_result_is_told_where_the_working_folder_is_gone(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    result = train("squared", run_dir=tmp_path / "run", **SMALL)
+    assert str(result).endswith(f"log and checkpoint are in {tmp_path / 'run'}")
+    (tmp_path / "gone").rmdir()
+    assert str(result).endswith(f"log and checkpoint are in {tmp_path / 'run'}")
+
+
 def test_a_device_that_is_none_and_settings_that_are_no_dict_are_refused(tmp_path):
     with pytest.raises(ValueError, match='device=\'nope\' given, expected "cpu"'):
         train("squared", run_dir=tmp_path, device="nope", **SMALL)

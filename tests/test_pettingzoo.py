@@ -3,7 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.test import parallel_api_test
 from pettingzoo.utils.conversions import parallel_to_aec
@@ -239,3 +239,70 @@ def test_what_is_wrong_is_said_with_the_agents_name():
 
 def test_gymnasium_and_pettingzoo_environments_are_not_confused():
     assert make_vec(Pond).num_agents == 4 and make_vec(lambda: gymnasium.make("CartPole-v1")).num_agents == 1
+
+
+@pytest.mark.parametrize("what", ["observation_space", "action_space"])
+@pytest.mark.parametrize("given", [None, Discrete(4), {"frog_0": Discrete(4)}], ids=["none", "a space", "a dict"])
+def test_spaces_that_are_no_method_of_the_agent_are_said_in_a_sentence(what, given):
+    for make in (PettingZooEnv, puffer_min.with_groups, lambda env: make_vec(lambda: env)):
+        with pytest.raises(TypeError, match=rf"Broken.{what} is .*, expected a method .*: def {what}\(self, agent\)"):
+            make(broken(**{what: given}))
+
+
+@pytest.mark.parametrize("names", [3, [["frog_0"], ["frog_1"]]], ids=["a number", "lists"])
+def test_agents_that_are_no_names_are_said_in_a_sentence(names):
+    for make in (PettingZooEnv, puffer_min.with_groups, lambda env: make_vec(lambda: env)):
+        with pytest.raises(TypeError, match="Broken has possible_agents=.*, expected a list of texts or numbers"):
+            make(broken(possible_agents=names))
+
+
+def test_an_agent_without_an_info_has_no_number_for_the_log():
+    """Infos of None, which PettingZoo allows nowhere and some environments give, are no infos, and a key of `info_keys` misses."""
+    def silent(self, actions):
+        *results, infos = Pond.step(self, actions)
+        return *results, dict.fromkeys(infos)
+    plain = make_vec(lambda: PettingZooEnv(broken(step=silent)), 1)
+    asked = make_vec(lambda: PettingZooEnv(broken(step=silent), info_keys=["stayed"]), 1)
+    for vec in (plain, asked):
+        vec.reset(0)
+    for _ in range(9):
+        plain.step(np.zeros((4, 2), np.int32))
+    with pytest.raises(ValueError, match="agent frog_0: info_keys has 'stayed', but the episode ended with an info with nothing"):
+        for _ in range(9):
+            asked.step(np.zeros((4, 2), np.int32))
+
+
+CODES = Dict(beat=Discrete(3, start=5), steps=MultiDiscrete([2, 3], start=[4, -7]), place=Box(0, 1, (2,)))
+
+
+class Marching(ParallelEnv):
+    """Two agents whose numbers do not begin at 0; the first leaves early. What the second sees is `second`."""
+
+    metadata, possible_agents, second = {}, ["first", "second"], CODES
+
+    def observation_space(self, agent):
+        return CODES if agent == "first" else self.second
+
+    def action_space(self, agent):
+        return Discrete(2)
+
+    def seen(self):
+        return {name: self.observation_space(name).sample() for name in self.agents}
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.time = list(self.possible_agents), 0
+        return self.seen(), {name: {} for name in self.agents}
+
+    def step(self, actions):
+        self.time += 1
+        acted, seen, over = self.agents, self.seen(), {"first": self.time >= 3, "second": self.time >= 6}
+        self.agents = [name for name in acted if not over[name]]
+        return seen, dict.fromkeys(acted, 1.0), over, dict.fromkeys(acted, False), {name: {} for name in acted}
+
+
+@pytest.mark.parametrize("second", [CODES, Box(0, 1, (3,))], ids=["equal spaces", "groups"])
+def test_an_empty_slot_whose_zeros_are_no_codes_of_the_space_is_no_error(tmp_path, second):
+    """The network sees the zeros of an empty slot, too, and 0 is none of the rows of an embedding that begins at 5."""
+    env = type("Marching", (Marching,), {"second": second})
+    result = puffer_min.train(env, total_steps=256, num_envs=4, horizon=8, minibatch_size=64, backend="serial", run_dir=tmp_path)
+    assert result.history[-1]["step"] == 256 and 0.5 < result.history[-1]["density"] < 1

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 import envs
+from envs.core.settings import number
 from puffer_min.commands import locate
 from puffer_min.commands.log import in_short
 from puffer_min.cores import cores
@@ -173,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"bench: name environments ({', '.join(envs.names())}), or say --all or --checkpoint FILE",
               file=sys.stderr)
         return 2
+    number("seconds", args.seconds, above=0)
     show = (lambda *words: None) if args.json == "-" else print
     if args.json not in (None, "-"):
         open(args.json, "a", encoding="utf-8").close()          # what cannot be written is said before

@@ -16,7 +16,7 @@ from puffer_min.commands import locate
 from puffer_min.env.actions import actions_of
 from puffer_min.env.episodes import EpisodeStatistics
 from puffer_min.learner.actor import Actor
-from puffer_min.learner.checkpoint import policy_from, read_checkpoint, require_same_environment
+from puffer_min.learner.checkpoint import making_with, policy_from, read_checkpoint, require_same_environment
 from puffer_min.vector import adapt, make_vec
 
 MAX_AGENTS = 128
@@ -110,7 +110,9 @@ def run(args) -> int:
     if make_env in envs.names():                # before the checkpoint's settings go to another environment
         require_same_environment(contents, args.checkpoint, None, make_env)
     settings = contents["env_settings"] | dict(locate.parse_setting(text) for text in args.set)
-    with sized(make_env, args.episodes, args.seed, settings) as env:
+    with making_with(contents, args.checkpoint):
+        made = sized(make_env, args.episodes, args.seed, settings)
+    with made as env:
         require_same_environment(contents, args.checkpoint, env, locate.name_of(env))
         factory = args.policy and locate.load_object(args.policy)
         policy = Actor(policy_from(contents, args.checkpoint, factory), seed=args.seed, greedy=args.greedy)

@@ -31,6 +31,7 @@ import envs
 from envs.core.gymnasium_ids import GymnasiumId
 from puffer_min.commands.new.compiled import load_compiled
 from puffer_min.env.puffer_env import PufferEnv
+from puffer_min.learner.config import Config
 from puffer_min.vector.serial import adapt, is_native, make_batch
 
 _loaded = {}                # path of a file -> (its time of change when it was loaded, the module)
@@ -179,9 +180,15 @@ def parse_setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-def parse_settings(texts) -> tuple[dict, dict | None]:
-    """Settings of the learner, and of the environment (None without any), in ["horizon=64", "env.size=7"]."""
-    settings = dict(parse_setting(text) for text in texts)
+def parse_settings(args) -> tuple[dict, dict | None]:
+    """Settings of the learner, and of the environment (None without any), of --set horizon=64, env.size=7.
+
+    Raises ValueError for the name of an argument of the command that is no setting of the learner.
+    """
+    settings = dict(parse_setting(text) for text in args.set)
+    for name in settings.keys() & vars(args).keys() - vars(Config()).keys():
+        raise ValueError(f"--set {name} given, expected --{name.replace('_', '-')} for the command itself, "
+                         f"env.{name} for the environment, or a setting of the learner")
     of_env = [name for name in settings if name.startswith("env.")]
     env_settings = {name.removeprefix("env."): settings.pop(name) for name in of_env}
     return settings, env_settings or None

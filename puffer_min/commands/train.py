@@ -56,23 +56,24 @@ from puffer_min.vector.process import START_METHOD
 from puffer_min.vector.serial import is_native
 
 
-def train(env, config: Config | None = None, *, policy=None, seed: int = 0, total_steps: int | None = None,
-          dashboard: str | Callable | None = None, tensorboard: bool = False, run_dir=None, resume=None,
-          env_settings: dict | None = None, callbacks=(), opponents=None, **overrides) -> Result:
+def train(env, config: Config | None = None, *, policy=None, seed: int | None = None,
+          total_steps: int | None = None, dashboard: str | Callable | None = None, tensorboard: bool = False,
+          run_dir=None, resume=None, env_settings: dict | None = None, callbacks=(), opponents=None,
+          **overrides) -> Result:
     """Train a policy with PPO.
 
     env           name of an environment: native, of envs.register, or Gymnasium's id; a class or function
                   that makes environments (`make_vec`); or a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
     policy        factory (spec, config) -> nn.Module of a network of your own (learner/policy.py)
-    seed          of the environment, the weights and the draws; the same seed gives the same run
+    seed          of the environment, the weights and the draws (0); the same seed gives the same run
     dashboard     "terminal", or a function called with a dict once an update; in a notebook
                   puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
     run_dir       folder for log.jsonl and checkpoint.pt; runs/<env>-<seed>-<time> by default, the folder
                   of the checkpoint when resuming. If it holds another run, the new one goes to run_dir-2
-    resume        checkpoint to go on from, exactly as if it had not stopped; its config, seed and
-                  env_settings hold, unless overridden
+    resume        checkpoint to go on from, exactly as if it had not stopped; its config and env_settings
+                  hold, unless overridden, and its random streams, made from its seed, go on
     env_settings  passed on to the environment. Its class may add more while a policy learns
                   (`training_settings`); `score` is then of other games than `evaluate` plays
     callbacks     objects called at the start, after each update and at the end, which may stop the run
@@ -90,7 +91,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
     appears, PeerLost when another process of torchrun's ends, CallbackError when a callback raises.
     """
     require_trainable(env)
-    seed = whole("seed", seed, 0, MOST_SEED)
+    given_seed, seed = seed, whole("seed", 0 if seed is None else seed, 0, MOST_SEED)
     if not isinstance(env_settings or {}, dict):
         raise TypeError(f"env_settings={env_settings!r:.80} given, expected a dict, setting -> value")
     if overrides.pop("isolate", None) is not None:
@@ -128,10 +129,11 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
                 raise ValueError(f"backend={config.backend!r} given in one of {world.size} processes, "
                                  "expected \"serial\": start more processes instead")
             share = {"first_env": world.rank * config.num_envs} if world.size > 1 else {}
-            env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
-                           backend=config.backend, seed=seed, batch_envs=config.batch_envs, report_interval=0,
-                           env_settings=training_settings(env) | env_settings,
-                           restarts=config.worker_restarts, **share)
+            with files.making_with(saved, resume):
+                env = make_vec(env, num_envs=config.num_envs, num_workers=config.num_workers,
+                               backend=config.backend, seed=seed, batch_envs=config.batch_envs,
+                               report_interval=0, env_settings=training_settings(env) | env_settings,
+                               restarts=config.worker_restarts, **share)
             stack.callback(close, env)
         if in_python:
             settings = workers | presets.settings_of_kind(EnvSpec.of(env), overrides)
@@ -148,6 +150,9 @@ def train(env, config: Config | None = None, *, policy=None, seed: int = 0, tota
             env.follow(run.learner, save_snapshot(run))
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
+            if given_seed not in (None, seed):
+                run.say(f"seed={given_seed} is not used: {resume} goes on with the random streams of its own "
+                        f"seed={seed}.")
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
         show = make_dashboard(dashboard if world.rank == 0 else None, run.env_name)
         return run.go(show, run_dir=run_dir, resumed=resume, tensorboard=tensorboard, callbacks=callbacks)
@@ -288,6 +293,7 @@ def add_arguments(parser) -> None:
     parser.usage = "%(prog)s ENVIRONMENT [option ...]"      # of all options it would fill a screen
     locate.add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
     locate.add_policy(parser)
+    parser.set_defaults(seed=None)
     parser.add_argument("--run-dir", metavar="FOLDER",
                         help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT",
@@ -347,7 +353,7 @@ def parse_value(kind, text: str):
 
 def given_settings(args) -> tuple[dict, dict | None]:
     """Settings of the learner, and of the environment (None without any), from --set and all flags."""
-    settings, env_settings = locate.parse_settings(args.set)
+    settings, env_settings = locate.parse_settings(args)
     flags = {field.name for field in dataclasses.fields(Config)} & vars(args).keys()
     return settings | {name: getattr(args, name) for name in flags}, env_settings
 

@@ -10,6 +10,7 @@ import functools
 import gymnasium
 
 from puffer_min.emulation.adapted import Adapted
+from puffer_min.env import values
 from puffer_min.env.values import LARGEST, first_observation, flag, info_number, number, step_results
 
 
@@ -29,8 +30,7 @@ class GymnasiumEnv(Adapted):
             raise TypeError(f"given {type(env).__name__}, expected a gymnasium.Env, as gymnasium.make gives")
         self.num_agents, self.autoreset = 1, "SameStep"
         self.over = False                                           # whether the next step is a reset
-        spaces = env.observation_space, env.action_space
-        super().__init__(env, *spaces, info_keys, buffers, seed, report_interval)
+        super().__init__(env, *values.spaces_of(env), info_keys, buffers, seed, report_interval)
 
     def _begin(self, seed):
         GymnasiumLoop([self], self.buffers).reset(seed)

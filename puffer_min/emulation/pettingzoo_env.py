@@ -11,7 +11,7 @@ do.
 """
 
 from puffer_min.emulation.adapted import Adapted
-from puffer_min.env.values import first_observation, flag, info_number, number
+from puffer_min.env.values import agent_names, first_observation, flag, info_number, number, spaces_of
 
 
 class PettingZooEnv(Adapted):
@@ -32,19 +32,15 @@ class PettingZooEnv(Adapted):
 
     def __init__(self, env, buffers=None, seed=0, report_interval=128, *, info_keys=()):
         kind, env = type(env).__name__, parallel(env)
-        self.names = list(getattr(env, "possible_agents", None) or ())
-        if not self.names:
-            raise TypeError(f"{kind} has no possible_agents, expected the names of all agents that may ever "
-                            "live: each gets a slot")
+        self.names = agent_names(env)
         self.slots = {name: slot for slot, name in enumerate(self.names)}
-        self.num_agents = len(self.names)
-        spaces = env.observation_space(self.names[0]), env.action_space(self.names[0])
+        self.num_agents, spaces = len(self.names), spaces_of(env, self.names[0])
         for slot, name in enumerate(self.names):
             if self.slots[name] != slot:
                 raise ValueError(f"possible_agents of {kind} has {name} twice, expected each name once: "
                                  "it is a slot")
-            for method, expected in zip(("observation_space", "action_space"), spaces, strict=True):
-                space = getattr(env, method)(name)
+            methods = "observation_space", "action_space"
+            for method, space, expected in zip(methods, spaces_of(env, name), spaces, strict=True):
                 if space != expected:
                     raise TypeError(f"{method} of {name} is {space}, expected that of {self.names[0]}, "
                                     f"{expected}: PettingZooEnv(puffer_min.with_groups(env)) takes others")

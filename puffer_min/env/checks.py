@@ -214,6 +214,9 @@ def scale(subject):
 def dead_rows(subject):
     """Few rows hold no agent, and none holds only zeros."""
     seen = subject.play
+    if not seen.lived.any():
+        raise Problem(f"no row holds an agent in {seen.steps} steps of random play; set masks to True in the "
+                      "rows of agents")
     blank = np.flatnonzero((seen.lived > 0) & ~seen.seen)
     if len(blank):
         raise Problem(f"agent {blank[0]} observes nothing but zeros in {seen.steps} steps ({len(blank)} of "

@@ -14,6 +14,7 @@ from collections import deque
 import numpy as np
 
 MEANS = ("episode_return", "episode_length", "score")
+LONGEST_EMPTY = 1000            # steps without an agent in any row, after which none is expected
 
 
 def mean_of(logs) -> dict:
@@ -118,11 +119,17 @@ class EpisodeStatistics:
     def __init__(self, env, gather=list, window: int = 100):
         self.log = getattr(env, "log", dict)
         self.gather, self.window, self.recent = gather, window, deque()
-        self.collected = []
+        self.collected, self.env, self.empty = [], env, 0
         self.ended, self.num_agents = 0, sum(gather([env.num_agents]))
 
     def add(self, infos) -> None:
-        """Keep the episode logs among the infos of one step."""
+        """Keep the episode logs among the infos of one step. Raises ValueError if agents stay away."""
+        masks = getattr(self.env, "masks", None)
+        self.empty = 0 if masks is None or masks.any() else self.empty + 1
+        if self.empty >= LONGEST_EMPTY:             # who collects or plays until agents have acted would hang
+            raise ValueError(f"masks: no agent was there in the last {LONGEST_EMPTY:,} steps, expected some: "
+                             "set masks to True in the rows of agents, and end the episode, and begin the "
+                             "next, in the step in which the last one leaves")
         self.collected.extend(info for info in infos if "n" in info and "episode_return" in info)
 
     def report(self) -> dict:

@@ -84,6 +84,39 @@ def first_observation(reset, seed, who):
     return results[0]
 
 
+def agent_names(env) -> list:
+    """The possible agents of an environment of PettingZoo. Raises TypeError unless they are names."""
+    given, kind = getattr(env, "possible_agents", None), type(env).__name__
+    try:
+        names = list(() if given is None else given)
+        dict.fromkeys(names)                        # a list is no key
+    except TypeError:
+        raise TypeError(f"{kind} has possible_agents={given!r:.60}, expected a list of texts or numbers, the "
+                        "names of all agents that may ever live") from None
+    if not names:
+        raise TypeError(f"{kind} has no possible_agents, expected the names of all agents that may ever "
+                        "live: each gets a slot")
+    return names
+
+
+def spaces_of(env, *agent) -> tuple:
+    """(observation space, action space) of an environment of Gymnasium, or of an `agent` of PettingZoo.
+
+    Raises TypeError where `env` has none, or no method that gives those of an agent.
+    """
+    found, kind = [], type(getattr(env, "unwrapped", env)).__name__
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if agent and not callable(space):
+            raise TypeError(f"{kind}.{name} is {space!r:.60}, expected a method that gives the space of an "
+                            f"agent: def {name}(self, agent)")
+        if space is None:
+            raise TypeError(f"{kind} has no {name}, expected a space of gymnasium.spaces: set self.{name} in "
+                            "__init__")
+        found.append(space(*agent) if agent else space)
+    return tuple(found)
+
+
 def exception_of(error):
     """`error`, or a RuntimeError in its place if it would end the caller's program, as SystemExit does."""
     if isinstance(error, Exception):

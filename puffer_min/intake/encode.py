@@ -16,8 +16,12 @@ from gymnasium import spaces
 def encode(env, whole=None, **parts) -> gymnasium.Env:
     """`env`, with the encoder `whole` for its observation, or with encoders for some keys of its Dict.
 
-    Raises TypeError for a key that the observations have not, and for an encoder that is no pair.
+    Raises TypeError for another library's environment, a key that the observations have not, and an encoder
+    that is no pair.
     """
+    if not isinstance(env, gymnasium.Env):
+        raise TypeError(f"encode: {type(env).__name__} given, expected a gymnasium.Env: encode the "
+                        "observations of PettingZoo's agents in the environment itself")
     given = parts if whole is None else {"whole": whole}
     for name, encoder in given.items():
         pair = isinstance(encoder, tuple) and len(encoder) == 2 and callable(encoder[0])

@@ -13,6 +13,7 @@ pickle, because a Python environment may hold any object; only resuming opens it
 your own. A network of your own is made by the factory that `made_by` names, which is imported.
 """
 
+import contextlib
 import copy
 import dataclasses
 import io
@@ -221,6 +222,19 @@ def require_same_environment(contents: dict, path, env, env_name: str) -> None:
     if given != expected:
         raise CheckpointError(f"{path} is a checkpoint of {given}, expected one of {expected}: give the "
                               "checkpoint of this environment")
+
+
+@contextlib.contextmanager
+def making_with(contents: dict, path):
+    """While an environment is made with the settings of a checkpoint (None: of none), which it must take."""
+    try:
+        yield
+    except TypeError as error:
+        if not contents or not contents["env_settings"]:
+            raise
+        raise CheckpointError(f"{path} is a checkpoint of {contents['env_name']} with env_settings "
+                              f"{contents['env_settings']}, with which this environment cannot be made "
+                              f"({error}): give the checkpoint of this environment") from error
 
 
 def restore_learner(learner, contents: dict, path) -> None:

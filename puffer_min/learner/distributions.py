@@ -107,7 +107,8 @@ class Categorical:
         for component, block in enumerate(legal.split(self.counts, 1)):
             if not (found := block.any(1)).all():
                 raise ValueError(f"action_masks: agent {int(found.int().argmin())} has no legal action in "
-                                 f"component {component}, expected at least one True among {block.shape[1]}")
+                                 f"component {component}, expected at least one True among {block.shape[1]}: "
+                                 "allow one without effect, or clear its env.masks while it cannot act")
         return legal
 
     def sample(self, outputs, generator=None):

@@ -13,7 +13,7 @@ sides says so in attributes of its class:
 import numpy as np
 
 import envs
-from puffer_min.env.spec import EnvSpec
+from puffer_min.env.spec import EnvSpec, GroupRows
 from puffer_min.vector.serial import is_native
 
 WON, DRAWN, LOST = 0, 1, 2
@@ -53,6 +53,11 @@ class Sides:
                              f"even number, half of them on each side{advice}")
         self.num_envs, self.per_side = vec.num_agents // agents, agents // 2
         self.turn_flag = getattr(kind, "turn_flag", getattr(vec, "turn_flag", None))
+        seen = vec.single_observation_space
+        of_bytes = isinstance(seen, GroupRows) or getattr(getattr(seen, "layout", None), "structured", False)
+        if self.turn_flag is not None and of_bytes:
+            raise ValueError(f"turn_flag={self.turn_flag} given for observations of several kinds, expected "
+                             "one array in which it is a place: leave it out, and mask who waits")
         self.decided_by_return = getattr(kind, "decided_by_return", getattr(vec, "decided_by_return", False))
         rows = np.arange(vec.num_agents)
         self.env_of, self.side_of = rows // agents, rows % agents // self.per_side

@@ -8,6 +8,7 @@ from puffer_min.emulation.actions import ActionLayout
 from puffer_min.emulation.observations import Layout
 from puffer_min.emulation.pettingzoo_env import parallel
 from puffer_min.env.spec import EnvSpec, GroupRows
+from puffer_min.env.values import agent_names, spaces_of
 
 
 def with_groups(env, group_of=None):
@@ -22,14 +23,14 @@ def with_groups(env, group_of=None):
     256 groups.
     """
     spaces, agents = {}, {}
-    for name in getattr(env, "possible_agents", None) or ():
-        own = env.observation_space(name), env.action_space(name)
+    for name in agent_names(env):
+        own = spaces_of(env, name)
         alike = (group for group, given in spaces.items() if given == own)
         agents[name] = group = next(alike, name) if group_of is None else group_of(name)
         if spaces.setdefault(group, own) != own:
             raise TypeError(f"group {group}: agent {name} has the spaces {own}, expected those of its first "
                             f"agent, {spaces[group]}: agents of a group share a network; name other groups")
-    needed = len(spaces) > 1 or spaces and group_of is not None
+    needed = len(spaces) > 1 or group_of is not None
     return GroupedAgents(parallel(env), spaces, agents) if needed else env
 
 

@@ -14,7 +14,8 @@ from puffer_min.env.contract import Report, check, not_made
 from puffer_min.vector import adapt
 
 
-def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings) -> Report:
+def check_environment(environment, *, num_envs=8, steps=1000, seed=0, env_settings=None,
+                      **settings) -> Report:
     """Check an environment against the contract.
 
     environment  name of an environment; "file.py:Name" or "module:Name" of a class or function; such a class
@@ -22,7 +23,8 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
                  last check closes
     num_envs     environments of a native batch; a Python environment is checked alone
     steps        random steps of the play that most checks look at
-    settings     passed on to the environment
+    env_settings, settings       passed on to the environment; among the first may be names that are taken
+                 here, `steps` or the `seed` of the constructor
 
     Raises ValueError or ImportError if there is no such environment; all other faults are in the report.
     """
@@ -31,9 +33,11 @@ def check_environment(environment, *, num_envs=8, steps=1000, seed=0, **settings
     else:
         name = getattr(environment, "__name__", type(environment).__name__)
 
+    settings = (env_settings or {}) | settings
+
     def make(num_envs):
         if getattr(environment, "native", False):
-            return environment(num_envs, seed=seed, **settings)
+            return environment(num_envs, **{"seed": seed} | settings)
         return adapt(environment(**settings))
     made = isinstance(environment, type) or not hasattr(environment, "step")
     ready = hasattr(environment, "native")
@@ -55,7 +59,7 @@ def add_arguments(parser):
 def run(args) -> int:
     """Print the report; returns 0, or 1 if there is a problem."""
     report = check_environment(args.environment, num_envs=args.num_envs, steps=args.steps, seed=args.seed,
-                               **dict(parse_setting(text) for text in args.set))
+                               env_settings=dict(parse_setting(text) for text in args.set))
     print(report)
     print("Nothing was written to disk.")
     return 0 if report.ok else 1

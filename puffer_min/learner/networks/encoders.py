@@ -340,6 +340,7 @@ class Structured(nn.Module):
             numbers = [flat[i].to(torch.float32) for i in self.numbers]
             hidden = self.layer(torch.cat(numbers, 1) * self.scale)
         if self.codes:
-            rows = [flat[i].to(torch.int64) for i in self.codes]
-            hidden = hidden + self.table(torch.cat(rows, 1) + self.first_row).sum(1)
+            codes = torch.cat([flat[i].to(torch.int64) for i in self.codes], 1)
+            rows = (codes + self.first_row).clamp(0, self.table.num_embeddings - 1)   # of empty slots: zeros
+            hidden = hidden + self.table(rows).sum(1)
         return hidden
