@@ -1,5 +1,6 @@
 """PettingZoo agents with different spaces: a row and an action space for all, a network for each group, which sees no other's rows."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -598,3 +599,11 @@ def test_groups_learn_in_environments_that_are_not_waited_for(tmp_path, recurren
 def test_a_place_in_the_observation_that_tells_whose_turn_it_is_needs_one_array(tmp_path):
     with pytest.raises(ValueError, match="turn_flag=-1 given for observations of several kinds, expected one array in which it is a place"):
         puffer_min.train(type("Turns", (Duel,), {"turn_flag": -1}), opponents="latest", total_steps=192, run_dir=tmp_path, **QUICK)
+
+
+def test_a_copy_is_made_of_the_wrapper_and_not_of_the_environment_alone():
+    """Checkpoints copy environments; one that copies itself has a method for it, which is not the wrapper's."""
+    for wrap in (puffer_min.with_groups, puffer_min.masks_from_info):
+        wrapped = wrap(type("Copied", (Talk,), {"__deepcopy__": lambda self, memo: type(self)()})())
+        again = copy.deepcopy(wrapped)
+        assert type(again) is type(wrapped) and type(again.env) is type(wrapped.env) and again.env is not wrapped.env

@@ -53,7 +53,7 @@ class ParallelInfoMasks:
         self.env, self.key, self.masks = env, key, {}
 
     def __getattr__(self, name):
-        if name == "env":                               # before __init__, as in unpickling
+        if name == "env" or name.startswith("__"):      # before __init__, as in unpickling; a copy's own
             raise AttributeError(name)
         return getattr(self.env, name)
 

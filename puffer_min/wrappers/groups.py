@@ -44,7 +44,7 @@ class GroupedAgents:
         self.layouts = {name: layouts[group] for name, group in agents.items()}
 
     def __getattr__(self, name):
-        if name == "env":                               # before __init__, as in unpickling
+        if name == "env" or name.startswith("__"):      # before __init__, as in unpickling; a copy's own
             raise AttributeError(name)
         return getattr(self.env, name)
 
