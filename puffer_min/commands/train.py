@@ -56,7 +56,7 @@ from puffer_min.vector.process import START_METHOD
 from puffer_min.vector.serial import is_native
 
 
-def train(env, config: Config | None = None, *, policy=None, seed: int | None = None,
+def train(env, config: Config | None = None, *, policy=None, seed: int = 0,
           total_steps: int | None = None, dashboard: str | Callable | None = None, tensorboard: bool = False,
           run_dir=None, resume=None, env_settings: dict | None = None, callbacks=(), opponents=None,
           **overrides) -> Result:
@@ -66,7 +66,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int | None = 
                   that makes environments (`make_vec`); or a vectorizer or environment, which stays open
     config        all settings; without it the defaults of the environment
     policy        factory (spec, config) -> nn.Module of a network of your own (learner/policy.py)
-    seed          of the environment, the weights and the draws (0); the same seed gives the same run
+    seed          of the environment, the weights and the draws; the same seed gives the same run
     dashboard     "terminal", or a function called with a dict once an update; in a notebook
                   puffer_min.course.training_dashboard()
     tensorboard   write the same numbers for TensorBoard too, in run_dir/tensorboard
@@ -91,7 +91,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int | None = 
     appears, PeerLost when another process of torchrun's ends, CallbackError when a callback raises.
     """
     require_trainable(env)
-    given_seed, seed = seed, whole("seed", 0 if seed is None else seed, 0, MOST_SEED)
+    seed = given_seed = whole("seed", seed, 0, MOST_SEED)
     if not isinstance(env_settings or {}, dict):
         raise TypeError(f"env_settings={env_settings!r:.80} given, expected a dict, setting -> value")
     if overrides.pop("isolate", None) is not None:
@@ -150,7 +150,7 @@ def train(env, config: Config | None = None, *, policy=None, seed: int | None = 
             env.follow(run.learner, save_snapshot(run))
         if saved is not None:
             require_same_environment(saved, resume, env, run.env_name)
-            if given_seed not in (None, seed):
+            if given_seed not in (0, seed):             # 0 is the default
                 run.say(f"seed={given_seed} is not used: {resume} goes on with the random streams of its own "
                         f"seed={seed}.")
             run.restore(saved if world.rank == 0 else read_checkpoint(of_rank(resume, world.rank)), resume)
@@ -293,7 +293,6 @@ def add_arguments(parser) -> None:
     parser.usage = "%(prog)s ENVIRONMENT [option ...]"      # of all options it would fill a screen
     locate.add_environment(parser, "a setting of the environment (env.size=7), or of the learner")
     locate.add_policy(parser)
-    parser.set_defaults(seed=None)
     parser.add_argument("--run-dir", metavar="FOLDER",
                         help="where log.jsonl and checkpoint.pt go (runs/ENV-SEED-TIME)")
     parser.add_argument("--resume", metavar="CHECKPOINT",
