@@ -3,12 +3,16 @@
 import importlib.util
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("course", deadline=None, derandomize=True)       # the same examples everywhere, however slow the machine
 settings.load_profile("course")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:           # a shell that runs the tests with & has it ignored; they send it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
