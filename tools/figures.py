@@ -7,6 +7,7 @@ tests/test_figures.py fails when the outputs say something else than `here`, or 
 """
 
 import argparse
+import functools
 import json
 import re
 import subprocess
@@ -133,6 +134,7 @@ def chapter(level: int) -> Path:
     return next((ROOT / "chapters").glob(f"{level:02}_*.ipynb"))
 
 
+@functools.cache                # a level has several figures
 def standing(level: int) -> dict[str, str]:
     """The texts of the chapter as it stands."""
     return printed(json.loads(chapter(level).read_text(encoding="utf-8")))

@@ -12,8 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 import puffer_min
-from puffer_min.env.actions import actions_of
-from puffer_min.env.values import picture
+from puffer_min.commands.game import Game
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docs" / "pictures" / "games.gif"
@@ -41,12 +40,11 @@ def play(name, settings, before, ticks, part, frames):
     """Yields `frames` tiles of a game that its shipped policy plays."""
     env = puffer_min.make_vec(name, seed=3, env_settings=settings)
     policy = puffer_min.load_policy(ROOT / "puffer_min" / "policies" / f"{name}.pt", seed=3)
-    env.reset()
+    game = Game(env, policy, seed=3)
     for tick in range(before + ticks * frames):
         if tick >= before and (tick - before) % ticks == 0:
-            yield tile(picture(env.render()), part)
-        _, _, terminals, truncations, _ = env.step(actions_of(policy, env, env.observations))
-        policy.observe_ends(terminals | truncations)
+            yield tile(game.frame(), part)
+        game.step()
     env.close()
 
 
