@@ -1,11 +1,10 @@
 """Legal actions, and the one random player. Actions are checked by `ActionCheck` of envs/core/actions.pyx."""
 
-import contextlib
-
 import numpy as np
 from gymnasium import spaces
 
 from puffer_min.env.spec import EnvSpec
+from puffer_min.env.values import truths
 
 
 def legal_actions(env):
@@ -92,10 +91,8 @@ def mask_rows(env, given):
                         f"{', '.join(map(str, slots))}")
     legal = np.ones((env.num_agents, size), bool)
     for name, mask in given.items() if slots else [(None, given)]:
-        with contextlib.suppress(ValueError):           # of lists of several lengths
-            mask = np.asarray(mask)
-        fits = getattr(mask, "shape", None) == (size,) and mask.dtype.kind in "biuf"
-        if not fits or mask.dtype != bool and ((mask != 0) & (mask != 1)).any():
+        mask, fits, right = truths(mask, size)
+        if not right:
             shape = "" if fits or not hasattr(mask, "shape") else f"{mask.dtype} {mask.shape}, "
             raise TypeError(f"{who} {shape}{mask!r:.60}{f' for agent {name}' if slots else ''}, expected "
                             f"({size},): a truth value for each choice of {env.single_action_space}")

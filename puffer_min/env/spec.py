@@ -4,7 +4,6 @@
 `Described`: an object with these attributes and the arrays that its environments write.
 """
 
-import contextlib
 import dataclasses
 
 import numpy as np
@@ -13,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from envs.core.actions import ActionCheck
 from envs.core.buffers import Buffers
+from puffer_min.env.values import truths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,10 +155,8 @@ class GroupRows(spaces.Box):
     def mask_of(self, agent, mask):
         """The mask of `action_space` in which the agent's own mask is. Raises TypeError for another size."""
         own, absent = self.columns_of(self.numbers[agent])
-        with contextlib.suppress(ValueError):           # of lists of several lengths
-            mask = np.asarray(mask)
-        fits = getattr(mask, "shape", None) == own.shape and mask.dtype.kind in "biuf"
-        if not fits or ((mask != 0) & (mask != 1)).any():
+        mask, _, right = truths(mask, len(own))
+        if not right:
             raise TypeError(f"the action mask of agent {agent} is {mask!r:.60}, expected {own.shape}: a "
                             "truth value for each choice of its own action")
         legal = np.zeros(self.choices, bool)

@@ -3,6 +3,8 @@
 In the checks `who` names the source of a value in errors, such as "environment 3" or "agent lion_0".
 """
 
+import contextlib
+
 import numpy as np
 
 LARGEST = 3.4e38            # of a reward: buffers hold float32
@@ -115,6 +117,14 @@ def spaces_of(env, *agent) -> tuple:
                             "__init__")
         found.append(space(*agent) if agent else space)
     return tuple(found)
+
+
+def truths(given, size: int) -> tuple:
+    """(`given` as an array if it can be one, whether it is `size` numbers, whether these are all 0 or 1)."""
+    with contextlib.suppress(ValueError):               # of lists of several lengths
+        given = np.asarray(given)
+    fits = getattr(given, "shape", None) == (size,) and given.dtype.kind in "biuf"
+    return given, fits, fits and (given.dtype == bool or bool(((given == 0) | (given == 1)).all()))
 
 
 def exception_of(error):
