@@ -10,6 +10,7 @@ benchmarks/GYMNASIUM.md has what they reach.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from gymnasium import spaces
@@ -42,6 +43,9 @@ def kind_of(spec) -> str:
 def settings_of_kind(spec, given: dict) -> dict:
     """The settings of KINDS for an environment in Python; those in `given` are the user's, which hold."""
     settings = {"num_envs": NUM_ENVS} | KINDS[kind_of(spec)]
+    if isinstance(spec.single_action_space, spaces.Box):    # n numbers together stray as far as one alone
+        numbers = math.prod(spec.single_action_space.shape)
+        settings["log_std_init"] = round(0 - 0.5 * math.log(max(1, numbers)), 2)
     if getattr(getattr(spec.single_observation_space, "layout", None), "structured", False):
         settings["encoder"] = "auto"                    # a row of bytes has leaves of several kinds
     if given.get("recurrent"):
@@ -72,7 +76,9 @@ VECTORS = {"total_steps": 1_000_000, "horizon": 128, "minibatch_size": 256, "who
            "torch_threads": 1}
 KINDS = {
     "discrete actions": VECTORS | {"ent_coef": 0.01},
-    "continuous actions": VECTORS | {"ent_coef": 0.0},
+    # Bodies: more passes at a smaller rate, which falls for longer; noise that n motors add up is smaller.
+    "continuous actions": VECTORS | {"ent_coef": 0.0, "total_steps": 2_000_000, "learning_rate": 5e-4,
+                                     "update_epochs": 10, "gae_lambda": 0.97},
     # Huang et al.'s settings for Atari.
     "pictures": {"horizon": 128, "minibatch_size": 512, "whole_rows": False,
                  "update_epochs": 4, "learning_rate": 2.5e-4, "clip_coef": 0.1, "encoder": "nature",
