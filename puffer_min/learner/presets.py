@@ -78,7 +78,7 @@ KINDS = {
     "discrete actions": VECTORS | {"ent_coef": 0.01},
     # Bodies: more passes at a smaller rate, which falls for longer; noise that n motors add up is smaller.
     "continuous actions": VECTORS | {"ent_coef": 0.0, "total_steps": 2_000_000, "learning_rate": 5e-4,
-                                     "update_epochs": 10, "gae_lambda": 0.97},
+                                     "update_epochs": 10},
     # Huang et al.'s settings for Atari.
     "pictures": {"horizon": 128, "minibatch_size": 512, "whole_rows": False,
                  "update_epochs": 4, "learning_rate": 2.5e-4, "clip_coef": 0.1, "encoder": "nature",
