@@ -79,13 +79,31 @@ def test_the_python_of_a_page_does_what_it_says(tmp_path, page):
 
 def test_every_row_of_the_table_of_features_names_a_test_that_exists():
     text = (ROOT / "docs" / "features.md").read_text()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")][1:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.count("|") == 7][2:]
     assert len(rows) > 20 and len({row[0] for row in rows}) == len(rows)
     for row in rows:
         assert len(row) == 6 and all(row), row
         file, _, name = row[-1].strip("`").partition("::")
         path = ROOT / file
         assert path.exists() and (not name or re.search(rf"^def {name}\(", path.read_text(), re.MULTILINE)), row[-1]
+
+
+def lines_at_doors() -> dict[str, int]:
+    """page#heading -> lines of Python under it, without blanks, comments, docstrings, imports and what only checks."""
+    counted = {}
+    for page in PAGES:
+        for section in re.split(r"^## ", page.read_text(), flags=re.MULTILINE)[1:]:
+            heading = re.sub(r"[^a-z0-9 -]", "", section.partition("\n")[0].lower()).replace(" ", "-")
+            code = "\n".join(re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE))
+            lines = re.sub(r'^ *""".*?"""$', "", code, flags=re.DOTALL | re.MULTILINE).splitlines()
+            counted[f"{page.name}#{heading}"] = sum(bool(re.match(r" *(?!import |from |assert |#)\S", line)) for line in lines)
+    return counted
+
+
+def test_the_lines_that_each_door_takes_are_those_of_its_code():
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| `([^`]+)` \|$", (ROOT / "docs" / "features.md").read_text(), re.MULTILINE)
+    counted = {door: lines for door, lines in lines_at_doors().items() if lines}
+    assert {door: int(lines) for lines, door in rows} == counted and len(rows) == len(counted) > 15
 
 
 def test_links_of_the_pages_lead_to_files():

@@ -1,5 +1,7 @@
 """What is put around other people's environments: vector environments as one batch, encoders, reset options, attributes."""
 
+import pickle
+
 import gymnasium
 import minigrid  # noqa: F401  registers its environments
 import numpy as np
@@ -166,7 +168,7 @@ def observed(space, samples):
     return Shows()
 
 
-def test_the_mission_of_minigrid_becomes_the_numbers_of_its_words(tmp_path):
+def test_the_mission_of_minigrid_becomes_the_numbers_of_its_words(tmp_path, capsys):
     vocabulary = "go to the red green blue purple yellow grey door".split()
     def make():
         return puffer_min.encode(gymnasium.make("MiniGrid-GoToDoor-5x5-v0"), mission=words(vocabulary, 6))
@@ -176,6 +178,15 @@ def test_the_mission_of_minigrid_becomes_the_numbers_of_its_words(tmp_path):
         for i, mission in enumerate(vec.call("mission")):
             assert [([*vocabulary, ""][number - 1]) for number in seen["mission"][i]] == [*mission.split(), *[""] * (6 - len(mission.split()))]
     assert puffer_min.train(make, total_steps=64, num_envs=2, horizon=8, torch_threads=1, run_dir=tmp_path).ended == "done"
+    assert "cannot be saved" not in capsys.readouterr().err         # a checkpoint holds the environments
+
+
+def test_encoders_can_be_pickled_and_give_the_same_afterwards():
+    graph = spaces.GraphInstance(np.float32([[1], [2]]), np.float32([[5]]), np.array([[0, 1]]))
+    sequence, links = spaces.Sequence(Discrete(4)), spaces.Graph(Box(0, 9, (1,)), Box(0, 9, (1,)))
+    for (function, space), value in [(words(["go", "to"], 3), "to go"), (padded(sequence, 3), (1, 3)), (graph_rows(links, 3, 2), graph)]:
+        again, same = pickle.loads(pickle.dumps((function, space)))
+        assert same == space and space.contains(function(value)) and repr(again(value)) == repr(function(value))
 
 
 @pytest.mark.parametrize("text, sentence", [("go left", "text 'go left' has the word 'left', expected at most 3 words of go, to"),

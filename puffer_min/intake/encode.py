@@ -5,8 +5,11 @@
     env = puffer_min.encode(env, graph_rows(env.observation_space, nodes=20, edges=40))     # the observation
     env = puffer_min.encode(env, text=(my_function, Box(-1, 1, (384,), np.float32)))
 
-An encoder is a pair: a function of one value, and the space of what the function returns.
+An encoder is a pair: a function of one value, and the space of what the function returns. The functions here
+can be pickled, so that a checkpoint can hold the state of the environments.
 """
+
+from functools import partial
 
 import gymnasium
 import numpy as np
@@ -36,11 +39,15 @@ def encode(env, whole=None, **parts) -> gymnasium.Env:
             raise TypeError(f"encode: {name} given, expected a key of the observations, which are "
                             f"{type(env.observation_space).__name__}({', '.join(map(str, known))})")
 
-    def function(observation):
-        return {name: parts[name][0](value) if name in parts else value
-                for name, value in observation.items()}
+    functions = {name: function for name, (function, _) in parts.items()}
     space = spaces.Dict({name: parts[name][1] if name in parts else part for name, part in known.items()})
-    return gymnasium.wrappers.TransformObservation(env, function, space)
+    return gymnasium.wrappers.TransformObservation(env, partial(changed, functions), space)
+
+
+def changed(functions, observation):
+    """The dict `observation`, with the function of each key that has one applied to its value."""
+    return {name: functions[name](value) if name in functions else value
+            for name, value in observation.items()}
 
 
 def words(vocabulary, most: int):
@@ -49,16 +56,18 @@ def words(vocabulary, most: int):
     The function raises ValueError for a word that is not in the vocabulary, and for a longer text.
     """
     numbers = {word: number for number, word in enumerate(dict.fromkeys(vocabulary), 1)}
+    return partial(numbers_of, numbers, most), spaces.MultiDiscrete([len(numbers) + 1] * most)
 
-    def function(text):
-        given = text.replace(",", " ").lower().split()
-        unknown = [word for word in given if word not in numbers]
-        if unknown or len(given) > most:
-            reason = f"the word {unknown[0]!r}" if unknown else f"{len(given)} words"
-            raise ValueError(f"text {text!r:.80} has {reason}, expected at most {most} words of "
-                             f"{', '.join(numbers):.200}")
-        return np.array([numbers[word] for word in given] + [0] * (most - len(given)))
-    return function, spaces.MultiDiscrete([len(numbers) + 1] * most)
+
+def numbers_of(numbers, most, text):
+    """The number in `numbers` of each word of `text`, then zeros, (most,) int64."""
+    given = text.replace(",", " ").lower().split()
+    unknown = [word for word in given if word not in numbers]
+    if unknown or len(given) > most:
+        reason = f"the word {unknown[0]!r}" if unknown else f"{len(given)} words"
+        raise ValueError(f"text {text!r:.80} has {reason}, expected at most {most} words of "
+                         f"{', '.join(numbers):.200}")
+    return np.array([numbers[word] for word in given] + [0] * (most - len(given)))
 
 
 def padded(space: spaces.Sequence, most: int):
@@ -67,7 +76,7 @@ def padded(space: spaces.Sequence, most: int):
     """
     require(space, spaces.Sequence, "padded")
     low, high = limits(space.feature_space)
-    return lambda members: table(list(members), most, low.size), rows_space(low, high, most)
+    return partial(table, most=most, size=low.size), rows_space(low, high, most)
 
 
 def graph_rows(space: spaces.Graph, nodes: int, edges: int):
@@ -81,14 +90,16 @@ def graph_rows(space: spaces.Graph, nodes: int, edges: int):
     low, high = limits(space.node_space)
     of_edge = [np.zeros(0)] * 2 if space.edge_space is None else limits(space.edge_space)
     edge_low, edge_high = np.r_[0, 0, of_edge[0]], np.r_[nodes - 1, nodes - 1, of_edge[1]]
+    space = spaces.Dict(nodes=rows_space(low, high, nodes), edges=rows_space(edge_low, edge_high, edges))
+    return partial(tables_of, (nodes, low.size), (edges, edge_low.size)), space
 
-    def function(graph):
-        links = [] if graph.edge_links is None else list(graph.edge_links)
-        own = [np.zeros(0)] * len(links) if graph.edges is None else graph.edges
-        joined = [np.r_[link, np.ravel(numbers)] for link, numbers in zip(links, own, strict=True)]
-        return {"nodes": table(graph.nodes, nodes, low.size), "edges": table(joined, edges, edge_low.size)}
-    joined_space = rows_space(edge_low, edge_high, edges)
-    return function, spaces.Dict(nodes=rows_space(low, high, nodes), edges=joined_space)
+
+def tables_of(of_nodes, of_edges, graph):
+    """{"nodes": ..., "edges": ...}, tables of a GraphInstance; each of the two is (most, numbers of each)."""
+    links = [] if graph.edge_links is None else list(graph.edge_links)
+    own = [np.zeros(0)] * len(links) if graph.edges is None else graph.edges
+    joined = [np.r_[link, np.ravel(numbers)] for link, numbers in zip(links, own, strict=True)]
+    return {"nodes": table(graph.nodes, *of_nodes), "edges": table(joined, *of_edges)}
 
 
 def require(space, kind, name) -> None:

@@ -1,7 +1,7 @@
 """`masks_from_info`: an environment that tells its legal actions in the info gets a method for them.
 
     puffer_min.train(MyEnv)                     # has a method action_masks(), as our own: needs no wrapper
-    puffer_min.train(lambda: puffer_min.masks_from_info(gymnasium.make("Taxi-v3")))     # info["action_mask"]
+    puffer_min.train(lambda: puffer_min.masks_from_info(gymnasium.make("Taxi-v4")))     # info["action_mask"]
 
 `action_masks()` gives the mask of the next action, one truth
 value for each choice: n of them for a Discrete(n); for several components those of each, one after the other,
