@@ -1,5 +1,6 @@
 """Running normalisation of observations and rewards, against NumPy; and the other parts of the presets for environments in Python."""
 
+import math
 import sys
 import time
 
@@ -236,6 +237,14 @@ def test_settings_of_the_user_hold_and_the_sizes_divide(given):
     assert settings.items() >= given.items()
     config = Config(**settings)
     config.rows(config.num_envs)                            # raises where sizes do not divide
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (6,), (2, 3)], ids=str)
+def test_the_noise_of_several_numbers_is_together_that_of_one(shape):
+    settings = settings_of_kind(spec_of(actions=spaces.Box(-1, 1, shape)), {})
+    assert math.isclose(math.exp(settings["log_std_init"]) * math.sqrt(math.prod(shape)), 1, rel_tol=0.01)
+    assert settings_of_kind(spec_of(actions=spaces.Box(-1, 1, shape)), {"log_std_init": -2.0})["log_std_init"] == -2
+    assert "log_std_init" not in settings_of_kind(spec_of(), {})
 
 
 def test_the_preset_is_said_in_one_line_and_is_in_the_checkpoint(tmp_path, capsys):
