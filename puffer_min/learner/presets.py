@@ -43,9 +43,9 @@ def kind_of(spec) -> str:
 def settings_of_kind(spec, given: dict) -> dict:
     """The settings of KINDS for an environment in Python; those in `given` are the user's, which hold."""
     settings = {"num_envs": NUM_ENVS} | KINDS[kind_of(spec)]
-    if isinstance(spec.single_action_space, spaces.Box):    # n numbers together stray as far as one alone
+    if isinstance(spec.single_action_space, spaces.Box):    # of many numbers together no more than of three
         numbers = math.prod(spec.single_action_space.shape)
-        settings["log_std_init"] = round(0 - 0.5 * math.log(max(1, numbers)), 2)
+        settings["log_std_init"] = round(-math.log(max(3, numbers) / 3), 2) + 0.0
     if getattr(getattr(spec.single_observation_space, "layout", None), "structured", False):
         settings["encoder"] = "auto"                    # a row of bytes has leaves of several kinds
     if given.get("recurrent"):
@@ -76,7 +76,7 @@ VECTORS = {"total_steps": 1_000_000, "horizon": 128, "minibatch_size": 256, "who
            "torch_threads": 1}
 KINDS = {
     "discrete actions": VECTORS | {"ent_coef": 0.01},
-    # Bodies: more passes at a smaller rate, which falls for longer; noise that n motors add up is smaller.
+    # Bodies: more passes at a smaller rate, which falls for longer; many motors have less noise each.
     "continuous actions": VECTORS | {"ent_coef": 0.0, "total_steps": 2_000_000, "learning_rate": 5e-4,
                                      "update_epochs": 10},
     # Huang et al.'s settings for Atari.
