@@ -90,8 +90,8 @@ def graph_rows(space: spaces.Graph, nodes: int, edges: int):
     low, high = limits(space.node_space)
     of_edge = [np.zeros(0)] * 2 if space.edge_space is None else limits(space.edge_space)
     edge_low, edge_high = np.r_[0, 0, of_edge[0]], np.r_[nodes - 1, nodes - 1, of_edge[1]]
-    space = spaces.Dict(nodes=rows_space(low, high, nodes), edges=rows_space(edge_low, edge_high, edges))
-    return partial(tables_of, (nodes, low.size), (edges, edge_low.size)), space
+    joined = spaces.Dict(nodes=rows_space(low, high, nodes), edges=rows_space(edge_low, edge_high, edges))
+    return partial(tables_of, (nodes, low.size), (edges, edge_low.size)), joined
 
 
 def tables_of(of_nodes, of_edges, graph):
@@ -124,6 +124,7 @@ def rows_space(low, high, most) -> spaces.Box:
 
 def table(members, most: int, size: int):
     """Rows (most, 1 + size) float32 of `members`. Raises ValueError for more of them than `most`."""
+    members = list(members)
     if len(members) > most:
         raise ValueError(f"{len(members)} members given, expected at most {most}: give a larger `most`")
     rows = np.zeros((most, 1 + size), np.float32)

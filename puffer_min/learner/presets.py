@@ -45,7 +45,7 @@ def settings_of_kind(spec, given: dict) -> dict:
     settings = {"num_envs": NUM_ENVS} | KINDS[kind_of(spec)]
     if isinstance(spec.single_action_space, spaces.Box):    # of many numbers together no more than of three
         numbers = math.prod(spec.single_action_space.shape)
-        settings["log_std_init"] = round(-math.log(max(3, numbers) / 3), 2) + 0.0
+        settings["log_std_init"] = round(math.log(3 / max(3, numbers)), 2)
     if getattr(getattr(spec.single_observation_space, "layout", None), "structured", False):
         settings["encoder"] = "auto"                    # a row of bytes has leaves of several kinds
     if given.get("recurrent"):
