@@ -247,6 +247,26 @@ def test_the_noise_of_many_numbers_is_together_that_of_three(shape, noise):
     assert "log_std_init" not in settings_of_kind(spec_of(), {})
 
 
+class Unpaid(gymnasium.Env):
+    """Random observations and no reward, ever."""
+
+    observation_space, action_space = spaces.Box(-1, 1, (8,), np.float32), spaces.Discrete(5)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(8, np.float32), {}
+
+    def step(self, action):
+        row = self.np_random.uniform(-1, 1, 8).astype(np.float32)
+        return row, 0.0, bool(self.np_random.random() < 0.02), False, {}
+
+
+@pytest.mark.parametrize("given, decided", [({}, False), ({"norm_adv": True, "ent_coef": 0.01}, True)], ids=["preset", "normalised advantages"])
+def test_the_preset_stays_undecided_while_nothing_pays(tmp_path, given, decided):
+    result = train(Unpaid, total_steps=30_000, seed=0, run_dir=tmp_path, **given)
+    assert (result.history[-1]["entropy"] < 0.95 * math.log(5)) == decided
+
+
 def test_the_preset_is_said_in_one_line_and_is_in_the_checkpoint(tmp_path, capsys):
     result = train(lambda: gymnasium.make("CartPole-v1"), total_steps=1, num_envs=4, run_dir=tmp_path / "run")
     said = capsys.readouterr().err.splitlines()

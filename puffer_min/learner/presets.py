@@ -69,13 +69,14 @@ NUM_ENVS = 16               # copies of an environment in Python
 WORTH_WORKERS = 1e-3        # seconds of a step of all copies from which on processes are worth their hand-off
 
 # By kind of environment in Python. The sizes come from Stable-Baselines3's zoo, where most tasks have 8 or 16
-# copies, and from short runs on two cores.
+# copies, and from short runs on two cores. Rewards have a scale already: advantages that are normalised as
+# well make the noise of a batch without a reward as large as a reward.
 VECTORS = {"total_steps": 1_000_000, "horizon": 128, "minibatch_size": 256, "whole_rows": False,
            "update_epochs": 6, "learning_rate": 1e-3, "gae_lambda": 0.98,
            "encoder": "normalised", "activation": "tanh", "separate_critic": True, "norm_reward": True,
-           "torch_threads": 1}
+           "norm_adv": False, "torch_threads": 1}
 KINDS = {
-    "discrete actions": VECTORS | {"ent_coef": 0.01},
+    "discrete actions": VECTORS | {"ent_coef": 0.002},
     # Bodies: more passes at a smaller rate, which falls for longer; many motors have less noise each.
     "continuous actions": VECTORS | {"ent_coef": 0.0, "total_steps": 2_000_000, "learning_rate": 5e-4,
                                      "update_epochs": 10},
