@@ -1,6 +1,7 @@
 """Every code block of docs/ runs: a page's Python in one process, block after block. (README.md: test_packaging; commands: test_cli.)"""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -110,3 +111,11 @@ def test_links_of_the_pages_lead_to_files():
     for page in PAGES:
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_table_of_the_standard_tasks_is_that_of_its_runs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import gymnasium_tasks
+    lines = gymnasium_tasks.table(json.loads((ROOT / "benchmarks/gymnasium_tasks.json").read_text()))
+    assert len(lines) == 2 + len(gymnasium_tasks.GOALS)
+    assert "\n".join(lines) in (ROOT / "benchmarks/GYMNASIUM.md").read_text()
